@@ -1,0 +1,91 @@
+"""What can go wrong, as one tree.
+
+    PerennialError
+    +-- SpecError               a pipeline.yaml (or a flow's parameters) says something impossible
+    +-- SourceError             the stream cannot be read, or lacks what the spec names
+    +-- StoreError              the object store refuses, or is unfit
+    |   +-- NotFound            no such object
+    |   +-- Conflict            a conditional write lost: somebody else was first
+    +-- LeaseError              who may change the pipeline
+    |   +-- LeaseHeld           another run holds the lease
+    |   +-- LeaseLost           this run held the lease and no longer does
+    +-- ValidationFailed        a window breaks its expectations
+    +-- TrainingError           no estimator could be fitted
+    +-- ParityError             the packaged model does not answer as its source model does
+    +-- ModelError              a packaged model cannot be loaded, or answers nonsense
+    +-- RequestError            rows that the model's signature does not allow
+    +-- StackError              the embedded stack cannot start, or is not there
+
+Every message says what was wrong, where, and what to do, in one line: the command line prints it as
+it stands and exits with 1.
+"""
+
+from __future__ import annotations
+
+
+class PerennialError(Exception):
+    """Anything that Perennial raises on purpose."""
+
+
+class SpecError(PerennialError):
+    """A declaration says something impossible."""
+
+
+class SourceError(PerennialError):
+    """A stream cannot be read, or lacks what the spec names."""
+
+
+class StoreError(PerennialError):
+    """The object store refuses, or is unfit."""
+
+
+class NotFound(StoreError):
+    """There is no object under this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"no object {key!r} in the store")
+        self.key = key
+
+
+class Conflict(StoreError):
+    """A conditional write lost against another writer."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key!r} was changed by somebody else at the same time")
+        self.key = key
+
+
+class LeaseError(PerennialError):
+    """Who may change a pipeline."""
+
+
+class LeaseHeld(LeaseError):
+    """Another run holds the lease."""
+
+
+class LeaseLost(LeaseError):
+    """This run held the lease and no longer does."""
+
+
+class ValidationFailed(PerennialError):
+    """A window breaks its expectations."""
+
+
+class TrainingError(PerennialError):
+    """No estimator could be fitted."""
+
+
+class ParityError(PerennialError):
+    """The packaged model does not answer as its source model does."""
+
+
+class ModelError(PerennialError):
+    """A packaged model cannot be loaded, or answers nonsense."""
+
+
+class RequestError(PerennialError):
+    """Rows that the model's signature does not allow."""
+
+
+class StackError(PerennialError):
+    """The embedded stack cannot start, or is not there."""

@@ -1,0 +1,1 @@
+"""Metrics, paired tests and the gate."""

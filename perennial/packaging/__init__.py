@@ -1,0 +1,1 @@
+"""One ONNX graph with its preprocessing inside, its signature, and the proof that it answers right."""

@@ -1,0 +1,107 @@
+"""``state.json``: the one place that names the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from perennial.errors import Conflict, LeaseLost, NotFound
+from perennial.store import Store, layout
+from perennial.store.lease import utc_now
+
+Stage = Literal["idle", "registered", "shadow", "canary", "bake"]
+"""idle: the champion alone. registered: a challenger waits. shadow: it sees copies of the requests.
+canary: it answers a share of them. bake: it is champion, the previous one is kept warm."""
+
+_ATTEMPTS = 20
+
+
+class State(BaseModel):
+    """Who answers now, and who wants to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    pipeline: str
+    champion: str | None = None
+    challenger: str | None = None
+    stage: Stage = "idle"
+    weight: float = Field(default=0.0, ge=0, le=1)
+    """Share of the requests that the challenger answers."""
+    previous: str | None = None
+    """The champion before this one: where a rollback goes."""
+    fence: int = 0
+    """The highest lease token under which this state was changed."""
+    answered: str | None = None
+    """The last window whose confirmed shift a retrain has answered, whatever came of it."""
+    revision: int = 0
+    """Grows by one with every change."""
+    updated_at: AwareDatetime
+
+
+class StoredState(BaseModel):
+    """A state and the ETag by which it can be replaced; no ETag: not written yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: State
+    etag: str | None
+
+
+def read_state(store: Store, pipeline: str) -> StoredState:
+    """Read the state; a pipeline without one stands at the beginning."""
+    try:
+        found = store.get(layout.state(pipeline))
+    except NotFound:
+        return StoredState(state=State(pipeline=pipeline, updated_at=utc_now()), etag=None)
+    return StoredState(state=State.model_validate_json(found.data), etag=found.etag)
+
+
+def change_state(
+    store: Store,
+    pipeline: str,
+    change: Callable[[State], State],
+    *,
+    fence: int | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> State:
+    """Apply ``change`` by compare-and-swap, reading again where somebody else was first.
+
+    Args:
+        change: gives the new state from the current one; called again after a lost swap. A state
+            returned unchanged is not written.
+        fence: the caller's lease token; refused where the state was changed under a later one.
+            None: a change that needs no lease (a rollback by hand).
+
+    Raises:
+        LeaseLost: the state carries a newer fence than the caller's.
+        Conflict: lost too often in a row.
+    """
+    key = layout.state(pipeline)
+    for _ in range(_ATTEMPTS):
+        stored = read_state(store, pipeline)
+        current = stored.state
+        if fence is not None and fence < current.fence:
+            raise LeaseLost(
+                f"the state of {pipeline} was changed under lease {current.fence}, "
+                f"lease {fence} is too old to change it"
+            )
+        wanted = change(current)
+        if wanted == current:
+            return current
+        new = wanted.model_copy(
+            update={
+                "revision": current.revision + 1,
+                "fence": max(current.fence, fence or 0),
+                "updated_at": clock(),
+            }
+        )
+        try:
+            store.put_json(key, new, if_absent=stored.etag is None, if_match=stored.etag)
+        except Conflict:
+            continue
+        return new
+    raise Conflict(key)

@@ -1,0 +1,76 @@
+"""Where the parts are: from the environment, else from the stack that ``perennial up`` started.
+
+====================== =====================================================================
+PERENNIAL_S3_ENDPOINT  the S3 server; empty for AWS itself
+PERENNIAL_BUCKET       the one bucket everything lies in
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION   as everywhere
+PERENNIAL_SERVER_URL   the inference server
+PREFECT_API_URL        the Prefect server
+PERENNIAL_PIPELINES    folders in which a pipeline is looked for by name, joined by ':'
+====================== =====================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from perennial.errors import StackError
+
+ENV_FILE = "stack.env"
+DEFAULT_DIR = Path(".perennial")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Addresses and keys of one deployment of Perennial."""
+
+    bucket: str
+    s3_endpoint: str | None
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    region: str = "us-east-1"
+    server_url: str | None = None
+    prefect_api_url: str | None = None
+    pipeline_folders: tuple[Path, ...] = (Path("data"),)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the variables above.
+
+        Raises:
+            StackError: neither an S3 endpoint nor a bucket is named.
+        """
+        if "PERENNIAL_S3_ENDPOINT" not in environ and "PERENNIAL_BUCKET" not in environ:
+            raise StackError(
+                "no store is configured and no stack is up: run 'perennial up', "
+                "or set PERENNIAL_S3_ENDPOINT and PERENNIAL_BUCKET"
+            )
+        folders = environ.get("PERENNIAL_PIPELINES", "data")
+        return cls(
+            bucket=environ.get("PERENNIAL_BUCKET", "perennial"),
+            s3_endpoint=environ.get("PERENNIAL_S3_ENDPOINT") or None,
+            access_key=environ.get("AWS_ACCESS_KEY_ID"),
+            secret_key=environ.get("AWS_SECRET_ACCESS_KEY"),
+            region=environ.get("AWS_REGION", "us-east-1"),
+            server_url=environ.get("PERENNIAL_SERVER_URL"),
+            prefect_api_url=environ.get("PREFECT_API_URL"),
+            pipeline_folders=tuple(Path(p) for p in folders.split(":") if p),
+        )
+
+    @classmethod
+    def load(cls, directory: Path = DEFAULT_DIR) -> Settings:
+        """Read the environment; what it leaves out comes from ``directory``'s running stack."""
+        return cls.from_env({**read_env_file(directory / ENV_FILE), **os.environ})
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Read ``KEY=value`` lines; an absent file is empty."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {key: value for key, _, value in pairs}

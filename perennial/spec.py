@@ -1,0 +1,351 @@
+"""``pipeline.yaml`` as frozen pydantic models.
+
+The same models are the flows' parameters, so Prefect's form shows their descriptions and choices.
+Only ``name``, ``task``, ``source`` and ``target`` have to be there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from perennial.errors import SpecError
+
+Task = Literal["regression", "binary", "multiclass"]
+MetricName = Literal["rmse", "mae", "auc", "log_loss", "accuracy", "balanced_accuracy"]
+EstimatorName = Literal["hist_gradient_boosting", "linear", "mlp"]
+
+DEFAULT_METRIC: dict[Task, MetricName] = {
+    "regression": "rmse",
+    "binary": "auc",
+    "multiclass": "accuracy",
+}
+ALLOWED_METRICS: dict[Task, tuple[MetricName, ...]] = {
+    "regression": ("rmse", "mae"),
+    "binary": ("auc", "log_loss", "accuracy", "balanced_accuracy"),
+    "multiclass": ("log_loss", "accuracy", "balanced_accuracy"),
+}
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(value: object) -> timedelta:
+    """Read ``"90s"``, ``"5m"``, ``"2h"``, ``"1d"`` or a number of seconds.
+
+    Raises:
+        ValueError: it is none of these, or negative.
+    """
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return timedelta(seconds=value)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", str(value).strip())
+    if match is None:
+        raise ValueError("write a duration such as 90s, 5m, 2h or 1d")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration in the largest unit that divides it."""
+    seconds = value.total_seconds()
+    for unit in "dhm":
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{int(seconds // _UNITS[unit])}{unit}"
+    return f"{seconds:g}s"
+
+
+class Span(BaseModel):
+    """A length of the stream: a number of rows, or a duration of its time column."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int | None = None
+    duration: timedelta | None = None
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows" if self.duration is None else format_duration(self.duration)
+
+
+def parse_span(value: object) -> object:
+    """Read ``"278 rows"``, ``278`` (rows) or a duration into a `Span`."""
+    if isinstance(value, Span | Mapping):
+        return value
+    if isinstance(value, bool):
+        raise ValueError("write a number of rows (278 rows) or a duration (7d)")
+    if isinstance(value, int):
+        if value < 0:
+            raise ValueError("a span cannot be negative")
+        return Span(rows=value)
+    match = re.fullmatch(r"(\d[\d_]*)\s*rows?", str(value).strip())
+    if match is not None:
+        return Span(rows=int(match[1]))
+    try:
+        return Span(duration=parse_duration(value))
+    except ValueError as error:
+        raise ValueError("write a number of rows (278 rows) or a duration (7d)") from error
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+SpanField = Annotated[
+    Span,
+    BeforeValidator(parse_span),
+    PlainSerializer(str, return_type=str, when_used="json"),
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Section):
+    """Where the labelled history lies: what was known before the first request."""
+
+    uri: str = Field(
+        min_length=1,
+        description="A csv, csv.gz or parquet file, or a folder of parquet files: a path beside "
+        "pipeline.yaml, or s3://bucket/key.",
+    )
+    made_by: str | None = Field(
+        default=None,
+        description="A Python script beside pipeline.yaml that writes the file when it is missing.",
+    )
+
+
+class Labels(_Section):
+    """How the truth comes back."""
+
+    delay: SpanField = Field(
+        default=Span(rows=0), description="How late the truth arrives: 278 rows, 7d."
+    )
+
+
+class Model(_Section):
+    """What is trained."""
+
+    estimators: tuple[EstimatorName, ...] = Field(
+        default=("hist_gradient_boosting", "linear", "mlp"),
+        min_length=1,
+        description="Families that compete on the newest rows; the best one is packaged.",
+    )
+    time_budget: Duration = Field(
+        default=timedelta(seconds=60),
+        description="Wall time for all fits of one training; a family that would overrun is left "
+        "out.",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of everything random in training.")
+
+
+class Monitor(_Section):
+    """When the stream is looked at, and in what pieces."""
+
+    schedule: str | None = Field(
+        default="0 * * * *", description="Cron, UTC. null: only when somebody asks."
+    )
+    window: SpanField = Field(
+        default=Span(rows=1000), description="Rows (or time) that are judged together."
+    )
+
+    @model_validator(mode="after")
+    def _window_is_not_empty(self) -> Monitor:
+        if self.window.rows is not None and self.window.rows < 20:
+            raise ValueError("window: write at least 20 rows, or a duration")
+        if self.window.duration is not None and self.window.duration <= timedelta(0):
+            raise ValueError("window: write at least 20 rows, or a duration above zero")
+        return self
+
+
+class Policy(_Section):
+    """When a shift is worth a heal."""
+
+    p_value: float = Field(
+        default=0.01, gt=0, lt=1, description="Level of the input tests, over all features."
+    )
+    effect_size: float = Field(
+        default=0.2,
+        ge=0,
+        description="A shifted feature counts from this effect size on (PSI): what is significant "
+        "but small is not acted on.",
+    )
+    loss_increase: float = Field(
+        default=0.1,
+        ge=0,
+        description="The champion's loss counts as risen from this share above its promise on.",
+    )
+    persistence: int = Field(
+        default=2,
+        ge=1,
+        description="Windows in a row that must say so before a shift is confirmed.",
+    )
+    cooldown: int = Field(
+        default=1, ge=0, description="Windows after a heal in which none is asked for again."
+    )
+
+
+class Gates(_Section):
+    """What a candidate must show before it may stand against the champion on live traffic."""
+
+    margin: float = Field(
+        default=0.0,
+        ge=0,
+        description="Non-inferiority margin, as a share of the champion's loss.",
+    )
+    confidence: float = Field(
+        default=0.8,
+        ge=0.5,
+        lt=1,
+        description="Confidence at which the candidate must not be worse beyond the margin.",
+    )
+    holdout: float = Field(
+        default=0.1,
+        gt=0,
+        lt=0.9,
+        description="Share of the labelled rows, the newest, that is kept from training "
+        "for the gate; at most four windows.",
+    )
+
+
+class Rollout(_Section):
+    """How a version that passed its gate takes over."""
+
+    approval: Literal["automatic", "manual"] = Field(
+        default="automatic", description="manual: a person must say yes before promotion."
+    )
+
+
+class PipelineSpec(_Section):
+    """One model and all that keeps it alive."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$",
+        description="Lower-case letters, digits and dashes; names the model in URLs and the store.",
+    )
+    task: Task
+    source: Source
+    target: str = Field(min_length=1)
+    time: str | None = Field(
+        default=None, description="Time column. Left out: row order is time order."
+    )
+    ignore: tuple[str, ...] = Field(default=(), description="Columns that are never a feature.")
+    metric: MetricName = Field(default="rmse", description="What the loop is judged by.")
+    labels: Labels = Labels()
+    model: Model = Model()
+    monitor: Monitor = Monitor()
+    policy: Policy = Policy()
+    gates: Gates = Gates()
+    rollout: Rollout = Rollout()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_follows_task(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("metric") is None and "task" in data:
+            defaults: dict[Any, MetricName] = {**DEFAULT_METRIC}
+            if data["task"] in defaults:
+                return {**data, "metric": defaults[data["task"]]}
+        return data
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> PipelineSpec:
+        allowed = ALLOWED_METRICS[self.task]
+        if self.metric not in allowed:
+            raise ValueError(
+                f"metric: {self.metric} does not fit task {self.task}; one of {', '.join(allowed)}"
+            )
+        for key in ("time", "ignore"):
+            if self.target == getattr(self, key) or (
+                key == "ignore" and self.target in self.ignore
+            ):
+                raise ValueError(f"{key}: {self.target!r} is the target")
+        return self
+
+
+def load_spec(path: Path) -> PipelineSpec:
+    """Read and check a ``pipeline.yaml`` (or the folder that holds one).
+
+    Raises:
+        SpecError: not there, no YAML, or a key that may not stand as it does; one line a fault,
+            each with the key's path, what stood there and what may stand there.
+    """
+    file = path / "pipeline.yaml" if path.is_dir() else path
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{file}: there is no such file; 'perennial init' writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{file}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{file}: is no YAML: {_one_line(str(error))}") from None
+    return parse_spec(data, origin=str(file))
+
+
+def parse_spec(data: object, *, origin: str) -> PipelineSpec:
+    """Check a declaration that is already a mapping; ``origin`` names it in errors.
+
+    Raises:
+        SpecError: as in `load_spec`.
+    """
+    if not isinstance(data, Mapping):
+        raise SpecError(f"{origin}: a mapping of keys is expected, not {type(data).__name__}")
+    try:
+        return PipelineSpec.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(_explain(fault) for fault in error.errors())
+        raise SpecError(f"{origin}: {faults}") from None
+
+
+def _explain(fault: Any) -> str:
+    """Say one pydantic fault as: path: what stood there, what may stand there."""
+    loc = tuple(part for part in fault["loc"] if part not in ("Span", "function-before"))
+    path = ".".join(str(part) for part in loc)
+    kind, found = fault["type"], fault.get("input")
+    if kind == "missing":
+        return f"{path}: is missing"
+    if kind == "extra_forbidden":
+        return f"{path}: unknown key{_suggestion(loc)}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if not path:
+        return message
+    if isinstance(found, Mapping) and kind == "value_error":
+        return f"{path}.{message}"
+    return f"{path}: {found!r} stood there; {message}"
+
+
+def _suggestion(loc: tuple[Any, ...]) -> str:
+    model: type[BaseModel] = PipelineSpec
+    for part in loc[:-1]:
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field is not None else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ""
+        model = annotation
+    names = list(model.model_fields)
+    close = difflib.get_close_matches(str(loc[-1]), names, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known here: {', '.join(names)}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+ESTIMATORS: tuple[EstimatorName, ...] = get_args(EstimatorName)

@@ -1,0 +1,15 @@
+"""The object store: S3 through boto3, conditional writes, and who may change a pipeline."""
+
+from perennial.store.lease import Lease, acquire_lease
+from perennial.store.objects import ObjectInfo, Store, StoredObject, open_store
+from perennial.store.probe import probe
+
+__all__ = [
+    "Lease",
+    "ObjectInfo",
+    "Store",
+    "StoredObject",
+    "acquire_lease",
+    "open_store",
+    "probe",
+]

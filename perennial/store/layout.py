@@ -1,0 +1,101 @@
+"""Every key the system writes, in one place. Keys are relative to the bucket."""
+
+from __future__ import annotations
+
+
+def declaration(pipeline: str) -> str:
+    """The pipeline.yaml in force, with where it came from."""
+    return f"{pipeline}/pipeline.json"
+
+
+def expectations(pipeline: str) -> str:
+    """The Great Expectations suite in force."""
+    return f"{pipeline}/expectations.json"
+
+
+def state(pipeline: str) -> str:
+    """Champion, challenger, stage, weight, previous, fence."""
+    return f"{pipeline}/state.json"
+
+
+STATE_SUFFIX = "/state.json"
+
+
+def lease(pipeline: str) -> str:
+    """Who may change this pipeline now."""
+    return f"{pipeline}/lease.json"
+
+
+def prediction_log(pipeline: str) -> str:
+    """Prefix of the segments of what was asked and answered."""
+    return f"{pipeline}/log/predictions/"
+
+
+def feedback_log(pipeline: str) -> str:
+    """Prefix of the segments of what was true."""
+    return f"{pipeline}/log/feedback/"
+
+
+def log_segment(prefix: str, ulid: str, rows: int) -> str:
+    """One segment. Its row count stands in its name, so that a cursor skips it unread."""
+    return f"{prefix}{ulid}.{rows}.parquet"
+
+
+def segment_rows(key: str) -> int:
+    """How many rows a segment holds, from its key."""
+    return int(key.rsplit("/", 1)[-1].split(".")[1])
+
+
+def snapshot(pipeline: str, sha256: str) -> str:
+    """The description of the exact data of one training."""
+    return f"{pipeline}/snapshots/{sha256}.json"
+
+
+def snapshot_data(pipeline: str, sha256: str) -> str:
+    """The rows of a snapshot."""
+    return f"{pipeline}/snapshots/{sha256}.parquet"
+
+
+def quarantine(pipeline: str, window: str) -> str:
+    """Prefix of the rows of a window that were refused, and why."""
+    return f"{pipeline}/quarantine/{window}/"
+
+
+def versions(pipeline: str) -> str:
+    """Prefix of all versions."""
+    return f"{pipeline}/versions/"
+
+
+def version_file(pipeline: str, version: str, name: str) -> str:
+    """One file of a version."""
+    return f"{pipeline}/versions/{version}/{name}"
+
+
+def manifest(pipeline: str, version: str) -> str:
+    """Written last: no manifest, no version."""
+    return version_file(pipeline, version, "manifest.json")
+
+
+def history(pipeline: str) -> str:
+    """Prefix of what changed, when, why, by whom."""
+    return f"{pipeline}/history/"
+
+
+def history_entry(pipeline: str, ulid: str) -> str:
+    """One change."""
+    return f"{pipeline}/history/{ulid}.json"
+
+
+def checks(pipeline: str) -> str:
+    """Prefix of every verdict and decision."""
+    return f"{pipeline}/checks/"
+
+
+def check(pipeline: str, window: str) -> str:
+    """The verdicts on one window, and what was decided."""
+    return f"{pipeline}/checks/{window}.json"
+
+
+def probe(token: str) -> str:
+    """A short-lived object by which a store is tried at start."""
+    return f".perennial-probe/{token}"

@@ -1,0 +1,134 @@
+"""Who may change a pipeline now: a lease with a fencing token.
+
+The token grows with every holder. What a holder writes carries it, so that a holder which was
+paused past its lease is recognised (Kleppmann, "How to do distributed locking", 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from perennial.errors import Conflict, LeaseHeld, LeaseLost
+from perennial.store import layout
+from perennial.store.objects import Store
+
+DEFAULT_TTL = timedelta(seconds=90)
+
+
+def utc_now() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(UTC)
+
+
+class LeaseRecord(BaseModel):
+    """What ``lease.json`` says."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = 1
+    token: int
+    holder: str
+    expires_at: AwareDatetime
+
+
+class Lease:
+    """A lease in hand. ``token`` is the fence for everything written under it."""
+
+    def __init__(
+        self,
+        store: Store,
+        pipeline: str,
+        record: LeaseRecord,
+        etag: str,
+        *,
+        ttl: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._record = record
+        self._etag = etag
+        self._ttl = ttl
+        self._clock = clock
+        self.pipeline = pipeline
+
+    @property
+    def token(self) -> int:
+        """The fencing token, above that of every earlier holder."""
+        return self._record.token
+
+    @property
+    def holder(self) -> str:
+        """Who holds it: the name of a run."""
+        return self._record.holder
+
+    def renew(self) -> None:
+        """Hold it for a further span, starting now.
+
+        Raises:
+            LeaseLost: it ran out and somebody else took it.
+        """
+        record = self._record.model_copy(update={"expires_at": self._clock() + self._ttl})
+        self._swap(record)
+
+    def release(self) -> None:
+        """Give it back at once; the token stays used.
+
+        Raises:
+            LeaseLost: somebody else holds it by now.
+        """
+        self._swap(self._record.model_copy(update={"expires_at": self._clock()}))
+
+    def _swap(self, record: LeaseRecord) -> None:
+        key = layout.lease(self.pipeline)
+        try:
+            self._etag = self._store.put_json(key, record, if_match=self._etag)
+        except Conflict:
+            current = self._store.find(key)
+            if current is not None:
+                stored = LeaseRecord.model_validate_json(current.data)
+                if (stored.token, stored.holder) == (self.token, self.holder):
+                    # Our own write arrived though its answer was lost, or another thread of ours
+                    # renewed: the lease is still in hand.
+                    self._etag = self._store.put_json(key, record, if_match=current.etag)
+                    self._record = record
+                    return
+            raise LeaseLost(
+                f"{self.holder} lost the lease on {self.pipeline}: it may not change it any more"
+            ) from None
+        self._record = record
+
+
+def acquire_lease(
+    store: Store,
+    pipeline: str,
+    holder: str,
+    *,
+    ttl: timedelta = DEFAULT_TTL,
+    clock: Callable[[], datetime] = utc_now,
+) -> Lease:
+    """Take the lease on a pipeline; the same holder takes its own again at once (a retried run).
+
+    Raises:
+        LeaseHeld: another run holds it and it has not run out.
+    """
+    key = layout.lease(pipeline)
+    current = store.find(key)
+    record = LeaseRecord(token=1, holder=holder, expires_at=clock() + ttl)
+    try:
+        if current is None:
+            etag = store.put_json(key, record, if_absent=True)
+        else:
+            held = LeaseRecord.model_validate_json(current.data)
+            if held.holder != holder and held.expires_at > clock():
+                raise LeaseHeld(
+                    f"{held.holder} holds the lease on {pipeline} until "
+                    f"{held.expires_at:%H:%M:%S} UTC"
+                )
+            record = record.model_copy(update={"token": held.token + 1})
+            etag = store.put_json(key, record, if_match=current.etag)
+    except Conflict:
+        raise LeaseHeld(f"another run took the lease on {pipeline} at the same time") from None
+    return Lease(store, pipeline, record, etag, ttl=ttl, clock=clock)

@@ -1,0 +1,248 @@
+"""Objects in one bucket: read, list, and write under a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel
+
+from perennial.errors import Conflict, NotFound, StoreError
+from perennial.settings import Settings
+
+_ABSENT = {"404", "NoSuchKey", "NotFound"}
+_LOST = {"412", "409", "PreconditionFailed", "ConditionalRequestConflict"}
+_DENIED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What lay under a key, and the ETag by which it can be replaced."""
+
+    key: str
+    data: bytes
+    etag: str
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """A line of a listing; ``size`` in bytes."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+class Store:
+    """One bucket. Safe to share between threads."""
+
+    def __init__(self, client: Any, bucket: str, *, endpoint: str | None = None) -> None:
+        self._client = client
+        self.bucket = bucket
+        self.endpoint = endpoint
+
+    def get(self, key: str) -> StoredObject:
+        """Read an object whole.
+
+        Raises:
+            NotFound: there is none.
+            StoreError: the store cannot be reached, or refuses.
+        """
+        try:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            return StoredObject(key, answer["Body"].read(), answer["ETag"])
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, key) from error
+
+    def get_if_changed(self, key: str, etag: str | None) -> StoredObject | None:
+        """Read an object unless it still carries ``etag``.
+
+        Raises:
+            NotFound, StoreError: as `get`.
+        """
+        condition = {} if etag is None else {"IfNoneMatch": etag}
+        try:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key, **condition)
+            return StoredObject(key, answer["Body"].read(), answer["ETag"])
+        except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and _code(error) in {"304", "NotModified"}:
+                return None
+            raise self._translate(error, key) from error
+
+    def find(self, key: str) -> StoredObject | None:
+        """Read an object, or None where there is none."""
+        try:
+            return self.get(key)
+        except NotFound:
+            return None
+
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        if_absent: bool = False,
+        if_match: str | None = None,
+        content_type: str = "application/octet-stream",
+    ) -> str:
+        """Write an object and return its ETag.
+
+        Args:
+            if_absent: only where no object stands under the key (If-None-Match: *).
+            if_match: only over the object with this ETag (If-Match).
+
+        Raises:
+            Conflict: the condition does not hold.
+            StoreError: the store cannot be reached, or refuses.
+        """
+        condition: dict[str, str] = {}
+        if if_absent:
+            condition["IfNoneMatch"] = "*"
+        if if_match is not None:
+            condition["IfMatch"] = if_match
+        try:
+            answer = self._client.put_object(
+                Bucket=self.bucket, Key=key, Body=data, ContentType=content_type, **condition
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, key) from error
+        return str(answer["ETag"])
+
+    def put_json(
+        self, key: str, model: BaseModel, *, if_absent: bool = False, if_match: str | None = None
+    ) -> str:
+        """Write a model as readable JSON; conditions and errors as `put`."""
+        data = (model.model_dump_json(indent=2) + "\n").encode()
+        return self.put(
+            key, data, if_absent=if_absent, if_match=if_match, content_type="application/json"
+        )
+
+    def upload(self, key: str, path: Path) -> None:
+        """Write a local file of any size in parts.
+
+        Raises:
+            StoreError: the store cannot be reached, or refuses.
+        """
+        try:
+            self._client.upload_file(str(path), self.bucket, key)
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, key) from error
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy an object of any size into a local file.
+
+        Raises:
+            NotFound, StoreError: as `get`.
+        """
+        try:
+            self._client.download_file(self.bucket, key, str(path))
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, key) from error
+
+    def scan(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
+        """Yield the objects under a prefix in the order of their keys, those behind ``after``."""
+        start = {} if after is None else {"StartAfter": after}
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, **start
+        )
+        try:
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    yield ObjectInfo(item["Key"], item["Size"], item["ETag"], item["LastModified"])
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, prefix) from error
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Name the folders right below a prefix, without their slash."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, Delimiter="/"
+        )
+        try:
+            found = [p["Prefix"] for page in pages for p in page.get("CommonPrefixes", ())]
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, prefix) from error
+        return [name.removeprefix(prefix).rstrip("/") for name in found]
+
+    def delete(self, key: str) -> None:
+        """Remove an object; an absent one is no error."""
+        try:
+            self._client.delete_object(Bucket=self.bucket, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, key) from error
+
+    def ensure_bucket(self) -> None:
+        """Make the bucket unless it is there.
+
+        Raises:
+            StoreError: it is missing and may not be made, or the credentials are refused.
+        """
+        try:
+            self._client.head_bucket(Bucket=self.bucket)
+            return
+        except ClientError as error:
+            if _code(error) not in _ABSENT | {"NoSuchBucket"}:
+                raise self._translate(error, self.bucket) from error
+        except BotoCoreError as error:
+            raise self._translate(error, self.bucket) from error
+        try:
+            self._client.create_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if _code(error) in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                return
+            raise StoreError(
+                f"bucket {self.bucket!r} is missing and may not be made here "
+                f"({_code(error)}): make it, or set PERENNIAL_BUCKET to one that is there"
+            ) from error
+
+    def _translate(self, error: Exception, key: str) -> StoreError:
+        where = self.endpoint or "S3"
+        if not isinstance(error, ClientError):
+            return StoreError(f"the store at {where} cannot be reached: {error}")
+        code = _code(error)
+        if code in _ABSENT:
+            return NotFound(key)
+        if code in _LOST:
+            return Conflict(key)
+        if code in _DENIED:
+            return StoreError(
+                f"the store at {where} refuses these credentials ({code}): "
+                "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        if code == "NoSuchBucket":
+            return StoreError(f"there is no bucket {self.bucket!r} at {where}")
+        return StoreError(f"the store at {where} answered {code} for {key!r}: {error}")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def open_store(settings: Settings, *, retries: int = 5, timeout: float = 30.0) -> Store:
+    """Connect to the bucket that the settings name; nothing is sent yet.
+
+    Args:
+        retries: attempts a request, with back-off.
+        timeout: seconds to wait for a connection and for each read.
+    """
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key,
+        region_name=settings.region,
+        config=Config(
+            s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
+            retries={"max_attempts": retries, "mode": "standard"},
+            connect_timeout=min(timeout, 5.0),
+            read_timeout=timeout,
+            max_pool_connections=16,
+        ),
+    )
+    return Store(client, settings.bucket, endpoint=settings.s3_endpoint)
