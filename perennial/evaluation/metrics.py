@@ -29,7 +29,7 @@ GREATER_IS_BETTER: dict[MetricName, bool] = {
 
 
 def score(metric: MetricName, y: NDArray[Any], output: NDArray[Any]) -> float:
-    """Compute the metric over all rows. NaN where it is undefined (no rows, or one class for auc)."""
+    """Compute the metric over all rows; NaN where it is undefined (no rows, one class for auc)."""
     if len(y) == 0:
         return float("nan")
     match metric:
@@ -55,10 +55,12 @@ def row_losses(task: Task, metric: MetricName, y: NDArray[Any], output: NDArray[
     0/1 for accuracies.
     """
     if task == "regression":
-        error = output[:, 0].astype(np.float64) - y
-        return error**2 if metric == "rmse" else np.abs(error)
+        error: Floats = output[:, 0].astype(np.float64) - y
+        losses: Floats = error**2 if metric == "rmse" else np.abs(error)
+        return losses
     if metric in ("accuracy", "balanced_accuracy"):
-        return (predicted_class(output) != y).astype(np.float64)
+        wrong: Floats = (predicted_class(output) != y).astype(np.float64)
+        return wrong
     return _log_loss(y, output)
 
 
@@ -66,14 +68,16 @@ def predicted_class(output: NDArray[Any]) -> NDArray[Any]:
     """Index of the class that an output row votes for."""
     if output.shape[1] == 1:
         return (output[:, 0] >= 0.5).astype(np.intp)
-    return np.argmax(output, axis=1)
+    chosen: NDArray[Any] = np.argmax(output, axis=1)
+    return chosen
 
 
 def _log_loss(y: NDArray[Any], output: NDArray[Any]) -> Floats:
     p = output.astype(np.float64)
     if p.shape[1] == 1:
         p = np.hstack([1 - p, p])
-    return -np.log(np.clip(p[np.arange(len(y)), y.astype(np.intp)], _EPS, 1.0))
+    loss: Floats = -np.log(np.clip(p[np.arange(len(y)), y.astype(np.intp)], _EPS, 1.0))
+    return loss
 
 
 def _auc(y: NDArray[Any], value: NDArray[Any]) -> float:

@@ -1,1 +1,1 @@
-"""One ONNX graph with its preprocessing inside, its signature, and the proof that it answers right."""
+"""One ONNX graph with its preprocessing inside, its signature, and the proof of its parity."""
