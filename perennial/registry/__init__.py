@@ -1,6 +1,13 @@
 """Versions, the state that names the champion, and the history of both."""
 
-from perennial.registry.history import HistoryEntry, append_history, read_history
+from perennial.registry.declaration import (
+    Declaration,
+    declare,
+    find_declaration,
+    known_pipelines,
+    resolve,
+)
+from perennial.registry.history import HistoryEntry, append_history, new_entry, read_history
 from perennial.registry.state import Stage, State, StoredState, change_state, read_state
 from perennial.registry.versions import (
     FileEntry,
@@ -12,9 +19,11 @@ from perennial.registry.versions import (
     read_manifest,
     read_signature,
     register,
+    write_file,
 )
 
 __all__ = [
+    "Declaration",
     "FileEntry",
     "HistoryEntry",
     "Lineage",
@@ -24,7 +33,11 @@ __all__ = [
     "StoredState",
     "append_history",
     "change_state",
+    "declare",
+    "find_declaration",
+    "known_pipelines",
     "list_versions",
+    "new_entry",
     "next_version",
     "read_file",
     "read_history",
@@ -32,4 +45,6 @@ __all__ = [
     "read_signature",
     "read_state",
     "register",
+    "resolve",
+    "write_file",
 ]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from ulid import ULID
 
+from perennial.errors import Conflict
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now
 
@@ -38,9 +39,7 @@ class HistoryEntry(BaseModel):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
-def append_history(
-    store: Store,
-    pipeline: str,
+def new_entry(
     event: Event,
     *,
     reason: str,
@@ -49,8 +48,8 @@ def append_history(
     cause: str | None = None,
     details: dict[str, Any] | None = None,
 ) -> HistoryEntry:
-    """Write one entry under a key that sorts by time."""
-    entry = HistoryEntry(
+    """Describe a change that is about to happen; its id sorts by time."""
+    return HistoryEntry(
         id=str(ULID()),
         at=utc_now(),
         event=event,
@@ -60,8 +59,14 @@ def append_history(
         cause=cause,
         details=details or {},
     )
-    store.put_json(layout.history_entry(pipeline, entry.id), entry, if_absent=True)
-    return entry
+
+
+def append_history(store: Store, pipeline: str, entry: HistoryEntry) -> None:
+    """Write an entry once; one that is there already is left as it is."""
+    try:
+        store.put_json(layout.history_entry(pipeline, entry.id), entry, if_absent=True)
+    except Conflict:
+        return
 
 
 def read_history(store: Store, pipeline: str) -> Iterator[HistoryEntry]:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from perennial.errors import Conflict, LeaseLost, NotFound
+from perennial.registry.history import HistoryEntry, append_history
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now
 
@@ -40,6 +41,9 @@ class State(BaseModel):
     revision: int = 0
     """Grows by one with every change."""
     updated_at: AwareDatetime
+    last_change: HistoryEntry | None = None
+    """The history entry of the change that led here: written with the state in one swap, and into
+    ``history/`` right after, by this writer or, where it died in between, by the next one."""
 
 
 class StoredState(BaseModel):
@@ -64,6 +68,7 @@ def change_state(
     store: Store,
     pipeline: str,
     change: Callable[[State], State],
+    entry: HistoryEntry,
     *,
     fence: int | None = None,
     clock: Callable[[], datetime] = utc_now,
@@ -73,6 +78,7 @@ def change_state(
     Args:
         change: gives the new state from the current one; called again after a lost swap. A state
             returned unchanged is not written.
+        entry: what the history will say of it.
         fence: the caller's lease token; refused where the state was changed under a later one.
             None: a change that needs no lease (a rollback by hand).
 
@@ -89,6 +95,8 @@ def change_state(
                 f"the state of {pipeline} was changed under lease {current.fence}, "
                 f"lease {fence} is too old to change it"
             )
+        if current.last_change is not None:
+            append_history(store, pipeline, current.last_change)
         wanted = change(current)
         if wanted == current:
             return current
@@ -97,11 +105,13 @@ def change_state(
                 "revision": current.revision + 1,
                 "fence": max(current.fence, fence or 0),
                 "updated_at": clock(),
+                "last_change": entry,
             }
         )
         try:
             store.put_json(key, new, if_absent=stored.etag is None, if_match=stored.etag)
         except Conflict:
             continue
+        append_history(store, pipeline, entry)
         return new
     raise Conflict(key)

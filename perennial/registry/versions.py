@@ -6,7 +6,6 @@ A version's files are written first and its manifest last; without a manifest th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -21,6 +20,7 @@ MODEL_FILE = "model.onnx"
 SIGNATURE_FILE = "signature.json"
 METRICS_FILE = "metrics.json"
 REFERENCE_FILE = "reference.parquet"
+GATE_FILE = "gate.json"
 
 
 class FileEntry(BaseModel):
@@ -79,43 +79,24 @@ def next_version(store: Store, pipeline: str, model: bytes) -> str:
     return f"{max(numbers, default=0) + 1:04d}-{hashlib.sha256(model).hexdigest()[:8]}"
 
 
-def register(
-    store: Store,
-    lease: Lease,
-    *,
-    version: str,
-    task: Task,
-    files: Mapping[str, bytes],
-    lineage: Lineage,
-    metrics: dict[str, Any],
-    created_at: AwareDatetime,
-) -> Manifest:
-    """Write a version's files, then its manifest.
+def write_file(store: Store, pipeline: str, version: str, name: str, data: bytes) -> FileEntry:
+    """Write one file of a version to be; nobody sees it before its manifest is there."""
+    store.put(layout.version_file(pipeline, version, name), data)
+    return FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
 
-    The lease is renewed (by compare-and-swap) right before the manifest goes out, so that a run
-    which lost it leaves files behind but no version.
+
+def register(store: Store, lease: Lease, manifest: Manifest) -> None:
+    """Make a version whose files are written: its manifest goes out last.
+
+    The lease is renewed (by compare-and-swap) right before, so that a run which lost it leaves
+    files behind but no version.
 
     Raises:
         LeaseLost: somebody else holds the lease by now.
         Conflict: a version of this name is there already.
     """
-    entries = {}
-    for name, data in files.items():
-        entries[name] = FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-        store.put(layout.version_file(lease.pipeline, version, name), data)
-    manifest = Manifest(
-        pipeline=lease.pipeline,
-        version=version,
-        task=task,
-        created_at=created_at,
-        fence=lease.token,
-        files=entries,
-        lineage=lineage,
-        metrics=metrics,
-    )
     lease.renew()
-    store.put_json(layout.manifest(lease.pipeline, version), manifest, if_absent=True)
-    return manifest
+    store.put_json(layout.manifest(manifest.pipeline, manifest.version), manifest, if_absent=True)
 
 
 def read_manifest(store: Store, pipeline: str, version: str) -> Manifest:

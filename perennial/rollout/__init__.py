@@ -1,1 +1,1 @@
-
+"""How a version that passed its gate takes over."""

@@ -6,6 +6,7 @@ paused past its lease is recognised (Kleppmann, "How to do distributed locking",
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +16,7 @@ from perennial.errors import Conflict, LeaseHeld, LeaseLost
 from perennial.store import layout
 from perennial.store.objects import Store
 
-DEFAULT_TTL = timedelta(seconds=90)
+DEFAULT_TTL = timedelta(seconds=45)
 
 
 def utc_now() -> datetime:
@@ -35,7 +36,10 @@ class LeaseRecord(BaseModel):
 
 
 class Lease:
-    """A lease in hand. ``token`` is the fence for everything written under it."""
+    """A lease in hand. ``token`` is the fence for everything written under it.
+
+    Safe to renew from a thread of its own while another one writes.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Lease:
         self._etag = etag
         self._ttl = ttl
         self._clock = clock
+        self._lock = threading.Lock()
         self.pipeline = pipeline
 
     @property
@@ -70,8 +75,8 @@ class Lease:
         Raises:
             LeaseLost: it ran out and somebody else took it.
         """
-        record = self._record.model_copy(update={"expires_at": self._clock() + self._ttl})
-        self._swap(record)
+        with self._lock:
+            self._swap(self._clock() + self._ttl)
 
     def release(self) -> None:
         """Give it back at once; the token stays used.
@@ -79,26 +84,27 @@ class Lease:
         Raises:
             LeaseLost: somebody else holds it by now.
         """
-        self._swap(self._record.model_copy(update={"expires_at": self._clock()}))
+        with self._lock:
+            self._swap(self._clock())
 
-    def _swap(self, record: LeaseRecord) -> None:
+    def _swap(self, expires_at: datetime) -> None:
         key = layout.lease(self.pipeline)
+        record = self._record.model_copy(update={"expires_at": expires_at})
         try:
             self._etag = self._store.put_json(key, record, if_match=self._etag)
         except Conflict:
-            current = self._store.find(key)
-            if current is not None:
-                stored = LeaseRecord.model_validate_json(current.data)
-                if (stored.token, stored.holder) == (self.token, self.holder):
-                    # Our own write arrived though its answer was lost, or another thread of ours
-                    # renewed: the lease is still in hand.
-                    self._etag = self._store.put_json(key, record, if_match=current.etag)
-                    self._record = record
-                    return
+            self._etag = self._store.put_json(key, record, if_match=self._own_etag(key))
+        self._record = record
+
+    def _own_etag(self, key: str) -> str:
+        """The lease's ETag where our own write arrived though its answer was lost."""
+        current = self._store.get(key)
+        stored = LeaseRecord.model_validate_json(current.data)
+        if (stored.token, stored.holder) != (self.token, self.holder):
             raise LeaseLost(
                 f"{self.holder} lost the lease on {self.pipeline}: it may not change it any more"
-            ) from None
-        self._record = record
+            )
+        return current.etag
 
 
 def acquire_lease(

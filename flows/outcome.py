@@ -1,0 +1,33 @@
+"""How a run ends: in a state whose name and message say why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+from prefect.states import Completed, Failed, State
+
+from perennial.errors import LeaseHeld, PerennialError
+
+P = ParamSpec("P")
+
+
+def outcome(name: str, message: str) -> State:
+    """End a run well, under a name that says what came of it."""
+    return Completed(name=name, message=message)
+
+
+def explained(run: Callable[P, State]) -> Callable[P, State]:
+    """Turn an error that Perennial raises on purpose into a state with its one line."""
+
+    @wraps(run)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> State:
+        try:
+            return run(*args, **kwargs)
+        except LeaseHeld as error:
+            return outcome("Skipped", str(error))
+        except PerennialError as error:
+            return Failed(message=str(error))
+
+    return wrapper

@@ -1,0 +1,44 @@
+"""From labelled rows to a registered version."""
+
+from __future__ import annotations
+
+from prefect import flow, runtime
+from prefect.states import State
+
+from flows.outcome import explained, outcome
+from perennial.store.lease import utc_now
+from tasks.declaration import find_pipeline
+from tasks.gate import judge_candidate
+from tasks.lease import held_lease
+from tasks.register import RetrainRequest, refuse_candidate, register_candidate
+from tasks.snapshot import snapshot_labelled_rows
+from tasks.train import train_candidate
+from tasks.validate import validate_snapshot
+
+
+@flow(name="retrain", flow_run_name="retrain {pipeline}: {reason}")
+@explained
+def retrain(pipeline: str, reason: str = "asked for by hand", cause: str | None = None) -> State:
+    """Train a new version of a pipeline's model and register it, if it passes its gate.
+
+    Args:
+        pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
+        reason: Why, in words; it is kept in the version's lineage.
+        cause: Key of the check that asks for it, if one does.
+    """
+    run = str(runtime.flow_run.name)
+    request = RetrainRequest(reason=reason, cause=cause, run=run, started_at=utc_now())
+    declaration = find_pipeline(pipeline)
+    name = declaration.spec.name
+    with held_lease(name, holder=f"{run} ({runtime.flow_run.id})") as lease:
+        snapshot = snapshot_labelled_rows(declaration)
+        report = validate_snapshot(declaration, snapshot)
+        if report.held:
+            return outcome("Held", "; ".join(str(finding) for finding in report.held))
+        candidate = train_candidate(declaration, snapshot)
+        gate = judge_candidate(declaration, snapshot, candidate)
+        if not gate.passed:
+            refuse_candidate(lease, candidate, gate, request)
+            return outcome("Refused", gate.decision.reason)
+        register_candidate(declaration, lease, snapshot, candidate, gate, request)
+        return outcome("Registered", f"{candidate.version}: {gate.decision.reason}")

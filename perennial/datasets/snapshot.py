@@ -1,0 +1,111 @@
+"""The exact data of one training, named by the sha256 of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from perennial.errors import StoreError
+from perennial.store import Store, layout
+from perennial.store.lease import utc_now
+
+
+class Snapshot(BaseModel):
+    """``snapshots/<sha256>.json``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    sha256: str
+    """Over column names, types and values in order; not over the file's encoding."""
+    pipeline: str
+    file: str
+    """Key of the Parquet file with the rows."""
+    rows: int
+    columns: dict[str, str]
+    """Arrow type by column."""
+    source: str
+    """Address of the source."""
+    source_rows: int
+    """Rows of the source when it was read; the others were served and labelled."""
+    created_at: AwareDatetime
+
+
+def take_snapshot(
+    store: Store, pipeline: str, frame: pd.DataFrame, *, source: str, source_rows: int
+) -> Snapshot:
+    """Write the rows of a training once; the same content gives the same name."""
+    table = _to_arrow(frame)
+    sha256 = content_hash(table)
+    known = store.find(layout.snapshot(pipeline, sha256))
+    if known is not None:
+        return Snapshot.model_validate_json(known.data)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    file = layout.snapshot_data(pipeline, sha256)
+    store.put(file, buffer.getvalue())
+    snapshot = Snapshot(
+        sha256=sha256,
+        pipeline=pipeline,
+        file=file,
+        rows=table.num_rows,
+        columns={field.name: str(field.type) for field in table.schema},
+        source=source,
+        source_rows=source_rows,
+        created_at=utc_now(),
+    )
+    store.put_json(layout.snapshot(pipeline, sha256), snapshot)
+    return snapshot
+
+
+def find_snapshot(store: Store, pipeline: str, sha256: str) -> Snapshot:
+    """Read a snapshot's description.
+
+    Raises:
+        NotFound: there is no such snapshot.
+    """
+    return Snapshot.model_validate_json(store.get(layout.snapshot(pipeline, sha256)).data)
+
+
+def load_snapshot(store: Store, snapshot: Snapshot) -> pd.DataFrame:
+    """Read a snapshot's rows and hold them against its name.
+
+    Raises:
+        StoreError: the content is not what the name says.
+    """
+    table = pq.read_table(io.BytesIO(store.get(snapshot.file).data))
+    if content_hash(table) != snapshot.sha256:
+        raise StoreError(f"{snapshot.file} is not what its name says: it was altered or damaged")
+    return table.to_pandas()
+
+
+def content_hash(table: pa.Table) -> str:
+    """sha256 over the schema and the values, column by column."""
+    digest = hashlib.sha256()
+    for field, column in zip(table.schema, table.columns, strict=True):
+        digest.update(f"{field.name}\0{field.type}\0".encode())
+        sink = io.BytesIO()
+        values = pa.table({"v": column}).combine_chunks()
+        with pa.ipc.new_stream(sink, values.schema) as writer:
+            writer.write_table(values)
+        digest.update(sink.getbuffer())
+    return digest.hexdigest()
+
+
+def _to_arrow(frame: pd.DataFrame) -> pa.Table:
+    """Arrow without pandas metadata; mixed object columns as text."""
+    columns = {}
+    for name in frame.columns:
+        column = frame[name]
+        if column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype):
+            text = [None if pd.isna(value) else str(value) for value in column]
+            columns[str(name)] = pa.array(text, pa.string())
+        else:
+            columns[str(name)] = pa.Array.from_pandas(column)
+    return pa.table(columns)

@@ -1,0 +1,150 @@
+"""What a demo will play: the history that trains version 1, and the windows that follow."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from perennial.backtest.stream import Cut, cut
+from perennial.datasets.source import read_source
+from perennial.errors import SourceError, SpecError
+from perennial.spec import PipelineSpec, load_spec
+
+TRAIN_FRACTION = 0.2
+DEFAULT_WINDOWS = 24
+MIN_WINDOW = 20
+_HISTORY = "history.parquet"
+_EXPECTATIONS = "expectations.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recorded stream, cut for a demo."""
+
+    spec: PipelineSpec
+    """As declared; the demo's own declaration differs in source, schedule and window."""
+    folder: Path
+    """Where the demo's own pipeline.yaml and history lie."""
+    frame: pd.DataFrame
+    """The whole stream in time order."""
+    cut: Cut
+
+    @property
+    def window_rows(self) -> int:
+        """Rows that the monitor judges together."""
+        return (len(self.frame) - self.cut.first) // self.cut.windows
+
+    def rows(self, window: int) -> tuple[int, int]:
+        """First row of a window (counted from 0) and the row behind its last."""
+        return int(self.cut.bounds[window]), int(self.cut.bounds[window + 1])
+
+    @property
+    def fields(self) -> list[str]:
+        """Columns that a request carries: the features and the time, not the target."""
+        left_out = {self.spec.target, *self.spec.ignore}
+        return [str(c) for c in self.frame.columns if c not in left_out]
+
+    def requests(self, window: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield id and named fields of a window's rows; missing values are left out."""
+        low, high = self.rows(window)
+        columns = [self.frame[name].iloc[low:high].tolist() for name in self.fields]
+        for row, cells in enumerate(zip(*columns, strict=True), start=low):
+            values = {n: json_value(c) for n, c in zip(self.fields, cells, strict=True)}
+            yield request_id(row), {n: v for n, v in values.items() if v is not None}
+
+    def truths(self, window: int) -> list[tuple[str, Any]]:
+        """Ids and labels of a window's rows, those whose truth is known."""
+        low, high = self.rows(window)
+        cells = self.frame[self.spec.target].iloc[low:high].tolist()
+        labels = ((request_id(row), json_value(c)) for row, c in enumerate(cells, start=low))
+        return [(name, label) for name, label in labels if label is not None]
+
+
+def json_value(cell: Any) -> Any:
+    """A cell of a frame as JSON has it; None for a missing value."""
+    if cell is None or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell)):
+        return None
+    if isinstance(cell, pd.Timestamp | datetime):
+        return cell.isoformat(sep=" ")
+    return cell.item() if hasattr(cell, "item") else cell
+
+
+def request_id(row: int) -> str:
+    """The id under which a row of the stream is sent."""
+    return f"row-{row:07d}"
+
+
+def row_of(identifier: str) -> int:
+    """The row that an id of `request_id` names."""
+    return int(identifier.removeprefix("row-"))
+
+
+def find_folder(pipeline: str, folders: tuple[Path, ...]) -> Path:
+    """Find a pipeline's folder by its path or its name.
+
+    Raises:
+        SpecError: there is none.
+    """
+    for path in (Path(pipeline), *(folder / pipeline for folder in folders)):
+        if (path / "pipeline.yaml").is_file() or path.suffix == ".yaml":
+            return path
+    raise SpecError(f"there is no pipeline.yaml in {pipeline}; 'perennial init' writes one")
+
+
+def make_plan(source: Path, directory: Path, windows: int | None) -> Plan:
+    """Read a pipeline's stream and write the demo's own copy of its declaration.
+
+    The copy's source holds the first fifth alone: nothing from later lies where the flows read.
+
+    Args:
+        source: folder of the pipeline.yaml to play.
+        directory: the demo's folder; what an earlier demo left there of this pipeline goes.
+        windows: how many windows to play; None: 24, or fewer on a short stream.
+
+    Raises:
+        SpecError, SourceError: the declaration or the stream is unfit, or too short.
+    """
+    spec = load_spec(source)
+    home = source if source.is_dir() else source.parent
+    frame = read_source(spec, home)
+    rest = len(frame) - int(len(frame) * TRAIN_FRACTION)
+    count = windows or min(DEFAULT_WINDOWS, rest // MIN_WINDOW)
+    if count < 1 or rest // count < MIN_WINDOW:
+        raise SourceError(
+            f"{len(frame)} rows are too few for {count or 1} windows of at least {MIN_WINDOW} rows "
+            f"behind the first fifth; {rest // MIN_WINDOW} windows would fit"
+        )
+    plan = Plan(
+        spec=spec,
+        folder=directory / spec.name,
+        frame=frame,
+        cut=cut(len(frame), windows=count, train_fraction=TRAIN_FRACTION, label_delay_windows=1),
+    )
+    _write(plan, home)
+    return plan
+
+
+def _write(plan: Plan, home: Path) -> None:
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    plan.folder.mkdir(parents=True)
+    plan.frame.iloc[: plan.cut.first].to_parquet(plan.folder / _HISTORY, index=False)
+    if (home / _EXPECTATIONS).is_file():
+        shutil.copy(home / _EXPECTATIONS, plan.folder / _EXPECTATIONS)
+    declared = json.loads(plan.spec.model_dump_json(exclude_unset=True))
+    declared["source"] = {"uri": _HISTORY}
+    # The demo asks for each check itself, at the end of a window.
+    declared["monitor"] = {"schedule": None, "window": f"{plan.window_rows} rows"}
+    (plan.folder / "pipeline.yaml").write_text(
+        f"# Made by 'perennial demo' from {home.name}/pipeline.yaml.\n"
+        + yaml.safe_dump(declared, sort_keys=False),
+        encoding="utf-8",
+    )

@@ -1,0 +1,187 @@
+"""Play a recorded stream against the running stack, window by window."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from perennial.datasets.log_reader import list_segments
+from perennial.demo.client import Client, Tally
+from perennial.demo.plan import Plan
+from perennial.demo.prefect_client import Deployments
+from perennial.drift.record import Check
+from perennial.errors import PerennialError, StackError
+from perennial.registry import declare, find_declaration, list_versions, read_state
+from perennial.settings import Settings
+from perennial.store import Store, layout
+
+RETRAIN = "retrain/retrain"
+MONITOR = "monitor/monitor"
+_RUN_TIMEOUT = 120.0
+_HEAL_TIMEOUT = 600.0
+_ASK_AGAIN = 30.0
+_POLL = 0.1
+
+
+class Narrator(Protocol):
+    """Told what happens while it happens."""
+
+    def step(self, text: str) -> None:
+        """Something that takes a while begins."""
+
+    def rows(self, window: int, done: int, total: int) -> None:
+        """Requests of a window (counted from 1) that have been answered."""
+
+    def checked(self, window: int, check: Check) -> None:
+        """The monitor has judged a window."""
+
+    def healed(self, window: int, version: str | None) -> None:
+        """A retrain has answered: the champion that stands now."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a demo's traffic came to."""
+
+    tally: Tally
+    seconds: float
+
+
+def window_id(number: int) -> str:
+    """Name the ``number``-th window of a stream, counted from 1."""
+    return f"w{number:06d}"
+
+
+class Demo:
+    """One demo on a running stack."""
+
+    def __init__(self, plan: Plan, settings: Settings, store: Store, narrator: Narrator) -> None:
+        if settings.server_url is None or settings.prefect_api_url is None:
+            raise StackError("the stack has no inference server or no Prefect server")
+        self._plan = plan
+        self._store = store
+        self._narrator = narrator
+        self._name = plan.spec.name
+        self._client = Client(settings.server_url, self._name)
+        self._deployments = Deployments(settings.prefect_api_url)
+
+    def play(self) -> Played:
+        """Train version 1, then send every window, its labels one window later.
+
+        Raises:
+            StackError: a part of the stack does not do its work in time.
+            PerennialError: the first training failed.
+        """
+        started = time.monotonic()
+        clear_earlier(self._store, self._name)
+        declare(self._store, self._plan.folder, demo=True)
+        try:
+            self._train_first()
+            for window in range(self._plan.cut.windows):
+                self._play_window(window)
+            self._client.feedback(self._plan.truths(self._plan.cut.windows - 1))
+            self._await_log()
+        finally:
+            self._client.close()
+            self._deployments.close()
+        return Played(self._client.tally, time.monotonic() - started)
+
+    def _train_first(self) -> None:
+        self._narrator.step(f"training version 1 on {self._plan.cut.first:,} rows")
+        run = self._deployments.start(
+            RETRAIN, {"pipeline": self._name, "reason": "the first version"}
+        )
+        state = self._deployments.wait(run, timeout=_HEAL_TIMEOUT)
+        if state is None or state["name"] != "Registered":
+            said = "it did not end" if state is None else f"{state['name']}: {state['message']}"
+            raise PerennialError(f"version 1 of {self._name} was not registered: {said}")
+        self._wait("version 1 to answer", self._champion_answers, _RUN_TIMEOUT)
+
+    def _champion_answers(self) -> bool:
+        champion = read_state(self._store, self._name).state.champion
+        return champion is not None and self._client.serves(champion)
+
+    def _play_window(self, window: int) -> None:
+        low, high = self._plan.rows(window)
+        for done, (name, fields) in enumerate(self._plan.requests(window), start=1):
+            self._client.predict(name, fields)
+            self._narrator.rows(window + 1, done, high - low)
+        if window > 0:
+            self._client.feedback(self._plan.truths(window - 1))
+        self._await_log()
+        check = self._check(window)
+        self._narrator.checked(window + 1, check)
+        if check.decision.action == "heal":
+            self._await_heal(window)
+
+    def _check(self, window: int) -> Check:
+        """Run the monitor's deployment until it has judged the window."""
+        key = layout.check(self._name, window_id(window + 1))
+        for _ in range(10):
+            run = self._deployments.start(MONITOR, {"pipeline": self._name})
+            self._deployments.wait(run, timeout=_RUN_TIMEOUT)
+            found = self._store.find(key)
+            if found is not None:
+                return Check.model_validate_json(found.data)
+        raise StackError(f"the monitor has not judged window {window + 1} in ten runs")
+
+    def _await_heal(self, window: int) -> None:
+        """Wait until a retrain has answered and its version, if there is one, answers requests.
+
+        The retrain is started by the automation. The monitor runs again every half minute, as its
+        schedule would, and repeats its event where the first one came to nothing.
+        """
+        wanted = window_id(window + 1)
+        asked = time.monotonic()
+
+        def settled() -> bool:
+            nonlocal asked
+            state = read_state(self._store, self._name).state
+            if (state.answered or "") >= wanted and state.challenger is None:
+                return state.champion is not None and self._client.serves(state.champion)
+            if time.monotonic() - asked > _ASK_AGAIN:
+                asked = time.monotonic()
+                self._deployments.start(MONITOR, {"pipeline": self._name})
+            return False
+
+        self._wait(f"a retrain to answer window {window + 1}", settled, _HEAL_TIMEOUT)
+        self._narrator.healed(window + 1, read_state(self._store, self._name).state.champion)
+
+    def _await_log(self) -> None:
+        """Wait until the store holds every answered request and every label."""
+
+        def arrived(prefix: str, rows: int) -> bool:
+            return sum(s.rows for s in list_segments(self._store, prefix)) >= rows
+
+        tally = self._client.tally
+        self._wait(
+            "the log to reach the store",
+            lambda: arrived(layout.prediction_log(self._name), tally.answered)
+            and arrived(layout.feedback_log(self._name), tally.labels),
+            _RUN_TIMEOUT,
+        )
+
+    def _wait(self, what: str, met: Callable[[], bool], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not met():
+            if time.monotonic() > deadline:
+                raise StackError(f"waited {timeout:.0f} s for {what}; see .perennial/logs")
+            time.sleep(_POLL)
+
+
+def clear_earlier(store: Store, name: str) -> None:
+    """Remove what an earlier demo of this pipeline left in the store.
+
+    Raises:
+        StackError: the pipeline has versions that no demo made.
+    """
+    known = find_declaration(store, name)
+    if (known is None or not known.demo) and list_versions(store, name):
+        raise StackError(
+            f"pipeline {name} has versions of its own in this stack: play the demo in another one, "
+            "with --dir"
+        )
+    for info in list(store.scan(f"{name}/")):
+        store.delete(info.key)

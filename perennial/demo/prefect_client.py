@@ -1,0 +1,67 @@
+"""Start a deployment and wait for its run, over Prefect's REST API."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+
+from perennial.errors import StackError
+
+_TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+_POLL = 0.15
+
+
+class Deployments:
+    """The deployments of a Prefect server."""
+
+    def __init__(self, api_url: str) -> None:
+        transport = httpx.HTTPTransport(retries=3)
+        self._http = httpx.Client(
+            base_url=api_url, timeout=30, transport=transport, trust_env=False
+        )
+        self._ids: dict[str, str] = {}
+
+    def start(self, name: str, parameters: dict[str, Any]) -> str:
+        """Start a run of ``flow/deployment`` and return its id.
+
+        Raises:
+            StackError: the server refuses, or does not answer for half a minute.
+        """
+        if name not in self._ids:
+            self._ids[name] = self._call("GET", f"/deployments/name/{name}")["id"]
+        path = f"/deployments/{self._ids[name]}/create_flow_run"
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED", "name": "Scheduled"}}
+        return str(self._call("POST", path, body)["id"])
+
+    def wait(self, run: str, *, timeout: float) -> dict[str, Any] | None:
+        """Wait for a run's end and return its state; None where ``timeout`` seconds pass first."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            state: dict[str, Any] = self._call("GET", f"/flow_runs/{run}")["state"]
+            if state["type"] in _TERMINAL:
+                return state
+            time.sleep(_POLL)
+        return None
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._http.close()
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                answer = self._http.request(method, path, json=body)
+            except httpx.TransportError as error:
+                if time.monotonic() > deadline:
+                    raise StackError(f"the Prefect server does not answer: {error}") from error
+                time.sleep(0.5)
+                continue
+            if answer.status_code >= 500 and time.monotonic() < deadline:
+                time.sleep(0.5)
+                continue
+            if answer.is_error:
+                raise StackError(f"the Prefect server refuses {method} {path}: {answer.text[:300]}")
+            return answer.json()

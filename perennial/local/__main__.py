@@ -1,0 +1,36 @@
+"""The supervisor's process: ``python -m perennial.local``; `perennial up` starts it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from perennial.errors import PerennialError
+from perennial.local.processes import default_signals
+from perennial.local.state import StackFiles
+from perennial.local.supervisor import Supervisor
+
+
+def main() -> int:
+    """Supervise one stack; 0 when it was told to stop or another supervisor is there already."""
+    parser = argparse.ArgumentParser(prog="python -m perennial.local", description=__doc__)
+    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--project", type=Path, required=True)
+    parser.add_argument("--worker", choices=("fork", "process"), required=True)
+    arguments = parser.parse_args()
+    default_signals()
+    files = StackFiles(arguments.dir)
+    files.make()
+    if not files.take_lock():
+        return 0
+    try:
+        Supervisor(files, arguments.project.resolve(), arguments.worker).run()
+    except PerennialError as error:
+        print(error, file=sys.stderr)  # noqa: T201 -- this is the supervisor's log
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

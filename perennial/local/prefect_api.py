@@ -1,0 +1,60 @@
+"""The few words of Prefect's REST API that the stack needs; the client library is not imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from perennial.errors import StackError
+
+POOL = "perennial"
+
+
+def ensure_pool(api_url: str, worker_type: str) -> str:
+    """Make the work pool, anew where it is of another type, and return its id.
+
+    A pool's type cannot be changed. Deployments outlive their pool, but must be applied again.
+
+    Raises:
+        StackError: the Prefect server refuses.
+    """
+    with _client(api_url) as client:
+        found = _call(client, "GET", f"/work_pools/{POOL}")
+        if found is not None and found["type"] != worker_type:
+            _call(client, "DELETE", f"/work_pools/{POOL}")
+            found = None
+        if found is None:
+            found = _call(client, "POST", "/work_pools/", {"name": POOL, "type": worker_type})
+    return str(found["id"])
+
+
+def worker_fault(api_url: str, worker: str) -> str | None:
+    """Say what keeps a worker from taking runs: None when it is online."""
+    try:
+        with _client(api_url) as client:
+            workers = _call(client, "POST", f"/work_pools/{POOL}/workers/filter", {})
+    except StackError as error:
+        return str(error)
+    states = {entry["name"]: entry["status"] for entry in workers or ()}
+    state = states.get(worker, "unknown")
+    return None if state == "ONLINE" else f"the worker is {state.lower()} to the Prefect server"
+
+
+def _client(api_url: str) -> httpx.Client:
+    return httpx.Client(base_url=api_url, timeout=10, trust_env=False)
+
+
+def _call(client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
+    """Return the decoded answer; None where there is nothing under this path."""
+    try:
+        answer = client.request(method, path, json=body)
+    except httpx.HTTPError as error:
+        raise StackError(f"the Prefect server does not answer: {error}") from error
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    if answer.is_error:
+        raise StackError(
+            f"the Prefect server answered {answer.status_code} to {method} {path}: {answer.text}"
+        )
+    return answer.json() if answer.content else {}

@@ -1,0 +1,205 @@
+"""What the stack consists of: the command line and environment of each child."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from perennial.errors import StoreError
+from perennial.local import prefect_api, seaweed
+from perennial.local.ports import LOOPBACK, choose_ports
+from perennial.local.processes import STACK_ID
+from perennial.local.state import StackFiles, WorkerKind
+from perennial.settings import Settings
+from perennial.store import open_store, probe
+
+BUCKET = "perennial"
+WORKER_NAME = "perennial-local"
+PREFERRED_PORTS = {"prefect": 4200, "serving": 8080, **seaweed.PORT_FLAGS}
+WORKER_TYPES: Mapping[WorkerKind, str] = {"fork": "perennial-fork", "process": "process"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One child: how it is started, and how it is known to be ready."""
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    url: str | None
+    health_url: str | None
+    check: Callable[[], str | None]
+    """None when it is ready, else what is amiss."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a supervisor needs to know before it starts the first child."""
+
+    services: tuple[Service, ...]
+    settings: Settings
+    environment: Mapping[str, str]
+    """What a program needs to find the stack: the content of ``stack.env``."""
+    moved: Mapping[str, tuple[int, int]]
+
+
+def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) -> Plan:
+    """Choose ports and write out every child's command line and environment."""
+    ports = choose_ports(PREFERRED_PORTS)
+    keys = seaweed.load_keys(files.keys)
+    settings = Settings(
+        bucket=BUCKET,
+        s3_endpoint=f"http://{LOOPBACK}:{ports['s3.port']}",
+        access_key=keys.access_key,
+        secret_key=keys.secret_key,
+        server_url=f"http://{LOOPBACK}:{ports['serving']}",
+        prefect_api_url=f"http://{LOOPBACK}:{ports['prefect']}/api",
+        pipeline_folders=(project / "data",),
+    )
+    exported = {
+        "PERENNIAL_S3_ENDPOINT": str(settings.s3_endpoint),
+        "PERENNIAL_BUCKET": settings.bucket,
+        **keys.environment(),
+        "PERENNIAL_SERVER_URL": str(settings.server_url),
+        "PREFECT_API_URL": str(settings.prefect_api_url),
+        "PERENNIAL_PIPELINES": str(project / "data"),
+    }
+    common = {**_inherited(os.environ), **exported, **_quiet(files), STACK_ID: stack_id}
+    visible = {"store": "s3.port", "prefect": "prefect", "serving": "serving"}
+    return Plan(
+        services=(
+            _store(files, ports, settings, common),
+            _prefect(ports["prefect"], settings, common),
+            _serving(files, ports["serving"], settings, common),
+            _worker(worker, settings, common),
+        ),
+        settings=settings,
+        environment=exported,
+        moved={
+            part: (PREFERRED_PORTS[name], ports[name])
+            for part, name in visible.items()
+            if ports[name] != PREFERRED_PORTS[name]
+        },
+    )
+
+
+def answers(url: str) -> str | None:
+    """Ask a health address; None when it says yes, else what is amiss."""
+    try:
+        status = httpx.get(url, timeout=3, trust_env=False).status_code
+    except httpx.HTTPError as error:
+        return f"{url} does not answer ({type(error).__name__})"
+    return None if status == httpx.codes.OK else f"{url} answers {status}"
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment, less what would point a child elsewhere."""
+    foreign = ("AWS_", "PERENNIAL_", "PREFECT__")
+    elsewhere = {"PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_HOME", "VIRTUAL_ENV"}
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(foreign) and name not in elsewhere
+    }
+    # A proxy for the outside must not stand between parts on one machine.
+    direct = ",".join(filter(None, (environ.get("no_proxy"), LOOPBACK, "localhost")))
+    scripts = str(Path(sys.executable).parent)
+    path = f"{scripts}{os.pathsep}{environ.get('PATH', '')}"
+    return {**kept, "no_proxy": direct, "NO_PROXY": direct, "PATH": path}
+
+
+def _quiet(files: StackFiles) -> dict[str, str]:
+    return {
+        "PREFECT_HOME": str(files.prefect),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "DO_NOT_TRACK": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": "1",
+        "NO_COLOR": "1",
+    }
+
+
+def _store(
+    files: StackFiles, ports: Mapping[str, int], settings: Settings, common: Mapping[str, str]
+) -> Service:
+    store = open_store(settings, retries=1, timeout=5)
+
+    def check() -> str | None:
+        try:
+            probe(store)
+        except StoreError as error:
+            return str(error)
+        return None
+
+    return Service(
+        name="store",
+        title="S3 store (SeaweedFS)",
+        command=tuple(seaweed.command(files.store, ports)),
+        environment=common,
+        url=settings.s3_endpoint,
+        health_url=f"{settings.s3_endpoint}/healthz",
+        check=check,
+    )
+
+
+def _prefect(port: int, settings: Settings, common: Mapping[str, str]) -> Service:
+    health = f"{settings.prefect_api_url}/health"
+    return Service(
+        name="prefect",
+        title="Prefect server",
+        command=(
+            *(sys.executable, "-m", "prefect", "--no-prompt", "server", "start"),
+            *("--host", LOOPBACK, "--port", str(port)),
+        ),
+        environment={**common, "PREFECT_LOGGING_SERVER_LEVEL": "WARNING"},
+        url=f"http://{LOOPBACK}:{port}",
+        health_url=health,
+        check=lambda: answers(health),
+    )
+
+
+def _serving(
+    files: StackFiles, port: int, settings: Settings, common: Mapping[str, str]
+) -> Service:
+    health = f"{settings.server_url}/v2/health/live"
+    return Service(
+        name="serving",
+        title="inference server",
+        command=(
+            *(sys.executable, "-m", "perennial.serving", "--host", LOOPBACK),
+            *("--port", str(port), "--dir", str(files.serving)),
+        ),
+        environment=common,
+        url=settings.server_url,
+        health_url=health,
+        check=lambda: answers(health),
+    )
+
+
+def _worker(kind: WorkerKind, settings: Settings, common: Mapping[str, str]) -> Service:
+    api_url = str(settings.prefect_api_url)
+    return Service(
+        name="worker",
+        title=f"Prefect worker ({kind})",
+        command=(
+            *(sys.executable, "-m", "prefect", "--no-prompt", "worker", "start"),
+            *("--pool", prefect_api.POOL, "--type", WORKER_TYPES[kind], "--name", WORKER_NAME),
+        ),
+        environment={
+            **common,
+            "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+            "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        },
+        url=None,
+        health_url=None,
+        check=lambda: prefect_api.worker_fault(api_url, WORKER_NAME),
+    )

@@ -1,0 +1,175 @@
+"""From the store to the local line-up: what every state.json says, verified and copied."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+
+import numpy as np
+from pydantic import ValidationError
+
+from perennial.errors import ModelError, NotFound
+from perennial.packaging.predictor import Predictor
+from perennial.packaging.signature import Signature
+from perennial.registry import State, append_history, new_entry, read_file, read_manifest
+from perennial.registry.versions import MODEL_FILE, SIGNATURE_FILE
+from perennial.serving.lineup import Lineup, LocalModels, Placement
+from perennial.store import Store, layout
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_LIST_EVERY = 1.0
+_KEEP_COPIES = 600.0
+
+
+class Mirror:
+    """Follows all pipelines of a bucket.
+
+    Args:
+        store: opened with few retries: a store that is away is asked again at the next round.
+        models: where verified copies and the line-up go.
+        by: names this server in the history.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        models: LocalModels,
+        *,
+        by: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._models = models
+        self._by = by
+        self._clock = clock
+        self._lineup = models.read_lineup()
+        self._known_refusals = {
+            (name, version)
+            for name, placement in (self._lineup or Lineup()).pipelines.items()
+            for version in placement.refused
+        }
+        self._etags: dict[str, str] = {}
+        self._names: list[str] = []
+        self._listed_at = 0.0
+
+    @property
+    def lineup(self) -> Lineup:
+        """The line-up as last written."""
+        return self._lineup or Lineup()
+
+    def sweep(self) -> bool:
+        """Look at every pipeline once, and write the line-up if anything changed.
+
+        Returns:
+            Whether it changed.
+
+        Raises:
+            StoreError: the store is away; the line-up stays as it is.
+        """
+        placements = dict(self.lineup.pipelines)
+        for name in self._pipelines():
+            self._follow(name, placements)
+        if self._lineup is not None and placements == self._lineup.pipelines:
+            return False
+        self._lineup = Lineup(pipelines=placements)
+        self._models.write_lineup(self._lineup)
+        self._models.remove_unused(self._lineup, self._clock() - _KEEP_COPIES)
+        return True
+
+    def _pipelines(self) -> list[str]:
+        if self._clock() - self._listed_at >= _LIST_EVERY:
+            self._names = [name for name in self._store.folders() if _NAME.fullmatch(name)]
+            self._listed_at = self._clock()
+        gone = self.lineup.pipelines.keys() - set(self._names)
+        return [*self._names, *sorted(gone)]
+
+    def _follow(self, name: str, placements: dict[str, Placement]) -> None:
+        """Bring one pipeline's placement up to its state.json."""
+        try:
+            found = self._store.get_if_changed(layout.state(name), self._etags.get(name))
+        except NotFound:
+            placements.pop(name, None)
+            self._etags.pop(name, None)
+            return
+        if found is None:
+            return
+        try:
+            state = State.model_validate_json(found.data)
+        except ValidationError as error:
+            logger.error("state.json of %s cannot be read, its models stay: %s", name, error)
+        else:
+            placements[name] = self._place(name, state, placements.get(name))
+        self._etags[name] = found.etag
+
+    def _place(self, name: str, state: State, old: Placement | None) -> Placement:
+        refused: dict[str, str] = {}
+
+        def usable(version: str | None) -> bool:
+            if version is None or version in refused:
+                return False
+            reason = self._obtain(name, version)
+            if reason is not None:
+                refused[version] = reason
+            return reason is None
+
+        fallbacks = (old.champion if old else None, state.previous)
+        champion = next((v for v in (state.champion, *fallbacks) if usable(v)), None)
+        challenger = state.challenger if state.stage in ("shadow", "canary") else None
+        previous = state.previous if state.stage == "bake" else None
+        placement = Placement(
+            revision=state.revision,
+            stage=state.stage,
+            weight=state.weight if state.stage == "canary" else 0.0,
+            champion=champion if state.champion is not None else None,
+            challenger=challenger if usable(challenger) else None,
+            previous=previous if usable(previous) else None,
+            refused=refused,
+        )
+        self._report(name, refused)
+        return placement
+
+    def _obtain(self, name: str, version: str) -> str | None:
+        """Verify and copy a version unless it is here; return why it is refused, if it is."""
+        if self._models.has(name, version):
+            return None
+        if not _NAME.fullmatch(version):
+            return "its name is no version"
+        try:
+            manifest = read_manifest(self._store, name, version)
+            model = read_file(self._store, manifest, MODEL_FILE)
+            signature = read_file(self._store, manifest, SIGNATURE_FILE)
+            try_out(model, signature)
+        except NotFound:
+            return "it has no manifest"
+        except (ModelError, ValidationError) as error:
+            return " ".join(str(error).split())
+        self._models.add(name, version, model, signature)
+        return None
+
+    def _report(self, name: str, refused: dict[str, str]) -> None:
+        for version, reason in refused.items():
+            if (name, version) in self._known_refusals:
+                continue
+            logger.error("version %s of %s is refused: %s", version, name, reason)
+            entry = new_entry("model.refused", version=version, reason=reason, by=self._by)
+            append_history(self._store, name, entry)
+            self._known_refusals.add((name, version))
+
+
+def try_out(model: bytes, signature: bytes) -> None:
+    """Load a model and let it answer one row of missing values.
+
+    Raises:
+        ModelError: it does not load, or its answer has another shape than its signature says.
+        ValidationError: the signature cannot be read.
+    """
+    parsed = Signature.model_validate_json(signature)
+    numeric = np.full((1, len(parsed.numeric)), np.nan, dtype=np.float32)
+    categorical = np.full((1, len(parsed.categorical)), "", dtype=object)
+    Predictor(model, parsed).predict(
+        numeric if parsed.numeric else None, categorical if parsed.categorical else None
+    )

@@ -1,0 +1,109 @@
+"""What a worker holds in memory: one loaded model a version, one line-up for all requests."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from perennial.errors import ModelError
+from perennial.packaging.predictor import Predictor, RowEncoder
+from perennial.packaging.signature import Signature
+from perennial.serving.lineup import LocalModels, Placement
+
+logger = logging.getLogger(__name__)
+
+
+class LoadedModel:
+    """One version, ready to answer."""
+
+    def __init__(self, pipeline: str, version: str, model: bytes, signature: bytes) -> None:
+        self.pipeline = pipeline
+        self.version = version
+        self.signature = Signature.model_validate_json(signature)
+        self.signature_json = signature.decode()
+        self.predictor = Predictor(model, self.signature)
+        self.encoder = RowEncoder(self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers for one pipeline now."""
+
+    placement: Placement
+    champion: LoadedModel | None
+    challenger: LoadedModel | None
+    warm: tuple[LoadedModel, ...]
+    """Loaded, and asked only when it is named."""
+
+    def version(self, name: str) -> LoadedModel | None:
+        """Find a loaded version."""
+        for model in (self.champion, self.challenger, *self.warm):
+            if model is not None and model.version == name:
+                return model
+        return None
+
+
+class ModelTable:
+    """All pipelines of a worker. `refresh` replaces `served`; a request reads it once."""
+
+    def __init__(self, models: LocalModels) -> None:
+        self._models = models
+        self._stamp: tuple[int, int] | None = None
+        self.served: dict[str, Served] = {}
+        self.failures = 0
+        """Versions that the mirror had verified and this worker could not load."""
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether a line-up was ever read."""
+        return self._stamp is not None
+
+    def is_stale(self) -> bool:
+        """Tell, cheaply, whether there is a line-up that was not read yet."""
+        return self._find_stamp() not in (None, self._stamp)
+
+    def refresh(self) -> None:
+        """Load what the line-up names and the table lacks, then replace the table at once.
+
+        A pipeline whose models cannot be loaded keeps what it has.
+        """
+        stamp = self._find_stamp()
+        lineup = self._models.read_lineup()
+        if lineup is None:
+            return
+        old = self.served
+        served: dict[str, Served] = {}
+        for name, placement in lineup.pipelines.items():
+            before = old.get(name)
+            if before is not None and before.placement == placement:
+                served[name] = before
+                continue
+            try:
+                served[name] = self._load(name, placement, before)
+            except (ModelError, OSError) as error:
+                self.failures += 1
+                logger.error("pipeline %s keeps its models: %s", name, error)
+                if before is not None:
+                    served[name] = before
+        self.served = served
+        self._stamp = stamp
+
+    def _load(self, name: str, placement: Placement, before: Served | None) -> Served:
+        loaded = {}
+        for version in placement.versions:
+            kept = before.version(version) if before is not None else None
+            loaded[version] = kept or LoadedModel(name, version, *self._models.read(name, version))
+        champion, challenger = placement.champion, placement.challenger
+        return Served(
+            placement,
+            loaded[champion] if champion is not None else None,
+            loaded[challenger] if challenger is not None else None,
+            tuple(model for v, model in loaded.items() if v not in (champion, challenger)),
+        )
+
+    def _find_stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._models.lineup_file.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino

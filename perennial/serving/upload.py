@@ -1,0 +1,235 @@
+"""From closed segments on the local disk to Parquet files in the store, each exactly once.
+
+The key of a segment is fixed by renaming the local file to it before anything is sent, and the put
+is conditional on the key being free. So a process that is killed between the put and the removal
+of the file repeats the put under the same key, is told that it stands, and removes the file.
+
+Segments go up one at a time, in the order of their keys.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ulid import ULID
+
+from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
+from perennial.errors import Conflict
+from perennial.packaging.signature import Signature
+from perennial.serving.segment import (
+    CLOSED,
+    OPEN,
+    SEALED,
+    FeedbackRecord,
+    PredictionRecord,
+    Segment,
+    read_segment,
+)
+from perennial.store import Store, layout
+
+PREFIXES = {"predictions": layout.prediction_log, "feedback": layout.feedback_log}
+
+
+class Uploader:
+    """Empties ``DIR/log`` into the store. One a directory.
+
+    Args:
+        directory: ``DIR/log``.
+        locks: folder of the files that each worker holds a lock on while it lives.
+    """
+
+    def __init__(self, store: Store, directory: Path, locks: Path) -> None:
+        self._store = store
+        self._directory = directory
+        self._locks = locks
+        self._last = ULID()
+
+    def run_once(self) -> int:
+        """Take up what dead workers left, and upload all that is complete.
+
+        Returns:
+            Rows that are in the store now and were not before.
+
+        Raises:
+            StoreError: the store is away; what is not uploaded yet stays on the disk.
+        """
+        close_orphans(self._directory, self._locks)
+        rows = sum(self._put(path) for path in _sorted(self._directory, SEALED))
+        for path in _sorted(self._directory, CLOSED):
+            sealed = self._seal(path)
+            if sealed is not None:
+                rows += self._put(sealed)
+        return rows
+
+    def _seal(self, path: Path) -> Path | None:
+        """Fix the key of a segment; one without a whole record is removed."""
+        segment = read_segment(path)
+        if segment is None or segment.rows == 0:
+            path.unlink()
+            return None
+        self._last = _later_than(self._last)
+        sealed = path.with_name(f"{self._last}.{segment.rows}{SEALED}")
+        path.rename(sealed)
+        return sealed
+
+    def _put(self, path: Path) -> int:
+        segment = read_segment(path)
+        ulid, rows, _ = path.name.split(".")
+        if segment is None:
+            raise ValueError(f"{path}: a sealed segment has lost its head")
+        prefix = PREFIXES[segment.head.kind](segment.head.pipeline)
+        key = layout.log_segment(prefix, ulid, int(rows))
+        try:
+            self._store.put(key, to_parquet(segment), if_absent=True)
+        except Conflict:
+            # An earlier process put it and was killed before it removed the file.
+            rows = "0"
+        path.unlink()
+        return int(rows)
+
+
+def _sorted(directory: Path, suffix: str) -> list[Path]:
+    """Name the segments in one condition: sealed ones by key, others by age."""
+    found = list(directory.glob(f"*/*/*{suffix}"))
+    if suffix == SEALED:
+        return sorted(found, key=lambda path: path.name)
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+
+
+def _later_than(last: ULID) -> ULID:
+    while True:
+        ulid = ULID()
+        if ulid > last:
+            return ulid
+        time.sleep(0.001)
+
+
+def close_orphans(directory: Path, locks: Path) -> None:
+    """Close the segments whose worker is dead, and forget its lock file."""
+    dead = {writer for writer in _writers(locks) if not is_alive(locks / writer)}
+    for path in directory.glob(f"*/*/*{OPEN}"):
+        writer = path.name.rsplit("-", 1)[0]
+        if writer in dead or not (locks / writer).exists():
+            path.rename(path.with_suffix(CLOSED))
+    for writer in dead:
+        (locks / writer).unlink()
+
+
+def _writers(locks: Path) -> Iterator[str]:
+    return (path.name for path in locks.iterdir()) if locks.is_dir() else iter(())
+
+
+def is_alive(lock: Path) -> bool:
+    """Tell whether a process holds the lock."""
+    fd = os.open(lock, os.O_RDWR)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def waiting_bytes(directory: Path) -> tuple[int, int]:
+    """Count the bytes and the files of the log that are not in the store yet."""
+    size = files = 0
+    for path in directory.glob("*/*/*"):
+        try:
+            size += path.stat().st_size
+        except FileNotFoundError:  # uploaded, or renamed, since it was listed
+            continue
+        files += 1
+    return size, files
+
+
+def to_parquet(segment: Segment) -> bytes:
+    """Write a segment as the Parquet file that `perennial.datasets.log` describes."""
+    if segment.head.signature is None:
+        table = _feedback_table(segment.feedback)
+    else:
+        signature = Signature.model_validate_json(segment.head.signature)
+        table = _prediction_table(segment.head.pipeline, signature, segment.predictions)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _feedback_table(records: list[FeedbackRecord]) -> pa.Table:
+    columns = [
+        pa.array([getattr(record, field.name) for record in records], field.type)
+        for field in FEEDBACK_SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=FEEDBACK_SCHEMA)
+
+
+def _prediction_table(
+    pipeline: str, signature: Signature, records: list[PredictionRecord]
+) -> pa.Table:
+    schema = prediction_schema(signature)
+    counts = [len(record.ids) for record in records]
+
+    def each_row(value: Callable[[PredictionRecord], Any], kind: pa.DataType) -> pa.Array:
+        per_record = pa.array([value(record) for record in records], kind)
+        return per_record.take(pa.array(np.repeat(np.arange(len(records)), counts)))
+
+    columns = {
+        "id": pa.array([i for record in records for i in record.ids], pa.string()),
+        "time": each_row(lambda r: r.time, schema.field("time").type),
+        "pipeline": each_row(lambda _: pipeline, pa.string()),
+        "version": each_row(lambda r: r.version, pa.string()),
+        "role": each_row(lambda r: r.role, pa.string()),
+        "latency": each_row(lambda r: r.latency, pa.int32()),
+        "features": _features(schema.field("features").type, signature, records),
+        "output": _outputs(schema.field("output").type, signature, records),
+    }
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _features(kind: pa.DataType, signature: Signature, records: list[PredictionRecord]) -> pa.Array:
+    rows = sum(len(record.ids) for record in records)
+    width = len(signature.numeric)
+    numbers = np.frombuffer(b"".join(r.numeric for r in records)).reshape(rows, width)
+    texts = _text_columns(signature, records)
+    arrays = []
+    for field in kind:
+        if field.name in texts:
+            arrays.append(pa.array(texts[field.name], pa.string()))
+        else:
+            values = numbers[:, signature.numeric.index(field.name)]
+            arrays.append(pa.array(values, pa.float64(), mask=np.isnan(values)))
+    return pa.StructArray.from_arrays(arrays, fields=list(kind))
+
+
+def _text_columns(
+    signature: Signature, records: list[PredictionRecord]
+) -> dict[str, list[str | None]]:
+    """Give categorical features and context fields by name, null for a missing value."""
+    no_context: list[str | None] = [None] * len(signature.context)
+    categorical: list[list[str]] = []
+    context: list[list[str | None]] = []
+    for record in records:
+        categorical.extend(record.categorical or [[]] * len(record.ids))
+        context.extend(record.context or [no_context] * len(record.ids))
+    columns: dict[str, list[str | None]] = {
+        name: [row[index] or None for row in categorical]
+        for index, name in enumerate(signature.categorical)
+    }
+    for index, name in enumerate(signature.context):
+        columns[name] = [row[index] for row in context]
+    return columns
+
+
+def _outputs(kind: pa.DataType, signature: Signature, records: list[PredictionRecord]) -> pa.Array:
+    values = np.frombuffer(b"".join(r.output for r in records), dtype=np.float32)
+    offsets = np.arange(0, len(values) + 1, signature.width, dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=kind)

@@ -1,0 +1,282 @@
+"""A multilayer perceptron with an embedding for each category (Guo & Berkhahn 2016), in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from onnx import ModelProto
+from torch import nn
+
+from perennial.packaging.graph import Graph
+from perennial.spec import EstimatorName, MetricName, Task
+from perennial.training.estimator import Columns, TrainingSet, both, in_chunks
+from perennial.training.levels import Levels, index_levels, learn_levels, lookup_levels
+from perennial.training.scaling import Scaler
+from perennial.training.split import newest
+from perennial.training.threads import one_thread
+
+MAX_ROWS = 60_000
+"""More rows are thinned out evenly to these: a tree ensemble uses them, this model's time cannot."""
+HIDDEN = (128, 64)
+DROPOUT = 0.1
+MAX_EPOCHS = 30
+MIN_EPOCHS = 3
+DEFAULT_EPOCHS = 20
+PATIENCE = 5
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 1e-4
+STOPPING_SHARE = 0.1
+MIN_STOPPING_ROWS = 20
+MAX_LEVELS = 10_000
+MAX_EMBEDDING = 16
+HIDDEN_LEVELS = 0.02
+"""Share of categories that are shown as unseen, so that "unseen" is learned too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Embeddings beside scaled numbers, into rectified layers, into raw scores."""
+
+    embeddings: nn.ModuleList
+    layers: nn.Sequential
+
+    @classmethod
+    def create(cls, numeric: int, levels: tuple[Levels, ...], outputs: int) -> Network:
+        """Draw initial weights from torch's global generator."""
+        sizes = [(known.size, _embedding_width(known.size)) for known in levels]
+        embeddings = nn.ModuleList([nn.Embedding(*size) for size in sizes])
+        for embedding in embeddings:
+            nn.init.normal_(embedding.weight, std=0.1)
+        widths = [numeric + sum(width for _, width in sizes), *HIDDEN]
+        layers: list[Any] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(DROPOUT)]
+        return cls(embeddings, nn.Sequential(*layers, nn.Linear(widths[-1], outputs)))
+
+    def __call__(self, scaled: Any, index: Any) -> Any:
+        """Compute raw scores (rows, outputs) of float32 (rows, numbers), int64 (rows, columns)."""
+        codes = [embedding(index[:, j]) for j, embedding in enumerate(self.embeddings)]
+        return self.layers(torch.cat([scaled, *codes], dim=1))
+
+    @property
+    def modules(self) -> nn.ModuleList:
+        """Everything that is learned."""
+        return nn.ModuleList([self.embeddings, self.layers])
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """A trained network with its preprocessing; regression scores are standardised."""
+
+    task: Task
+    width: int
+    scaler: Scaler
+    levels: tuple[Levels, ...]
+    network: Network
+    centre: float
+    scale: float
+    rounds: int
+
+    def predict(self, numeric: Columns, categorical: Columns) -> NDArray[Any]:
+        """Answer by torch: float64 (rows, width)."""
+        numeric, categorical = both(numeric, categorical)
+        with torch.no_grad():
+            scores = [
+                self.network(
+                    torch.from_numpy(self.scaler.transform(numeric[rows])),
+                    torch.from_numpy(index_levels(self.levels, categorical[rows])),
+                ).double()
+                for rows in in_chunks(len(numeric))
+            ]
+        raw = torch.cat(scores)
+        if self.task == "regression":
+            values: NDArray[Any] = raw.numpy() * self.scale + self.centre
+            return values
+        if raw.shape[1] == 1:
+            chances: NDArray[Any] = torch.sigmoid(raw).numpy()
+            return chances if self.width == 1 else np.hstack([1 - chances, chances])
+        many: NDArray[Any] = torch.softmax(raw, dim=1).numpy()
+        return many
+
+    def to_onnx(self) -> ModelProto:
+        """Write one graph: a table for each embedding, a Gemm for each layer."""
+        graph = Graph()
+        tables = tuple(_array(embedding.weight) for embedding in self.network.embeddings)
+        parts = self.scaler.to_graph(graph) + lookup_levels(graph, self.levels, tables)
+        x = graph.concat(parts)
+        *hidden, last = [layer for layer in self.network.layers if isinstance(layer, nn.Linear)]
+        for layer in hidden:
+            x = graph.add("Relu", graph.affine(x, _array(layer.weight).T, _array(layer.bias)))
+        x = graph.affine(x, _array(last.weight).T, _array(last.bias))
+        if self.task == "regression":
+            spread = graph.add("Mul", x, graph.constant(np.array([self.scale])))
+            x = graph.add("Add", spread, graph.constant(np.array([self.centre])))
+        else:
+            x = graph.probabilities(x, last.out_features, self.width)
+        return graph.finish(x, self.width)
+
+
+class Mlp:
+    """A perceptron with early stopping on the newest rows."""
+
+    name: EstimatorName = "mlp"
+
+    def cost(self, rows: int, columns: int, width: int) -> float:
+        """Guess the seconds of one fit; see `Estimator`."""
+        return 0.3 + 1.2e-4 * min(rows, MAX_ROWS) * (1 + columns / 50 + width / 50)
+
+    def fit(self, data: TrainingSet, *, seed: int, rounds: int | None = None) -> FittedNetwork:
+        """Fit on all rows, or find the number of epochs by the newest tenth; see `Estimator`."""
+        thinned = _thin_out(data)
+        with _reproducible(seed):
+            if rounds is not None:
+                return _fit(thinned, None, seed, rounds)
+            aside = newest(thinned.y, data.task, STOPPING_SHARE)
+            if aside.sum() < MIN_STOPPING_ROWS:
+                return _fit(thinned, None, seed, DEFAULT_EPOCHS)
+            return _fit(thinned.take(~aside), thinned.take(aside), seed, MAX_EPOCHS)
+
+
+ESTIMATOR = Mlp()
+
+
+@contextmanager
+def _reproducible(seed: int) -> Iterator[None]:
+    """Seed torch and hold it to one thread, and leave its state behind as it was."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]), one_thread():
+        torch.set_num_threads(1)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _thin_out(data: TrainingSet) -> TrainingSet:
+    """Keep every n-th row, and of rare classes at least one."""
+    if len(data) <= MAX_ROWS:
+        return data
+    kept = np.zeros(len(data), dtype=bool)
+    kept[np.linspace(0, len(data) - 1, MAX_ROWS).astype(np.intp)] = True
+    if data.task != "regression":
+        kept |= ~np.isin(data.y, np.unique(data.y[kept]))
+    return data.take(kept)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tensors:
+    scaled: Any
+    index: Any
+    target: Any
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+def _fit(data: TrainingSet, aside: TrainingSet | None, seed: int, epochs: int) -> FittedNetwork:
+    scaler = Scaler.learn(data.numeric)
+    levels = learn_levels(data.categorical, min_count=3, limit=MAX_LEVELS)
+    centre, scale = _standard(data)
+
+    def tensors(part: TrainingSet) -> _Tensors:
+        target = (part.y - centre) / scale if data.task == "regression" else part.y
+        kind = torch.int64 if data.width > 1 else torch.float32
+        return _Tensors(
+            torch.from_numpy(scaler.transform(part.numeric)),
+            torch.from_numpy(index_levels(levels, part.categorical)),
+            torch.from_numpy(target).to(kind),
+        )
+
+    network = Network.create(scaler.width, levels, data.width)
+    loss = _loss(data.task, data.metric, data.width)
+    held = None if aside is None else tensors(aside)
+    rounds = _descend(network, loss, tensors(data), held, seed, epochs)
+    return FittedNetwork(data.task, data.width, scaler, levels, network, centre, scale, rounds)
+
+
+def _standard(data: TrainingSet) -> tuple[float, float]:
+    """Give mean and deviation of a regression target, one for the deviation of a constant."""
+    if data.task != "regression":
+        return 0.0, 1.0
+    return float(data.y.mean()), float(data.y.std()) or 1.0
+
+
+def _loss(task: Task, metric: MetricName, width: int) -> Any:
+    if task == "regression":
+        inner = nn.L1Loss() if metric == "mae" else nn.MSELoss()
+        return lambda raw, target: inner(raw[:, 0], target)
+    if width > 1:
+        return nn.CrossEntropyLoss()
+    logits = nn.BCEWithLogitsLoss()
+    return lambda raw, target: logits(raw[:, 0], target)
+
+
+def _descend(
+    network: Network, loss: Any, rows: _Tensors, held: _Tensors | None, seed: int, epochs: int
+) -> int:
+    """Train in place by AdamW; with ``held`` rows, stop and step back to the best epoch.
+
+    Returns:
+        The epochs that the weights left behind have seen.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(
+        network.modules.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
+    )
+    decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.9)
+    best, best_loss, best_weights = epochs, float("inf"), None
+    for epoch in range(1, epochs + 1):
+        _one_epoch(network, loss, optimizer, rows, generator)
+        decay.step()
+        if held is None:
+            continue
+        held_loss = _evaluate(network, loss, held)
+        if epoch <= MIN_EPOCHS or held_loss < best_loss:
+            best, best_loss = epoch, held_loss
+            best_weights = {k: v.clone() for k, v in network.modules.state_dict().items()}
+        elif epoch - best >= PATIENCE:
+            break
+    if best_weights is not None:
+        network.modules.load_state_dict(best_weights)
+    network.modules.eval()
+    return best
+
+
+def _one_epoch(
+    network: Network, loss: Any, optimizer: Any, rows: _Tensors, generator: torch.Generator
+) -> None:
+    network.modules.train()
+    order = torch.randperm(len(rows), generator=generator)
+    hidden = torch.rand(rows.index.shape, generator=generator) < HIDDEN_LEVELS
+    index = rows.index.masked_fill(hidden, 0)
+    for batch in order.split(_batch_size(len(rows))):
+        optimizer.zero_grad()
+        loss(network(rows.scaled[batch], index[batch]), rows.target[batch]).backward()
+        optimizer.step()
+
+
+def _evaluate(network: Network, loss: Any, held: _Tensors) -> float:
+    network.modules.eval()
+    with torch.no_grad():
+        return float(loss(network(held.scaled, held.index), held.target))
+
+
+def _batch_size(rows: int) -> int:
+    """Give some 100 steps an epoch, between 32 and 512 rows each."""
+    return max(32, min(512, rows // 100))
+
+
+def _embedding_width(size: int) -> int:
+    return min(MAX_EMBEDDING, 1 + round(size**0.5))
+
+
+def _array(parameter: Any) -> NDArray[Any]:
+    values: NDArray[Any] = parameter.detach().numpy()
+    return values

@@ -1,0 +1,200 @@
+"""Choosing and fitting a model: forward validation, then a fit of the best family on all rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from perennial.evaluation.metrics import GREATER_IS_BETTER, row_losses, score
+from perennial.packaging.predictor import encode_frame
+from perennial.packaging.signature import Signature
+from perennial.spec import EstimatorName, MetricName, PipelineSpec
+from perennial.training.budget import Budget
+from perennial.training.columns import encode_target, infer_context, infer_features
+from perennial.training.estimator import Estimator, FittedModel, TrainingSet, both, load_estimator
+from perennial.training.split import newest
+
+VALIDATION_SHARE = 0.15
+
+
+@dataclass(frozen=True)
+class FamilyScore:
+    """How one family did on the newest rows, after learning from the older ones."""
+
+    estimator: EstimatorName
+    metric: MetricName
+    value: float | None = None
+    """The pipeline's metric; None where it is undefined or the family was left out."""
+    loss: float | None = None
+    """Mean of `perennial.evaluation.metrics.row_losses`; None as above."""
+    seconds: float = 0.0
+    """Of the fit on the older rows."""
+    rounds: int | None = None
+    """Boosting rounds or epochs that early stopping chose."""
+    skipped: str | None = None
+    """Why the family was left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model fitted on all rows, and how it was chosen."""
+
+    estimator: EstimatorName
+    signature: Signature
+    model: FittedModel
+    scores: tuple[FamilyScore, ...]
+    """One a declared family, in the order of the declaration."""
+    rows: int
+    validation_rows: int
+    seconds: float
+    """Of all fits together."""
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Contender:
+    estimator: Estimator
+    model: FittedModel
+    result: FamilyScore
+
+
+def train(
+    frame: pd.DataFrame, spec: PipelineSpec, *, clock: Callable[[], float] = time.monotonic
+) -> Trained:
+    """Fit the declared families on the older rows, compare them on the newest, refit the best.
+
+    The same rows and seed give the same model, bit by bit, as long as the time budget leaves out
+    the same families.
+
+    Args:
+        frame: features and target, in time order; every row has a label.
+        spec: of the pipeline; ``spec.model`` names families, time budget and seed.
+        clock: seconds, only ever going up.
+
+    Raises:
+        TrainingError: there is nothing to learn from; see `encode_target` and `infer_features`.
+    """
+    y, classes = encode_target(frame[spec.target], spec.task)
+    signature = Signature(
+        task=spec.task,
+        target=spec.target,
+        features=infer_features(frame, spec),
+        context=infer_context(frame, spec),
+        classes=classes,
+    )
+    data = _training_set(frame, y, signature, spec)
+    held = newest(y, spec.task, VALIDATION_SHARE)
+    estimators = [load_estimator(name) for name in spec.model.estimators]
+    budget = Budget(spec.model.time_budget.total_seconds(), clock)
+    contenders, scores = _compete(data, held, estimators, budget, spec.model.seed)
+    best = _best(contenders, spec.metric)
+    model = best.estimator.fit(data, seed=spec.model.seed, rounds=best.model.rounds)
+    return Trained(
+        estimator=best.estimator.name,
+        signature=signature,
+        model=model,
+        scores=tuple(scores),
+        rows=len(data),
+        validation_rows=int(held.sum()),
+        seconds=budget.spent(),
+        seed=spec.model.seed,
+    )
+
+
+def _training_set(
+    frame: pd.DataFrame, y: NDArray[Any], signature: Signature, spec: PipelineSpec
+) -> TrainingSet:
+    numeric, categorical = both(*encode_frame(signature, frame))
+    return TrainingSet(
+        task=spec.task,
+        metric=spec.metric,
+        width=signature.width,
+        numeric=numeric,
+        categorical=categorical,
+        y=y,
+    )
+
+
+def _compete(
+    data: TrainingSet,
+    held: NDArray[Any],
+    estimators: list[Estimator],
+    budget: Budget,
+    seed: int,
+) -> tuple[list[_Contender], list[FamilyScore]]:
+    """Fit family after family on what is not held, as far as the budget goes."""
+    older, newer = data.take(~held), data.take(held)
+    contenders: list[_Contender] = []
+    scores: list[FamilyScore] = []
+    for estimator in estimators:
+        guess = _guess(estimator, older)
+        overrun = _overrun(contenders, estimator, data, guess, budget) if contenders else None
+        if overrun is not None:
+            scores.append(FamilyScore(estimator.name, data.metric, skipped=overrun))
+            continue
+        start = budget.spent()
+        model = estimator.fit(older, seed=seed)
+        seconds = budget.spent() - start
+        budget.record(guess, seconds)
+        result = _score(estimator, model, newer, seconds)
+        contenders.append(_Contender(estimator, model, result))
+        scores.append(result)
+    return contenders, scores
+
+
+def _guess(estimator: Estimator, data: TrainingSet) -> float:
+    columns = data.numeric.shape[1] + data.categorical.shape[1]
+    return estimator.cost(len(data), columns, data.width)
+
+
+def _overrun(
+    contenders: list[_Contender],
+    estimator: Estimator,
+    data: TrainingSet,
+    guess: float,
+    budget: Budget,
+) -> str | None:
+    """Say why one more family would not fit in; the refit of whichever wins has to fit too."""
+    fit = budget.expect(guess)
+    refits = [_guess(c.estimator, data) for c in contenders] + [_guess(estimator, data)]
+    needed, left = fit + budget.expect(max(refits)), budget.left()
+    if needed <= left:
+        return None
+    return (
+        f"would take about {needed:.1f} s with the final fit, "
+        f"{max(left, 0.0):.1f} s of the time budget are left"
+    )
+
+
+def _score(
+    estimator: Estimator, model: FittedModel, newer: TrainingSet, seconds: float
+) -> FamilyScore:
+    output = model.predict(newer.numeric, newer.categorical)
+    value = score(newer.metric, newer.y, output)
+    losses = row_losses(newer.task, newer.metric, newer.y, output)
+    return FamilyScore(
+        estimator=estimator.name,
+        metric=newer.metric,
+        value=value if np.isfinite(value) else None,
+        loss=float(losses.mean()) if len(losses) else None,
+        seconds=seconds,
+        rounds=model.rounds,
+    )
+
+
+def _best(contenders: list[_Contender], metric: MetricName) -> _Contender:
+    """Choose by the metric, by the loss where the metric is undefined, else the first declared."""
+    sign = -1.0 if GREATER_IS_BETTER[metric] else 1.0
+
+    def badness(contender: _Contender) -> float:
+        if contender.result.value is not None:
+            return sign * contender.result.value
+        return 0.0 if contender.result.loss is None else contender.result.loss
+
+    return min(contenders, key=badness)

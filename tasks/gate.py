@@ -1,0 +1,156 @@
+"""Hold a candidate against the champion on rows that neither has seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from perennial.drift.loss import Promise, promise
+from perennial.evaluation.gate import GateDecision, judge
+from perennial.evaluation.metrics import score
+from perennial.evaluation.targets import align_classes, encode_known
+from perennial.packaging.predictor import Predictor, encode_frame
+from perennial.packaging.signature import Signature
+from perennial.registry import (
+    Declaration,
+    FileEntry,
+    read_file,
+    read_manifest,
+    read_signature,
+    read_state,
+    write_file,
+)
+from perennial.registry.versions import GATE_FILE, METRICS_FILE, MODEL_FILE, SIGNATURE_FILE
+from perennial.store import layout
+from tasks.artifacts import publish, table
+from tasks.connection import store
+from tasks.snapshot import SnapshotRef, rows_of
+from tasks.step import step
+from tasks.train import CandidateRef
+
+
+class Metrics(BaseModel):
+    """``metrics.json`` of a version: what it showed on rows that it had not seen."""
+
+    format: int = 1
+    metric: str
+    score: float | None
+    rows: int
+    promise: Promise
+
+
+class GateResult(BaseModel):
+    """The decision and the files that record it."""
+
+    decision: GateDecision
+    metrics: Metrics
+    files: dict[str, FileEntry]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the candidate may be registered."""
+        return self.decision.passed
+
+
+@step(retries=1, retry_delay_seconds=2)
+def judge_candidate(
+    declaration: Declaration, snapshot: SnapshotRef, candidate: CandidateRef
+) -> GateResult:
+    """Let candidate and champion answer the held-out rows, compare, and write the decision down."""
+    spec = declaration.spec
+    frame = rows_of(snapshot)
+    held = frame.iloc[len(frame) - candidate.holdout_rows :]
+    mine = _read_candidate(candidate)
+    y, known = encode_known(held[spec.target], mine.signature)
+    output = answer(mine, held)[known]
+    training, _ = encode_known(frame.iloc[: -len(held)][spec.target], mine.signature)
+    decision = judge(
+        task=spec.task,
+        metric=spec.metric,
+        y=y,
+        candidate=output,
+        champion=_champion_output(spec.name, held, mine.signature, known),
+        training_y=training,
+        gates=spec.gates,
+    )
+    figure = score(spec.metric, y, output)
+    metrics = Metrics(
+        metric=spec.metric,
+        score=figure if np.isfinite(figure) else None,
+        rows=len(y),
+        promise=promise(spec.task, spec.metric, y, output),
+    )
+    publish("gate", spec.name, _markdown(decision), description=candidate.version)
+    return GateResult(
+        decision=decision, metrics=metrics, files=_record(candidate, decision, metrics)
+    )
+
+
+def answer(predictor: Predictor, frame: pd.DataFrame) -> NDArray[Any]:
+    """Answer the rows of a frame; float32 (rows, width)."""
+    return predictor.predict(*encode_frame(predictor.signature, frame))
+
+
+def load_version(pipeline: str, version: str) -> Predictor:
+    """Load a registered version, held against its manifest.
+
+    Raises:
+        ModelError: a file was altered, or the graph cannot be loaded.
+    """
+    manifest = read_manifest(store(), pipeline, version)
+    model = read_file(store(), manifest, MODEL_FILE)
+    return Predictor(model, read_signature(store(), manifest))
+
+
+def _read_candidate(candidate: CandidateRef) -> Predictor:
+    def data(name: str) -> bytes:
+        key = layout.version_file(candidate.pipeline, candidate.version, name)
+        return store().get(key).data
+
+    signature = Signature.model_validate_json(data(SIGNATURE_FILE))
+    return Predictor(data(MODEL_FILE), signature)
+
+
+def _champion_output(
+    pipeline: str, held: pd.DataFrame, signature: Signature, known: NDArray[Any]
+) -> NDArray[Any] | None:
+    """The champion's answers with its columns in the candidate's order of classes."""
+    champion = read_state(store(), pipeline).state.champion
+    if champion is None:
+        return None
+    predictor = load_version(pipeline, champion)
+    output = answer(predictor, held)[known]
+    return align_classes(output, predictor.signature.classes, signature.classes)
+
+
+def _record(
+    candidate: CandidateRef, decision: GateDecision, metrics: Metrics
+) -> dict[str, FileEntry]:
+    return {
+        name: write_file(
+            store(),
+            candidate.pipeline,
+            candidate.version,
+            name,
+            (model.model_dump_json(indent=2) + "\n").encode(),
+        )
+        for name, model in ((GATE_FILE, decision), (METRICS_FILE, metrics))
+    }
+
+
+def _markdown(decision: GateDecision) -> str:
+    verdict = "Passed" if decision.passed else "Refused"
+    rows = [
+        (c.name, _figure(c.figure), _figure(c.threshold), "yes" if c.passed else "NO", c.detail)
+        for c in decision.checks
+    ]
+    head = f"**{verdict}** on {decision.rows:,} rows: {decision.reason}\n\n"
+    return head + table(["check", "figure", "threshold", "passed", "in words"], rows)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

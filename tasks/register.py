@@ -1,0 +1,140 @@
+"""Make a version of a candidate that passed, and write down one that did not."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as release
+from typing import Literal
+
+from prefect.logging import get_run_logger
+from pydantic import AwareDatetime, BaseModel
+
+from perennial import __version__
+from perennial.registry import (
+    Declaration,
+    Lineage,
+    Manifest,
+    State,
+    change_state,
+    new_entry,
+    read_state,
+    register,
+)
+from perennial.store import Lease
+from perennial.store.lease import utc_now
+from tasks import events
+from tasks.connection import store
+from tasks.gate import GateResult
+from tasks.snapshot import SnapshotRef
+from tasks.step import step
+from tasks.train import CandidateRef
+
+_SHAPING = ("numpy", "scikit-learn", "torch", "onnx", "onnxruntime", "skl2onnx", "pandas")
+
+
+class RetrainRequest(BaseModel):
+    """Who or what asked for a retrain, and why."""
+
+    reason: str
+    cause: str | None
+    """Key of the check that asked for it."""
+    run: str
+    started_at: AwareDatetime
+    """When the run's first line was reached."""
+
+    @property
+    def window(self) -> str | None:
+        """The window that the cause is about."""
+        return None if self.cause is None else self.cause.rsplit("/", 1)[-1].removesuffix(".json")
+
+
+@step
+def register_candidate(
+    declaration: Declaration,
+    lease: Lease,
+    snapshot: SnapshotRef,
+    candidate: CandidateRef,
+    gate: GateResult,
+    request: RetrainRequest,
+) -> Manifest:
+    """Write the manifest, name the version challenger, and tell the rollout.
+
+    Raises:
+        LeaseLost: another run may change this pipeline by now; nothing was registered.
+    """
+    spec = declaration.spec
+    manifest = Manifest(
+        pipeline=spec.name,
+        version=candidate.version,
+        task=spec.task,
+        created_at=utc_now(),
+        fence=lease.token,
+        files={**candidate.files, **gate.files},
+        lineage=Lineage(
+            snapshot=snapshot.sha256,
+            spec=declaration.sha256,
+            code=__version__,
+            environment={name: release(name) for name in _SHAPING},
+            seed=spec.model.seed,
+            parent=read_state(store(), spec.name).state.champion,
+            reason=request.reason,
+            cause=request.cause,
+            run=request.run,
+            estimator=candidate.estimator,
+        ),
+        metrics=gate.metrics.model_dump(mode="json"),
+    )
+    register(store(), lease, manifest)
+    _answer(lease, candidate, gate, request, "version.registered")
+    get_run_logger().info("registered %s", manifest.version)
+    events.emit(
+        events.VERSION_REGISTERED,
+        spec.name,
+        {"version": manifest.version, "reason": request.reason, "verdict": request.cause},
+    )
+    return manifest
+
+
+@step
+def refuse_candidate(
+    lease: Lease, candidate: CandidateRef, gate: GateResult, request: RetrainRequest
+) -> None:
+    """Write down that a candidate failed its gate: the shift that asked for it is answered.
+
+    Raises:
+        LeaseLost: another run may change this pipeline by now.
+    """
+    lease.renew()
+    _answer(lease, candidate, gate, request, "version.refused")
+
+
+def _answer(
+    lease: Lease,
+    candidate: CandidateRef,
+    gate: GateResult,
+    request: RetrainRequest,
+    event: Literal["version.registered", "version.refused"],
+) -> None:
+    registered = event == "version.registered"
+
+    def change(state: State) -> State:
+        answered = max(filter(None, (state.answered, request.window)), default=None)
+        update: dict[str, object] = {"answered": answered}
+        if registered:
+            update |= {"challenger": candidate.version, "stage": "registered", "weight": 0.0}
+        return state.model_copy(update=update)
+
+    entry = new_entry(
+        event,
+        version=candidate.version,
+        reason=request.reason if registered else gate.decision.reason,
+        by=request.run,
+        cause=request.cause,
+        details={
+            "estimator": candidate.estimator,
+            "trained_rows": candidate.trained_rows,
+            "started_at": request.started_at.isoformat(),
+            "train_seconds": round(candidate.train_seconds, 3),
+            "gate": gate.decision.reason,
+        },
+    )
+    change_state(store(), lease.pipeline, change, entry, fence=lease.token)

@@ -1,0 +1,93 @@
+"""Train, package into one ONNX graph, and see that the package answers as its source does."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pandas as pd
+from perennial.evaluation.holdout import holdout_rows
+from prefect.logging import get_run_logger
+from pydantic import BaseModel
+
+from perennial.registry import Declaration, FileEntry, next_version, write_file
+from perennial.registry.versions import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
+from tasks.artifacts import publish, table
+from tasks.connection import store
+from tasks.snapshot import SnapshotRef, rows_of
+from tasks.step import step
+
+REFERENCE_ROWS = 5_000
+
+
+class CandidateRef(BaseModel):
+    """A packaged model whose files lie in the store, without a manifest yet."""
+
+    pipeline: str
+    version: str
+    estimator: str
+    files: dict[str, FileEntry]
+    trained_rows: int
+    holdout_rows: int
+    """The newest rows of the snapshot, which the candidate has not seen."""
+    train_seconds: float
+
+
+@step
+def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
+    """Fit the declared estimators on all but the newest rows and package the best one.
+
+    Raises:
+        TrainingError: none could be fitted.
+        ParityError: the packaged graph answers otherwise than the model it was made from.
+    """
+    from perennial.packaging.parity import require_parity
+
+    from perennial.packaging.predictor import encode_frame
+    from perennial.training import train
+
+    spec = declaration.spec
+    frame = rows_of(ref)
+    held = holdout_rows(len(frame), spec)
+    seen = frame.iloc[: len(frame) - held]
+    started = time.perf_counter()
+    trained = train(seen, spec)
+    model = trained.model.to_onnx().SerializeToString()
+    numeric, categorical = encode_frame(trained.signature, seen)
+    parity = require_parity(model, trained.signature, trained.model.predict, numeric, categorical)
+    seconds = time.perf_counter() - started
+    version = next_version(store(), spec.name, model)
+    files = {
+        MODEL_FILE: model,
+        SIGNATURE_FILE: (trained.signature.model_dump_json(indent=2) + "\n").encode(),
+        REFERENCE_FILE: _reference(seen),
+    }
+    get_run_logger().info(
+        "%s on %d rows in %.1f s, parity within %.2g", trained.estimator, len(seen), seconds,
+        parity.max_abs_diff,
+    )  # fmt: skip
+    publish("training", spec.name, _markdown(trained.scores), description=version)
+    return CandidateRef(
+        pipeline=spec.name,
+        version=version,
+        estimator=trained.estimator,
+        files={
+            name: write_file(store(), spec.name, version, name, data)
+            for name, data in files.items()
+        },
+        trained_rows=len(seen),
+        holdout_rows=held,
+        train_seconds=seconds,
+    )
+
+
+def _reference(frame: pd.DataFrame) -> bytes:
+    """Rows that the model was trained on, evenly drawn: what drift is measured against."""
+    step = max(1, -(-len(frame) // REFERENCE_ROWS))
+    buffer = io.BytesIO()
+    frame.iloc[::step].to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _markdown(scores: object) -> str:
+    return str(scores) + table([], [])

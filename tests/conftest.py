@@ -1,0 +1,120 @@
+"""A real SeaweedFS for the whole session, and a clean environment for every test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ulid import ULID
+
+from perennial.errors import StoreError
+from perennial.local import seaweed
+from perennial.local.ports import choose_ports
+from perennial.settings import Settings
+from perennial.store import Store, open_store, probe
+
+_OURS = ("AWS_", "PREFECT_", "PERENNIAL_")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test depends on, or writes to, what the caller's shell points at."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(_OURS)]:
+            patch.delenv(name)
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        patch.setenv("DO_NOT_TRACK", "1")
+        patch.setenv("GX_ANALYTICS_ENABLED", "false")
+        yield
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(
+    _clean_environment: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """Start SeaweedFS once; its settings name a bucket that the start-up made."""
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    keys = seaweed.load_keys(folder / "keys.env")
+    ports = choose_ports(dict.fromkeys(seaweed.PORT_FLAGS, 0))
+    data = folder / "data"
+    data.mkdir()
+    log = folder / "weed.log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            seaweed.command(data, ports),
+            env={**os.environ, **keys.environment()},
+            cwd=folder,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+    try:
+        settings = Settings(
+            bucket="session",
+            s3_endpoint=f"http://127.0.0.1:{ports['s3.port']}",
+            access_key=keys.access_key,
+            secret_key=keys.secret_key,
+        )
+        _wait_until_fit(settings, process, log)
+        yield settings
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_fit(settings: Settings, process: subprocess.Popen[bytes], log: Path) -> None:
+    store = open_store(settings, retries=1, timeout=5)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return probe(store)
+        except StoreError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"SeaweedFS did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def settings(seaweedfs: Settings) -> Settings:
+    """Settings of a bucket of the test's own; `store` makes it."""
+    return _fresh_bucket(seaweedfs)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Store:
+    """An empty bucket on the real server."""
+    opened = open_store(settings)
+    opened.ensure_bucket()
+    return opened
+
+
+@pytest.fixture(scope="module")
+def module_settings(seaweedfs: Settings) -> Settings:
+    """Settings of a bucket that the tests of one module share."""
+    return _fresh_bucket(seaweedfs)
+
+
+@pytest.fixture(scope="module")
+def module_store(module_settings: Settings) -> Store:
+    """A bucket that the tests of one module share."""
+    opened = open_store(module_settings)
+    opened.ensure_bucket()
+    return opened
+
+
+def _fresh_bucket(server: Settings) -> Settings:
+    return Settings(
+        bucket=f"test-{ULID()}".lower(),
+        s3_endpoint=server.s3_endpoint,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+    )
