@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from perennial.local import RunningStack, StackStatus
+    from perennial.store import Store
 
 app = typer.Typer(
     name="perennial",
@@ -24,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
 )
 
 Directory = Annotated[
@@ -53,18 +54,19 @@ def main() -> None:
 def up(
     directory: Directory = DEFAULT_DIR,
     worker: Annotated[
-        WorkerKind,
+        WorkerKind | None,
         typer.Option(
             help="fork: runs are forked from a warm process, first line after about a second. "
-            "process: Prefect's own worker, a new Python for every run."
+            "process: Prefect's own worker, a new Python for every run.",
+            show_default="fork",
         ),
-    ] = WorkerKind.fork,
+    ] = None,
 ) -> None:
     """Start the embedded stack: object store, Prefect server and worker, inference server.
 
     Everything listens on this machine's loopback only. Data and logs are kept in the directory
     from one start to the next; the first start takes about half a minute, later ones less.
-    A second [bold]up[/bold] finds the stack and says so. End it with [bold]perennial down[/bold].
+    A second **up** finds the stack and says so. End it with **perennial down**.
     """
     from rich.console import Console
 
@@ -73,7 +75,9 @@ def up(
     console = Console(highlight=False)
     with console.status("starting the store and the Prefect server"):
         stack = ensure_up(
-            directory, worker=worker.value, progress=lambda text: console.print(f"  {text}")
+            directory,
+            worker=worker.value if worker else None,
+            progress=lambda text: console.print(f"  {text}"),
         )
     _print_addresses(console, stack, directory)
 
@@ -115,25 +119,27 @@ def status(directory: Directory = DEFAULT_DIR, as_json: Json = False) -> None:
 def _status_table(seen: StackStatus) -> Table:
     from rich.table import Table
 
-    table = Table("part", "state", "since", "restarts", "pid", "address", box=None)
+    table = Table(box=None)
+    for heading in ("part", "pid", "since", "restarts", "address"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("state")
     for part in seen.parts:
-        state = "[green]healthy[/green]" if part.healthy else f"[red]{part.fault}[/red]"
         table.add_row(
-            part.title,
-            state,
-            f"{part.since.astimezone():%Y-%m-%d %H:%M:%S}" if part.since else "-",
-            str(part.restarts),
+            part.name,
             str(part.pid or "-"),
+            f"{part.since.astimezone():%m-%d %H:%M:%S}" if part.since else "-",
+            str(part.restarts),
             part.url or "-",
+            "[green]healthy[/green]" if part.healthy else f"[red]{part.fault}[/red]",
         )
     return table
 
 
 @app.command()
 def down(directory: Directory = DEFAULT_DIR) -> None:
-    """End the stack: exactly the processes that [bold]perennial up[/bold] started.
+    """End the stack: exactly the processes that **perennial up** started.
 
-    Data stays in the directory; the next [bold]up[/bold] goes on from there.
+    Data stays in the directory; the next **up** goes on from there.
     """
     from rich.console import Console
 
@@ -143,3 +149,166 @@ def down(directory: Directory = DEFAULT_DIR) -> None:
     with console.status("ending the stack"):
         ended = stop(directory)
     console.print("The stack is down." if ended else f"No stack is up in {directory}.")
+
+
+@app.command()
+def serve(
+    directory: Directory = DEFAULT_DIR,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests.")] = 1,
+) -> None:
+    """Run an inference server alone, in the foreground, until Ctrl-C.
+
+    **perennial up** runs one already. This one is for a machine of its own: it finds the
+    store by PERENNIAL_S3_ENDPOINT, PERENNIAL_BUCKET and AWS_*, else by the stack in the directory.
+    """
+    from perennial.serving.logs import configure_logging
+    from perennial.serving.server import serve as run
+    from perennial.settings import Settings
+
+    configure_logging()
+    run(
+        Settings.load(directory),
+        host=host,
+        port=port,
+        directory=directory / f"serving-{port}",
+        workers=workers,
+    )
+
+
+@app.command()
+def demo(
+    pipeline: Annotated[
+        str, typer.Argument(help="Folder of a pipeline.yaml, or a name below data/.")
+    ] = "data/bike",
+    windows: Annotated[
+        int | None, typer.Option(min=1, help="How many windows to play. Left out: 24.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the stack up, for a look at Prefect's UI.")
+    ] = False,
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Play a recorded stream through the whole loop and write a report.
+
+    Version 1 is trained on the first fifth. The rest goes row by row to the inference server; the
+    truth follows one window later. The monitor runs after each window, and where it confirms a
+    drift the automation retrains, with nobody's help. Against it stand a model that is never
+    retrained and one that is retrained at every window.
+    """
+    from rich.console import Console
+
+    from perennial.demo.plan import find_folder
+    from perennial.demo.run import final_table, run_demo
+
+    console = Console(highlight=False, stderr=as_json)
+    folder = find_folder(pipeline, (Path("data"),))
+    summary, files = run_demo(folder, directory, windows=windows, keep=keep, console=console)
+    if as_json:
+        typer.echo(summary.model_dump_json(indent=2))
+        return
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    for what, figure in final_table(summary):
+        table.add_row(what, figure)
+    console.print(table)
+    for file in (files.html, files.png, files.json):
+        console.print(f"  {file}", soft_wrap=True)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="The pipeline's name.")],
+    data: Annotated[Path, typer.Option(help="A csv, csv.gz or parquet file, or a folder of them.")],
+    target: Annotated[str, typer.Option(help="Column to predict.")],
+    time: Annotated[
+        str | None, typer.Option(help="Time column. Left out: rows are in time order already.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where pipeline.yaml goes. Left out: data/NAME.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace one that is there.")] = False,
+) -> None:
+    """Write a pipeline.yaml for a table: task, features and window are guessed from the data.
+
+    Every guess stands in the file, with the reason where a column is left out, to be corrected by
+    hand. Then: **perennial demo NAME**.
+    """
+    from perennial.datasets.describe import init_pipeline
+
+    file = init_pipeline(
+        name, data, target=target, time=time, folder=folder or Path("data") / name, force=force
+    )
+    typer.echo(f"{file} is written. Try it: perennial demo {file.parent}")
+
+
+@app.command()
+def versions(
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline.")],
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """List a pipeline's versions: what each was made of, what it scored, which one answers."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from perennial.registry import list_versions, read_state
+
+    store = _open_store(directory)
+    found = list_versions(store, pipeline)
+    state = read_state(store, pipeline).state
+    if as_json:
+        typer.echo(json.dumps([m.model_dump(mode="json") for m in found], indent=2))
+        return
+    if not found:
+        raise PerennialError(f"{pipeline} has no version yet: run its retrain deployment")
+    roles = {state.champion: "champion", state.challenger: "challenger", state.previous: "previous"}
+    table = Table("version", "role", "made", "estimator", "score", "why", box=None)
+    for manifest in found:
+        score = manifest.metrics.get("score")
+        table.add_row(
+            manifest.version,
+            roles.get(manifest.version, ""),
+            f"{manifest.created_at.astimezone():%Y-%m-%d %H:%M:%S}",
+            manifest.lineage.estimator,
+            "" if score is None else f"{manifest.metrics['metric']} {score:.4g}",
+            manifest.lineage.reason,
+        )
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def history(
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline.")],
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Tell what changed in a pipeline, when, why, and by whom; the oldest first."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from perennial.registry import read_history
+
+    entries = list(read_history(_open_store(directory), pipeline))
+    if as_json:
+        typer.echo(json.dumps([e.model_dump(mode="json") for e in entries], indent=2))
+        return
+    table = Table("when", "what", "version", "why", "by", box=None)
+    for entry in entries:
+        when = f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}"
+        table.add_row(when, entry.event, entry.version or "", entry.reason, entry.by)
+    Console(highlight=False).print(table)
+
+
+def _open_store(directory: Path) -> Store:
+    from perennial.settings import Settings
+    from perennial.store import open_store
+
+    return open_store(Settings.load(directory))

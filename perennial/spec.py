@@ -66,7 +66,7 @@ def format_duration(value: timedelta) -> str:
     for unit in "dhm":
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{int(seconds // _UNITS[unit])}{unit}"
-    return f"{seconds:g}s"
+    return f"{int(seconds)}s" if seconds.is_integer() else f"{seconds:f}s"
 
 
 class Span(BaseModel):
@@ -190,6 +190,9 @@ class Policy(_Section):
         ge=0,
         description="The champion's loss counts as risen from this share above its promise on.",
     )
+    loss_p_value: float = Field(
+        default=0.1, gt=0, lt=1, description="Level of the test of the loss against its promise."
+    )
     persistence: int = Field(
         default=2,
         ge=1,
@@ -235,8 +238,9 @@ class PipelineSpec(_Section):
     """One model and all that keeps it alive."""
 
     name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$",
-        description="Lower-case letters, digits and dashes; names the model in URLs and the store.",
+        pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$",
+        description="Lower-case letters, digits, dashes and underscores; names the model in URLs "
+        "and in the store.",
     )
     task: Task
     source: Source

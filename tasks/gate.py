@@ -40,6 +40,8 @@ class Metrics(BaseModel):
     metric: str
     score: float | None
     rows: int
+    """Rows of the gate, behind those trained on."""
+    trained_rows: int
     promise: Promise
 
 
@@ -82,6 +84,7 @@ def judge_candidate(
         metric=spec.metric,
         score=figure if np.isfinite(figure) else None,
         rows=len(y),
+        trained_rows=candidate.trained_rows,
         promise=promise(spec.task, spec.metric, y, output),
     )
     publish("gate", spec.name, _markdown(decision), description=candidate.version)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import io
 import time
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from perennial.evaluation.holdout import holdout_rows
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
+from perennial.datasets.stream import window_rows
+from perennial.evaluation.gate import holdout_rows
 from perennial.registry import Declaration, FileEntry, next_version, write_file
 from perennial.registry.versions import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
 from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
+
+if TYPE_CHECKING:
+    from perennial.packaging.parity import Parity
+    from perennial.training.train import Trained
 
 REFERENCE_ROWS = 5_000
 
@@ -41,20 +47,20 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         TrainingError: none could be fitted.
         ParityError: the packaged graph answers otherwise than the model it was made from.
     """
-    from perennial.packaging.parity import require_parity
-
+    from perennial.packaging.export import export
+    from perennial.packaging.parity import check_parity, ensure_parity
     from perennial.packaging.predictor import encode_frame
-    from perennial.training import train
+    from perennial.training.train import train
 
     spec = declaration.spec
     frame = rows_of(ref)
-    held = holdout_rows(len(frame), spec)
+    held = holdout_rows(len(frame), window_rows(spec, frame), spec.gates)
     seen = frame.iloc[: len(frame) - held]
     started = time.perf_counter()
     trained = train(seen, spec)
-    model = trained.model.to_onnx().SerializeToString()
-    numeric, categorical = encode_frame(trained.signature, seen)
-    parity = require_parity(model, trained.signature, trained.model.predict, numeric, categorical)
+    model = export(trained.model, trained.signature)
+    probe = encode_frame(trained.signature, seen)
+    parity = ensure_parity(check_parity(model, trained.signature, trained.model.predict, *probe))
     seconds = time.perf_counter() - started
     version = next_version(store(), spec.name, model)
     files = {
@@ -63,10 +69,13 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         REFERENCE_FILE: _reference(seen),
     }
     get_run_logger().info(
-        "%s on %d rows in %.1f s, parity within %.2g", trained.estimator, len(seen), seconds,
-        parity.max_abs_diff,
-    )  # fmt: skip
-    publish("training", spec.name, _markdown(trained.scores), description=version)
+        "%s on %d rows in %.1f s, parity within %.2g",
+        trained.estimator,
+        len(seen),
+        seconds,
+        parity.max_abs,
+    )
+    publish("training", spec.name, _markdown(trained, parity), description=version)
     return CandidateRef(
         pipeline=spec.name,
         version=version,
@@ -89,5 +98,14 @@ def _reference(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _markdown(scores: object) -> str:
-    return str(scores) + table([], [])
+def _markdown(trained: Trained, parity: Parity) -> str:
+    rows = [
+        (s.estimator, "" if s.value is None else s.value, f"{s.seconds:.1f}", s.skipped or "")
+        for s in trained.scores
+    ]
+    head = (
+        f"**{trained.estimator}** on {trained.rows:,} rows, chosen on the newest "
+        f"{trained.validation_rows:,} of them. The packaged graph answers as it does on "
+        f"{parity.rows:,} rows, to within {parity.max_abs:.2g}.\n\n"
+    )
+    return head + table(["estimator", "validation", "seconds", "left out"], rows)

@@ -30,6 +30,7 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
         patch.setenv("DO_NOT_TRACK", "1")
         patch.setenv("GX_ANALYTICS_ENABLED", "false")
+        patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         yield
 
 

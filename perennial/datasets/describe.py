@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
-from perennial.errors import SourceError
-from perennial.spec import Task
+from perennial.datasets.source import read_source
+from perennial.errors import SourceError, SpecError
+from perennial.spec import Task, parse_spec
 
 _MANY = 0.9
 """A text column with this share of distinct values is taken for an identifier."""
@@ -86,13 +88,33 @@ def write_pipeline_yaml(
     return "\n".join(lines) + "\n"
 
 
-def default_name(data: Path) -> str:
-    """A pipeline's folder is found by its name: the file's name without its endings."""
-    return data.name.split(".")[0]
-
-
 def _quote(text: str) -> str:
     """A YAML scalar that comes back as this very text."""
-    import yaml
-
     return str(yaml.safe_dump(text, default_flow_style=True, width=10_000)).splitlines()[0]
+
+
+def init_pipeline(
+    name: str, data: Path, *, target: str, time: str | None, folder: Path, force: bool = False
+) -> Path:
+    """Write ``folder``/pipeline.yaml for a table and return its path.
+
+    The address of the data is written relative to the folder where it lies below it, else absolute.
+
+    Raises:
+        SpecError: the name may not be one, or a pipeline.yaml is there and ``force`` is not set.
+        SourceError: the data cannot be read, or lack the columns named.
+    """
+    file = folder / "pipeline.yaml"
+    if file.exists() and not force:
+        raise SpecError(f"{file} is there already; --force replaces it")
+    where = data.resolve()
+    least = {"name": name, "source": {"uri": str(where)}, "target": target, "time": time}
+    # The task does not matter for reading; it is guessed from what is read.
+    frame = read_source(parse_spec({**least, "task": "regression"}, origin="perennial init"), None)
+    home = folder.resolve()
+    uri = str(where.relative_to(home)) if where.is_relative_to(home) else str(where)
+    text = write_pipeline_yaml(name, frame, uri=uri, target=target, time=time)
+    parse_spec(yaml.safe_load(text), origin=str(file))
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return file

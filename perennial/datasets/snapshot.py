@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterator
 from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -86,16 +88,29 @@ def load_snapshot(store: Store, snapshot: Snapshot) -> pd.DataFrame:
 
 
 def content_hash(table: pa.Table) -> str:
-    """sha256 over the schema and the values, column by column."""
+    """sha256 over the schema and the values, column by column; free of how they are encoded."""
     digest = hashlib.sha256()
     for field, column in zip(table.schema, table.columns, strict=True):
         digest.update(f"{field.name}\0{field.type}\0".encode())
-        sink = io.BytesIO()
-        values = pa.table({"v": column}).combine_chunks()
-        with pa.ipc.new_stream(sink, values.schema) as writer:
-            writer.write_table(values)
-        digest.update(sink.getbuffer())
+        array = column.combine_chunks()
+        digest.update(array.is_null().to_numpy(zero_copy_only=False).tobytes())
+        for part in _values(array):
+            digest.update(part)
     return digest.hexdigest()
+
+
+def _values(array: pa.Array) -> Iterator[bytes]:
+    """The bytes of an array's values, with a fixed value where one is missing."""
+    if pa.types.is_string(array.type):
+        text = array.fill_null("")
+        yield pc.binary_length(text).to_numpy().tobytes()
+        yield "".join(text.to_pylist()).encode()
+        return
+    if pa.types.is_timestamp(array.type):
+        array = array.cast(pa.int64())
+    elif pa.types.is_boolean(array.type):
+        array = array.cast(pa.uint8())
+    yield array.fill_null(0).to_numpy().tobytes()
 
 
 def _to_arrow(frame: pd.DataFrame) -> pa.Table:

@@ -158,6 +158,21 @@ def _clock(rows: pd.DataFrame, time: str | None) -> NDArray[Any]:
     return running
 
 
+def window_rows(spec: PipelineSpec, frame: pd.DataFrame) -> int:
+    """How many rows a window of the monitor holds: as declared, or as its duration usually does.
+
+    Args:
+        frame: rows of the stream in time order, with the time column where one is declared.
+    """
+    size = spec.monitor.window
+    if size.duration is None:
+        return size.rows or 1
+    if spec.time is None or len(frame) < 2:
+        return len(frame)
+    span = frame[spec.time].iloc[-1] - frame[spec.time].iloc[0]
+    return max(1, int(len(frame) * size.duration / span)) if span else len(frame)
+
+
 def labels_for(store: Store, pipeline: str, window: pd.DataFrame, target: str) -> pd.Series:
     """The truth of a window's rows as far as it is known.
 

@@ -38,7 +38,7 @@ class Client:
     def __init__(self, url: str, pipeline: str, *, sleep: Callable[[float], None] = time.sleep):
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._path = f"/v1/models/{pipeline}"
+        self._pipeline = pipeline
         self._sleep = sleep
         self._connection: http.client.HTTPConnection | None = None
         self.tally = Tally()
@@ -68,6 +68,15 @@ class Client:
                 raise StackError(f"the server refused feedback ({status}): {answer}")
             self.tally.labels += len(batch)
 
+    def serves(self, version: str) -> bool:
+        """Tell whether the server answers with this version by now."""
+        try:
+            _, ready = self._send("GET", "/v2/health/ready")
+        except (OSError, http.client.HTTPException):
+            self.close()
+            return False
+        return bool(ready["models"].get(self._pipeline) == version)
+
     def close(self) -> None:
         """Let the connection go."""
         if self._connection is not None:
@@ -75,11 +84,11 @@ class Client:
             self._connection = None
 
     def _post(self, verb: str, body: Mapping[str, Any]) -> tuple[int, Any]:
-        data = json.dumps(body).encode()
+        path, data = f"/v1/models/{self._pipeline}{verb}", json.dumps(body).encode()
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
-                status, answer = self._send(verb, data)
+                status, answer = self._send("POST", path, data)
                 if status != http.HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
                     return status, answer
             except (OSError, http.client.HTTPException) as error:
@@ -89,11 +98,9 @@ class Client:
             self.tally.repeated += 1
             self._sleep(_PAUSE)
 
-    def _send(self, verb: str, data: bytes) -> tuple[int, Any]:
+    def _send(self, method: str, path: str, data: bytes | None = None) -> tuple[int, Any]:
         if self._connection is None:
             self._connection = http.client.HTTPConnection(self._host, self._port, timeout=30)
-        self._connection.request(
-            "POST", self._path + verb, data, {"Content-Type": "application/json"}
-        )
+        self._connection.request(method, path, data, {"Content-Type": "application/json"})
         answer = self._connection.getresponse()
         return answer.status, json.loads(answer.read() or b"null")

@@ -54,6 +54,11 @@ def window_id(number: int) -> str:
     return f"w{number:06d}"
 
 
+def window_number(window: str) -> int:
+    """The place of a window in its stream, counted from 1."""
+    return int(window.removeprefix("w"))
+
+
 class Demo:
     """One demo on a running stack."""
 
@@ -158,8 +163,10 @@ class Demo:
         tally = self._client.tally
         self._wait(
             "the log to reach the store",
-            lambda: arrived(layout.prediction_log(self._name), tally.answered)
-            and arrived(layout.feedback_log(self._name), tally.labels),
+            lambda: (
+                arrived(layout.prediction_log(self._name), tally.answered)
+                and arrived(layout.feedback_log(self._name), tally.labels)
+            ),
             _RUN_TIMEOUT,
         )
 

@@ -44,11 +44,11 @@ class LossVerdict(BaseModel):
     loss: float
     stderr: float
     freedom: int
-    promised: float
+    promise: Promise
     ratio: float
     """Loss over promise; 1 is as promised."""
     low: float
-    """Lower end of the ratio's interval at 1 - the policy's p_value."""
+    """The ratio's one-sided bounds at confidence 1 - the policy's loss_p_value."""
     high: float
     p_value: float
     """One-sided: how likely such a rise is if nothing changed."""
@@ -70,3 +70,83 @@ def promise(task: Task, metric: MetricName, y: NDArray[Any], output: NDArray[Any
         stderr=mean.stderr,
         freedom=mean.freedom,
     )
+
+
+def check_loss(
+    window: str,
+    promised: Promise,
+    *,
+    task: Task,
+    metric: MetricName,
+    y: NDArray[Any],
+    output: NDArray[Any],
+    policy: Policy,
+) -> LossVerdict:
+    """Hold the champion's answers on a window's labelled rows against its promise.
+
+    Args:
+        window: name of the window.
+        y: true values or class indices (rows,), in time order.
+        output: the champion's output on them (rows, width).
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    mean = batch_mean(paired_losses(task, metric, y, output))
+    return _verdict(window, promised, mean, policy)
+
+
+def pool(verdicts: Sequence[LossVerdict], policy: Policy) -> LossVerdict:
+    """Take several windows of one champion together as if they were one.
+
+    Raises:
+        ValueError: there are no verdicts.
+    """
+    if not verdicts:
+        raise ValueError("there are no windows to pool")
+    rows = sum(v.rows for v in verdicts)
+    mean = BatchMean(
+        rows=rows,
+        mean=sum(v.rows * v.loss for v in verdicts) / rows,
+        stderr=math.hypot(*(v.rows * v.stderr for v in verdicts)) / rows,
+        freedom=sum(v.freedom for v in verdicts),
+    )
+    names = [verdicts[0].window, verdicts[-1].window]
+    return _verdict("..".join(dict.fromkeys(names)), verdicts[-1].promise, mean, policy)
+
+
+def _verdict(window: str, promised: Promise, mean: BatchMean, policy: Policy) -> LossVerdict:
+    from scipy.stats import t
+
+    scale = promised.mean if promised.mean > 0 else 1.0
+    rise = mean.mean - promised.mean
+    stderr = math.hypot(mean.stderr, promised.stderr)
+    freedom = _welch(mean, promised)
+    if stderr > 0 and freedom > 0:
+        p_value = float(t.sf(rise / stderr, freedom))
+        reach = float(t.isf(policy.loss_p_value, freedom)) * stderr
+    else:
+        p_value, reach = (0.0 if rise > 0 else 1.0), 0.0
+    ratio = (scale + rise) / scale
+    return LossVerdict(
+        window=window,
+        rows=mean.rows,
+        loss=mean.mean,
+        stderr=mean.stderr,
+        freedom=mean.freedom,
+        promise=promised,
+        ratio=ratio,
+        low=ratio - reach / scale,
+        high=ratio + reach / scale,
+        p_value=p_value,
+        risen=ratio >= 1 + policy.loss_increase and p_value <= policy.loss_p_value,
+    )
+
+
+def _welch(mean: BatchMean, promised: Promise) -> float:
+    """Degrees of freedom of the difference of two means (Welch, Biometrika 34, 1947)."""
+    a, b = mean.stderr**2, promised.stderr**2
+    denominator = (a**2 / mean.freedom if mean.freedom else 0.0) + (
+        b**2 / promised.freedom if promised.freedom else 0.0
+    )
+    return (a + b) ** 2 / denominator if denominator > 0 else 0.0

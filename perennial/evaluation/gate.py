@@ -133,9 +133,7 @@ def _finite(candidate: NDArray[Any]) -> GateCheck:
     )
 
 
-def _better_than_constant(
-    mine: NDArray[Any], trivial: NDArray[Any], gates: Gates
-) -> GateCheck:
+def _better_than_constant(mine: NDArray[Any], trivial: NDArray[Any], gates: Gates) -> GateCheck:
     """Refuse only what is clearly worse: a weak signal must not keep a pipeline from starting."""
     change, low, high = _relative(batch_mean(mine - trivial), float(trivial.mean()), gates)
     passed = low <= 0
@@ -151,9 +149,7 @@ def _better_than_constant(
     )
 
 
-def _not_worse_than_champion(
-    mine: NDArray[Any], theirs: NDArray[Any], gates: Gates
-) -> GateCheck:
+def _not_worse_than_champion(mine: NDArray[Any], theirs: NDArray[Any], gates: Gates) -> GateCheck:
     change, low, high = _relative(batch_mean(mine - theirs), float(theirs.mean()), gates)
     passed = high <= gates.margin
     return GateCheck(

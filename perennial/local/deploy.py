@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from perennial.errors import StackError
 from perennial.local import logs
+from perennial.local.services import child_environment
 from perennial.local.state import StackFiles
-from perennial.settings import Settings
+from perennial.settings import read_env_file
 
 DECLARATION = "prefect.yaml"
 SHAPING_FILES = (DECLARATION, "flows/**/*.py", "perennial/spec.py")
@@ -47,7 +47,7 @@ def is_deployed(files: StackFiles, project: Path, pool_id: str) -> bool:
     return stored == Deployed(pool_id=pool_id, fingerprint=fingerprint(project))
 
 
-def deploy(files: StackFiles, project: Path, pool_id: str, settings: Settings) -> None:
+def deploy(files: StackFiles, project: Path, pool_id: str) -> None:
     """Run ``prefect deploy --all`` in the project and remember that it was done.
 
     Raises:
@@ -61,7 +61,7 @@ def deploy(files: StackFiles, project: Path, pool_id: str, settings: Settings) -
         code = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             cwd=project,
-            env=_environment(files, settings),
+            env=child_environment(files, read_env_file(files.environment)),
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
@@ -72,15 +72,3 @@ def deploy(files: StackFiles, project: Path, pool_id: str, settings: Settings) -
             f"'prefect deploy --all' failed in {project} ({logs.tail(log)!r}): see {log}"
         )
     files.deployed.write_text(applied.model_dump_json() + "\n", encoding="utf-8")
-
-
-def _environment(files: StackFiles, settings: Settings) -> dict[str, str]:
-    return {
-        **os.environ,
-        "PREFECT_API_URL": str(settings.prefect_api_url),
-        "PREFECT_HOME": str(files.prefect),
-        "PERENNIAL_PIPELINES": os.pathsep.join(map(str, settings.pipeline_folders)),
-        "DO_NOT_TRACK": "1",
-        "GX_ANALYTICS_ENABLED": "false",
-        "NO_COLOR": "1",
-    }

@@ -19,7 +19,6 @@ STACK_ID = "PERENNIAL_STACK_ID"
 """Every process of a stack carries its id in this variable, however deep it was started."""
 
 _PR_SET_PDEATHSIG = 1
-_SAME_START = 1.0
 
 
 class ProcessId(BaseModel):
@@ -28,7 +27,7 @@ class ProcessId(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     pid: int
-    created: float
+    started: float
 
     @classmethod
     def of(cls, pid: int) -> ProcessId:
@@ -37,16 +36,30 @@ class ProcessId(BaseModel):
         Raises:
             psutil.NoSuchProcess: it is gone.
         """
-        return cls(pid=pid, created=psutil.Process(pid).create_time())
+        return cls(pid=pid, started=start_mark(pid))
 
     def find(self) -> psutil.Process | None:
         """Return the process while it runs; None when it is gone or the pid is another's now."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < _SAME_START
+            same = start_mark(self.pid) == self.started
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
+
+
+def start_mark(pid: int) -> float:
+    """When a process started: on Linux in ticks since boot, which no change of the clock moves.
+
+    Raises:
+        psutil.NoSuchProcess: it is gone.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return float(psutil.Process(pid).create_time())
+    # proc(5): the name in brackets may hold anything; starttime is the 22nd field, the 20th behind.
+    return float(fields.rpartition(")")[2].split()[19])
 
 
 def default_signals() -> None:

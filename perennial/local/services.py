@@ -70,7 +70,7 @@ def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) ->
         "PREFECT_API_URL": str(settings.prefect_api_url),
         "PERENNIAL_PIPELINES": str(project / "data"),
     }
-    common = {**_inherited(os.environ), **exported, **_quiet(files), STACK_ID: stack_id}
+    common = {**child_environment(files, exported), STACK_ID: stack_id}
     visible = {"store": "s3.port", "prefect": "prefect", "serving": "serving"}
     return Plan(
         services=(
@@ -98,9 +98,14 @@ def answers(url: str) -> str | None:
     return None if status == httpx.codes.OK else f"{url} answers {status}"
 
 
+def child_environment(files: StackFiles, exported: Mapping[str, str]) -> dict[str, str]:
+    """Build the environment of a child: the caller's, the stack's addresses, and silence."""
+    return {**_inherited(os.environ), **exported, **_quiet(files)}
+
+
 def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment, less what would point a child elsewhere."""
-    foreign = ("AWS_", "PERENNIAL_", "PREFECT__")
+    foreign = ("AWS_", "PREFECT__")
     elsewhere = {"PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_HOME", "VIRTUAL_ENV"}
     kept = {
         name: value
@@ -121,6 +126,7 @@ def _quiet(files: StackFiles) -> dict[str, str]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "DO_NOT_TRACK": "1",
         "GX_ANALYTICS_ENABLED": "false",
+        "ORT_DISABLE_TELEMETRY": "1",
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",
         "NO_COLOR": "1",

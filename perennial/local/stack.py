@@ -21,7 +21,7 @@ from perennial.local.state import PartState, StackFiles, StackState, WorkerKind
 from perennial.settings import DEFAULT_DIR, Settings, read_env_file
 
 PROJECT = Path(__file__).resolve().parents[2]
-STOP_TIMEOUT = 60.0
+STOP_TIMEOUT = 150.0
 POLL = 0.1
 
 Progress = Callable[[str], None]
@@ -85,7 +85,7 @@ def is_up(directory: Path = DEFAULT_DIR) -> bool:
 def ensure_up(
     directory: Path = DEFAULT_DIR,
     *,
-    worker: WorkerKind = "fork",
+    worker: WorkerKind | None = None,
     project: Path = PROJECT,
     progress: Progress | None = None,
 ) -> RunningStack:
@@ -93,7 +93,8 @@ def ensure_up(
 
     Args:
         directory: where its data, logs and state lie; made where it is missing.
-        worker: how flow runs are started: forked from a warm process, or each by a new Python.
+        worker: how flow runs are started: forked from a warm process, or each by a new Python;
+            None: as the stack that is up does it, else forked.
         project: the folder of prefect.yaml, flows and tasks.
         progress: called with a line for every step that begins.
 
@@ -104,9 +105,11 @@ def ensure_up(
     announce = progress or (lambda _: None)
     files = StackFiles(directory)
     files.make()
-    started = None if files.is_supervised() else _start_supervisor(files, project, worker)
+    started = None
+    if not files.is_supervised():
+        started = _start_supervisor(files, project, worker or "fork")
     state = _await_up(files, started, announce)
-    if state.worker != worker:
+    if worker not in (None, state.worker):
         raise StackError(
             f"a stack with the {state.worker} worker is up in {files.directory}: "
             "run 'perennial down' first"
@@ -115,7 +118,7 @@ def ensure_up(
     assert state.pool_id is not None
     if not is_deployed(files, state.project, state.pool_id):
         announce("applying prefect.yaml")
-        deploy(files, state.project, state.pool_id, settings)
+        deploy(files, state.project, state.pool_id)
     return RunningStack(
         settings=settings,
         urls={part.name: part.url for part in state.parts if part.url},
@@ -131,9 +134,10 @@ def ensure_up(
 def stop(directory: Path = DEFAULT_DIR) -> bool:
     """End exactly what `ensure_up` started; True when there was something to end."""
     files = StackFiles(directory)
-    if not files.directory.exists():
-        return False
     state = files.read_state()
+    while state is None and files.is_supervised():  # it has just begun
+        time.sleep(POLL)
+        state = files.read_state()
     if state is None:
         return False
     supervisor = state.supervisor.find() if files.is_supervised() else None
@@ -209,6 +213,9 @@ def _await_up(
     files: StackFiles, started: subprocess.Popen[bytes] | None, progress: Progress
 ) -> StackState:
     announced: set[str] = set()
+    state = files.read_state()
+    if started is None and state is not None and state.phase == "up":
+        return state
     while True:
         alive = (started is not None and started.poll() is None) or files.is_supervised()
         state = files.read_state()

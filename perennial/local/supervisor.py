@@ -33,7 +33,7 @@ from perennial.local.state import PartState, Phase, StackFiles, StackState, Work
 
 TICK = 0.1
 READY_TIMEOUT = 180.0
-GRACE = 10.0
+GRACE = 30.0
 LOG_CHECK = 5.0
 
 

@@ -7,7 +7,7 @@ predict here, so that a model sees the same values wherever it is asked.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +136,19 @@ class EncodedRows:
         numeric = self.numeric.astype(np.float32) if self.numeric.shape[1] else None
         return numeric, self.categorical if self.categorical.shape[1] else None
 
+    def refuse_infinite(self, signature: Signature) -> None:
+        """See that a float32 holds every number.
+
+        Raises:
+            RequestError: one is beyond it; the message names row and field.
+        """
+        beyond = np.abs(self.numeric) > _FLOAT32_MAX
+        if beyond.any():
+            row, column = np.argwhere(beyond)[0]
+            raise RequestError(
+                f"row {row}: field {signature.numeric[column]!r} is beyond what a float32 holds"
+            )
+
 
 class RowEncoder:
     """Named fields to columns, for one signature. Build it once, use it for every request."""
@@ -177,7 +190,7 @@ class RowEncoder:
             )
             categorical.append(
                 [
-                    v if type(v) is str else _category(v, index, name)
+                    v if type(v) is str else category(v, index, name)
                     for name in self._categorical
                     for v in (get(name),)
                 ]
@@ -185,19 +198,10 @@ class RowEncoder:
             if self._context:
                 context.append([_context(get(name), index, name) for name in self._context])
         return EncodedRows(
-            self._numeric_array(numeric), _object_array(categorical, self._categorical), context
+            np.array(numeric, dtype=np.float64).reshape(len(rows), len(self._numeric)),
+            object_array(categorical, len(self._categorical)),
+            context,
         )
-
-    def _numeric_array(self, values: list[list[float]]) -> NDArray[np.float64]:
-        array = np.array(values, dtype=np.float64).reshape(len(values), len(self._numeric))
-        # What does not fit into the model's float32 is no number to the model.
-        beyond = np.abs(array) > _FLOAT32_MAX
-        if beyond.any():
-            row, column = np.argwhere(beyond)[0]
-            raise RequestError(
-                f"row {row}: field {self._numeric[column]!r} is beyond what a float32 holds"
-            )
-        return array
 
     def _refuse_shape(self, index: int, row: object) -> None:
         if not isinstance(row, Mapping):
@@ -221,7 +225,9 @@ def encode_rows(
     Raises:
         RequestError: as `RowEncoder.encode`.
     """
-    return RowEncoder(signature).encode(rows).inputs()
+    encoded = RowEncoder(signature).encode(rows)
+    encoded.refuse_infinite(signature)
+    return encoded.inputs()
 
 
 def encode_frame(
@@ -276,6 +282,11 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _NUMBERS = {"boolean", "integer", "floating", "mixed-integer-float", "decimal", "empty"}
 
 
+def object_array(rows: list[list[str]], columns: int) -> NDArray[Any]:
+    """Make the ``categorical`` input from one list a row."""
+    return np.array(rows, dtype=object).reshape(len(rows), columns)
+
+
 def _number(value: object, row: int, name: str) -> float:
     if value is None:
         return math.nan
@@ -287,7 +298,12 @@ def _number(value: object, row: int, name: str) -> float:
     raise RequestError(f"row {row}: field {name!r} must be a number, not {_type_name(value)}")
 
 
-def _category(value: object, row: int, name: str) -> str:
+def category(value: object, row: int, name: str) -> str:
+    """Write a value of a categorical field as the model knows it, "" for a missing one.
+
+    Raises:
+        RequestError: it is an object or an array.
+    """
     if value is None:
         return ""
     if isinstance(value, str | bool | int | float):
@@ -297,12 +313,7 @@ def _category(value: object, row: int, name: str) -> str:
 
 
 def _context(value: object, row: int, name: str) -> str | None:
-    return None if value is None else _category(value, row, name)
-
-
-def _object_array(values: Iterable[list[str]], columns: tuple[str, ...]) -> NDArray[Any]:
-    array = np.array(values, dtype=object)
-    return array.reshape(len(array), len(columns))
+    return None if value is None else category(value, row, name)
 
 
 def _type_name(value: object) -> str:

@@ -58,9 +58,10 @@ def add_tree_ensemble(graph: Graph, x: str, booster: Any) -> str:
 
 def round_down(threshold: NDArray[Any]) -> NDArray[Any]:
     """Give the greatest float32 values that are not above float64 ones."""
-    nearest = threshold.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is beyond float32 rounds to infinity, then down
+        nearest = threshold.astype(np.float32)
     below = np.nextafter(nearest, np.float32(-np.inf), dtype=np.float32)
-    rounded: NDArray[Any] = np.where(nearest.astype(np.float64) > threshold, below, nearest)
+    rounded: NDArray[Any] = nearest + 0 * below
     return rounded
 
 

@@ -1,1 +1,1 @@
-
+"""Charts and pages that open without the internet."""

@@ -5,6 +5,7 @@ Every protocol ends here, so that they all mean the same.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,14 +31,17 @@ class Query:
     """Rows that one model shall answer."""
 
     pipeline: str
-    version: str | None
-    """The one that must answer; None: whoever the router chooses."""
+    fixed: bool
+    """Whether the model that was asked must answer; else whoever the router chooses."""
     key: str
     """Routing key."""
     ids: list[str]
     """One a row."""
+    asked: LoadedModel
+    """The model by whose signature the rows were encoded."""
+    encoded: EncodedRows
     encode: Callable[[LoadedModel], EncodedRows]
-    """Brings the rows into a model's columns; raises RequestError where they do not fit."""
+    """Encodes them for a model of another signature; raises RequestError where they do not fit."""
     started: float
     """`time.perf_counter` when the request was complete."""
 
@@ -65,10 +69,12 @@ class Dataplane:
         """Find a pipeline.
 
         Raises:
-            HttpError: 404, there is none of this name.
+            HttpError: 404, there is none of this name; 503, no model was ever seen.
         """
         served = self._table.served.get(pipeline)
         if served is None:
+            if not self._table.is_filled:
+                raise HttpError(503, "the store was not reached yet", RETRY_SOON)
             raise HttpError(404, f"there is no model {pipeline[:200]!r} here")
         return served
 
@@ -92,16 +98,15 @@ class Dataplane:
         """Answer the rows and log them.
 
         Raises:
-            HttpError: as `model`.
-            RequestError: the rows do not fit the model's signature.
+            RequestError: a number is beyond what the model can take.
             ModelError: the champion failed, or answered NaN.
             LogFull: the answer is not in the log and must not leave.
         """
         served = self.served(query.pipeline)
-        champion = self.model(query.pipeline, query.version)
-        challenger = served.challenger
-        if query.version is not None or challenger is None:
-            return self._answer(query, champion, _role(served, champion), None)
+        champion, challenger = query.asked, served.challenger
+        if query.fixed or challenger is None:
+            role = CHALLENGER if champion is challenger else CHAMPION
+            return self._answer(query, champion, role, None)
         weight = served.placement.weight
         if weight > 0.0 and goes_to_challenger(query.key, challenger.version, weight):
             try:
@@ -128,9 +133,12 @@ class Dataplane:
         return Answer(model, role, output, job)
 
     def _predict_and_log(self, query: Query, model: LoadedModel, role: str) -> NDArray[np.float32]:
-        encoded = query.encode(model)
+        encoded = query.encoded
+        if model.signature_json != query.asked.signature_json:
+            encoded = query.encode(model)
         output = model.predictor.predict(*encoded.inputs())
-        if not np.isfinite(output).all():
+        if not _is_finite(output):
+            encoded.refuse_infinite(model.signature)
             raise ModelError(f"version {model.version} of {query.pipeline} answered NaN")
         elapsed = time.perf_counter() - query.started
         self._log.predictions(
@@ -138,14 +146,14 @@ class Dataplane:
             model.signature_json,
             _record(query.ids, encoded, output, model.version, role, elapsed),
         )
-        labels = (query.pipeline, model.version, role)
-        self._metrics.observe("perennial_request_seconds", labels, elapsed)
-        self._metrics.add("perennial_rows_total", labels, len(query.ids))
+        self._metrics.meter(query.pipeline, model.version, role).count(len(query.ids), elapsed)
         return output
 
 
-def _role(served: Served, model: LoadedModel) -> str:
-    return CHALLENGER if model is served.challenger else CHAMPION
+def _is_finite(output: NDArray[np.float32]) -> bool:
+    if output.size == 1:
+        return math.isfinite(output.item())
+    return bool(np.isfinite(output).all())
 
 
 def _why_no_champion(pipeline: str, served: Served) -> str:

@@ -37,39 +37,62 @@ class Family(msgspec.Struct):
     values: dict[str, list[float]] = {}
 
 
+class Meter:
+    """Counts the answers of one model in one role."""
+
+    def __init__(
+        self, lock: threading.Lock, requests: list[float], rows: list[float], seconds: list[float]
+    ) -> None:
+        self._lock = lock
+        self._requests = requests
+        self._rows = rows
+        self._seconds = seconds
+
+    def count(self, rows: int, seconds: float) -> None:
+        """Count one answer."""
+        with self._lock:
+            self._requests[0] += 1
+            self._rows[0] += rows
+            self._seconds[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+            self._seconds[-1] += seconds
+
+
 class Metrics:
     """The numbers of one process. Safe to share between threads."""
 
     def __init__(self, families: tuple[Family, ...]) -> None:
         self._families = {family.name: family for family in families}
         self._lock = threading.Lock()
-        self._keys: dict[Labels, str] = {}
+        self._meters: dict[Labels, Meter] = {}
 
     def add(self, name: str, labels: Labels = (), amount: float = 1.0) -> None:
         """Count."""
-        values = self._families[name].values
-        key = self._key(labels)
         with self._lock:
-            if key in values:
-                values[key][0] += amount
-            else:
-                values[key] = [amount]
+            self._value(name, labels)[0] += amount
 
     def set(self, name: str, value: float, labels: Labels = ()) -> None:
         """Say how much there is now."""
         with self._lock:
-            self._families[name].values[self._key(labels)] = [value]
+            self._value(name, labels)[0] = value
 
-    def observe(self, name: str, labels: Labels, seconds: float) -> None:
-        """Put a duration into its bucket."""
-        values = self._families[name].values
-        key = self._key(labels)
-        with self._lock:
-            counts = values.get(key)
-            if counts is None:
-                counts = values[key] = [0.0] * (len(LATENCY_BUCKETS) + 2)
-            counts[bisect_left(LATENCY_BUCKETS, seconds)] += 1
-            counts[-1] += seconds
+    def meter(self, model: str, version: str, role: str) -> Meter:
+        """Give what counts the answers of a model: of a worker's metrics only."""
+        labels = (model, version, role)
+        meter = self._meters.get(labels)
+        if meter is None:
+            with self._lock:
+                meter = self._meters[labels] = Meter(
+                    self._lock,
+                    self._value("perennial_requests_total", (*labels, "200")),
+                    self._value("perennial_rows_total", labels),
+                    self._value("perennial_request_seconds", labels),
+                )
+        return meter
+
+    def _value(self, name: str, labels: Labels) -> list[float]:
+        family = self._families[name]
+        size = len(LATENCY_BUCKETS) + 2 if family.kind == "histogram" else 1
+        return family.values.setdefault("\x00".join(labels), [0.0] * size)
 
     def dump(self) -> bytes:
         """Write all numbers for another process to add up."""
@@ -79,12 +102,6 @@ class Metrics:
     def write(self, path: Path) -> None:
         """Put the numbers where the other processes find them."""
         replace_file(path, self.dump(), durable=False)
-
-    def _key(self, labels: Labels) -> str:
-        key = self._keys.get(labels)
-        if key is None:
-            key = self._keys[labels] = "\x00".join(labels)
-        return key
 
 
 _decode = msgspec.msgpack.Decoder(list[Family]).decode
@@ -202,15 +219,9 @@ def agent_metrics() -> Metrics:
             Family("perennial_log_lag_seconds", "Age of the oldest segment on the disk.", "gauge"),
             Family("perennial_log_uploaded_rows_total", "Rows put into the store.", "counter"),
             Family("perennial_log_broken_segments_total", "Segments set aside.", "counter"),
-            Family(
-                "perennial_store_failures_total", "Rounds without the store.", "counter"
-            ),
-            Family(
-                "perennial_state_age_seconds", "Time since each state.json was read.", "gauge"
-            ),
-            Family(
-                "perennial_models_refused", "Versions refused now.", "gauge", ("model",)
-            ),
+            Family("perennial_store_failures_total", "Rounds without the store.", "counter"),
+            Family("perennial_state_age_seconds", "Time since each state.json was read.", "gauge"),
+            Family("perennial_models_refused", "Versions refused now.", "gauge", ("model",)),
             Family("perennial_pipelines", "Pipelines in the line-up.", "gauge"),
             Family("perennial_worker_restarts_total", "Workers started anew.", "counter"),
         )

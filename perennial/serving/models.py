@@ -6,9 +6,10 @@ import logging
 from dataclasses import dataclass
 
 from perennial.errors import ModelError
-from perennial.packaging.predictor import Predictor, RowEncoder
+from perennial.packaging.predictor import Predictor
 from perennial.packaging.signature import Signature
 from perennial.serving.lineup import LocalModels, Placement
+from perennial.serving.rows import RowDecoder
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class LoadedModel:
         self.signature = Signature.model_validate_json(signature)
         self.signature_json = signature.decode()
         self.predictor = Predictor(model, self.signature)
-        self.encoder = RowEncoder(self.signature)
+        self.rows = RowDecoder(self.signature)
 
 
 @dataclass(frozen=True, slots=True)

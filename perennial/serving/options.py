@@ -30,6 +30,8 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How long a connection without a request stays open."""
     offload: int = 64 * 1024
     """Bodies from this size on are answered in a thread, so that small requests pass them."""
+    max_large: int = 16
+    """Large requests that may wait in one worker; beyond it 503."""
     segment_size: int = 8 * 1024 * 1024
     """A log segment that has grown to this is sealed."""
     segment_age: float = 1.0

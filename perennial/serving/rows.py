@@ -30,38 +30,110 @@ from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from perennial.errors import RequestError
+from perennial.packaging.predictor import EncodedRows, RowEncoder, category, object_array
 from perennial.packaging.signature import Signature
 from perennial.serving.http import HttpError
 from perennial.serving.segment import FeedbackRecord
 
 MAX_ID = 256
 
+_Number = float | bool | None
+_Text = str | int | float | bool | None
 
-class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of ``:predict``."""
 
+class _AnyRows(msgspec.Struct, forbid_unknown_fields=True):
     rows: list[dict[str, Any]] | UnsetType = UNSET
     instances: list[dict[str, Any]] | UnsetType = UNSET
-    """Another name for ``rows``."""
     ids: list[str] | None = None
 
 
-class Label(msgspec.Struct, forbid_unknown_fields=True):
-    """The truth about one prediction."""
+class DecodedRows(msgspec.Struct, frozen=True):
+    """A body of ``:predict``."""
 
-    id: str
-    label: str | bool | int | float
-
-
-class Labels(msgspec.Struct, forbid_unknown_fields=True):
-    """Many of them."""
-
-    labels: list[Label]
+    encoded: EncodedRows
+    ids: list[str] | None
 
 
-_predict_decoder = msgspec.json.Decoder(PredictBody)
-_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
-_encode = msgspec.json.Encoder().encode
+class RowDecoder:
+    """Reads bodies of ``:predict`` for one signature.
+
+    The fields are compiled into a msgspec type, so that rows are decoded and checked in C. Where
+    that refuses a body, `RowEncoder` says in words what is wrong with it.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self._numeric = len(signature.numeric)
+        self._texts = len(signature.numeric) + len(signature.categorical)
+        self._categorical = len(signature.categorical)
+        self._has_context = bool(signature.context)
+        self._names = (*signature.numeric, *signature.categorical, *signature.context)
+        self._encoder = RowEncoder(signature)
+        row = msgspec.defstruct(
+            "Row",
+            [
+                (f"f{i}", _Number if i < self._numeric else _Text, None)
+                for i in range(len(self._names))
+            ],
+            rename={f"f{i}": name for i, name in enumerate(self._names)},
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        body = msgspec.defstruct(
+            "Body",
+            [
+                ("rows", list[row] | UnsetType, UNSET),  # type: ignore[valid-type]
+                ("instances", list[row] | UnsetType, UNSET),  # type: ignore[valid-type]
+                ("ids", list[str] | None, None),
+            ],
+            forbid_unknown_fields=True,
+        )
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
+
+    def decode(self, data: bytes, max_rows: int) -> DecodedRows:
+        """Read and encode the rows of a body.
+
+        Raises:
+            HttpError: 400 where it is no JSON, 422 where it has another shape.
+            RequestError: a row does not fit the signature.
+        """
+        try:
+            body = self._decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return self.decode_slowly(data, max_rows)
+        rows = _check(body, max_rows)
+        values = [msgspec.structs.astuple(row) for row in rows]
+        numeric = np.array([v[: self._numeric] for v in values], dtype=np.float64)
+        return DecodedRows(
+            EncodedRows(
+                numeric.reshape(len(rows), self._numeric),
+                object_array(self._categories(values), self._categorical),
+                self._contexts(values),
+            ),
+            body.ids,
+        )
+
+    def decode_slowly(self, data: bytes, max_rows: int) -> DecodedRows:
+        """Do the same by way of dicts, with the better messages."""
+        body = decode_json(_any_rows, data)
+        rows = _check(body, max_rows)
+        return DecodedRows(self._encoder.encode(rows), body.ids)
+
+    def _categories(self, values: list[tuple[Any, ...]]) -> list[list[str]]:
+        start, stop = self._numeric, self._texts
+        return [
+            [v if type(v) is str else category(v, 0, "") for v in row[start:stop]] for row in values
+        ]
+
+    def _contexts(self, values: list[tuple[Any, ...]]) -> list[list[str | None]]:
+        if not self._has_context:
+            return []
+        return [
+            [None if v is None else category(v, 0, "") for v in row[self._texts :]]
+            for row in values
+        ]
+
+
+_any_rows = msgspec.json.Decoder(_AnyRows)
 
 
 def decode_json(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
@@ -78,26 +150,26 @@ def decode_json(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         raise HttpError(400, f"the body is no JSON: {error}") from None
 
 
-def decode_predict(body: bytes, max_rows: int) -> tuple[list[dict[str, Any]], list[str] | None]:
-    """Read rows and ids.
-
-    Raises:
-        HttpError: 400 or 422, saying what is wrong.
-    """
-    parsed: PredictBody = decode_json(_predict_decoder, body)
-    rows = parsed.instances if isinstance(parsed.rows, UnsetType) else parsed.rows
-    if isinstance(rows, UnsetType):
+def _check(body: Any, max_rows: int) -> Any:
+    """Give the rows of a body."""
+    rows = body.instances if body.rows is UNSET else body.rows
+    if rows is UNSET:
         raise HttpError(422, 'rows is missing: send {"rows": [{"<field>": <value>, ...}]}')
     if not rows:
         raise HttpError(422, "rows is empty")
     if len(rows) > max_rows:
         raise HttpError(422, f"{len(rows)} rows in one request, {max_rows} are allowed")
-    if parsed.ids is not None:
-        _check_ids(parsed.ids, len(rows))
-    return rows, parsed.ids
+    if body.ids is not None:
+        check_ids(body.ids, len(rows))
+    return rows
 
 
-def _check_ids(ids: list[str], rows: int) -> None:
+def check_ids(ids: list[str], rows: int) -> None:
+    """See that every row has an id of its own.
+
+    Raises:
+        HttpError: 422, saying what is wrong.
+    """
     if len(ids) != rows:
         raise HttpError(422, f"{len(ids)} ids for {rows} rows")
     if len(set(ids)) != rows:
@@ -112,8 +184,7 @@ def predictions(
 ) -> list[dict[str, Any]]:
     """Write the output of a graph as predictions."""
     if signature.task == "regression":
-        values = output[:, 0].tolist()
-        return [{"id": i, "value": value} for i, value in zip(ids, values, strict=True)]
+        return [{"id": i, "value": row[0]} for i, row in zip(ids, output.tolist(), strict=True)]
     if signature.task == "binary":
         second = output.astype(np.float64)
         output = np.hstack([1.0 - second, second])
@@ -123,6 +194,23 @@ def predictions(
         {"id": i, "label": classes[c], "probability": dict(zip(classes, row, strict=True))}
         for i, c, row in zip(ids, chosen, output.tolist(), strict=True)
     ]
+
+
+class Label(msgspec.Struct, forbid_unknown_fields=True):
+    """The truth about one prediction."""
+
+    id: str
+    label: str | bool | int | float
+
+
+class _FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
+    labels: list[Label] | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+    label: str | bool | int | float | UnsetType = UNSET
+
+
+_feedback_decoder = msgspec.json.Decoder(list[Label] | _FeedbackBody)
+_encode = msgspec.json.Encoder().encode
 
 
 def decode_feedback(body: bytes, signature: Signature | None, max_rows: int) -> list[Label]:
@@ -149,21 +237,15 @@ def decode_feedback(body: bytes, signature: Signature | None, max_rows: int) -> 
     return labels
 
 
-_label_list_decoder = msgspec.json.Decoder(list[Label])
-_label_or_labels: tuple[msgspec.json.Decoder[Any], ...] = (
-    msgspec.json.Decoder(Labels),
-    msgspec.json.Decoder(Label),
-)
-
-
 def _labels(body: bytes) -> list[Label]:
-    shape = bytes(decode_json(_raw_decoder, body)).lstrip()[:1]
-    if shape == b"[":
-        many: list[Label] = decode_json(_label_list_decoder, body)
-        return many
-    is_many = b'"labels"' in body
-    parsed = decode_json(_label_or_labels[0 if is_many else 1], body)
-    return parsed.labels if isinstance(parsed, Labels) else [parsed]
+    parsed: list[Label] | _FeedbackBody = decode_json(_feedback_decoder, body)
+    if isinstance(parsed, list):
+        return parsed
+    if not isinstance(parsed.labels, UnsetType):
+        return parsed.labels
+    if isinstance(parsed.id, UnsetType) or isinstance(parsed.label, UnsetType):
+        raise HttpError(422, 'send {"id": ..., "label": ...}, or a list of them')
+    return [Label(parsed.id, parsed.label)]
 
 
 def _check_number(label: Label) -> None:

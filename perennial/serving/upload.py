@@ -13,6 +13,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,16 +140,30 @@ def is_alive(lock: Path) -> bool:
     return False
 
 
-def waiting_bytes(directory: Path) -> tuple[int, int]:
-    """Count the bytes and the files of the log that are not in the store yet."""
-    size = files = 0
+@dataclass(frozen=True)
+class Waiting:
+    """What of the log is not in the store yet."""
+
+    size: int
+    """Bytes."""
+    files: int
+    since: float | None
+    """When the oldest file was last written; seconds since the epoch."""
+
+
+def count_waiting(directory: Path) -> Waiting:
+    """Count what waits below ``DIR/log``."""
+    found = []
     for path in directory.glob("*/*/*"):
         try:
-            size += path.stat().st_size
+            found.append(path.stat())
         except FileNotFoundError:  # uploaded, or renamed, since it was listed
             continue
-        files += 1
-    return size, files
+    return Waiting(
+        sum(file.st_size for file in found),
+        len(found),
+        min((file.st_mtime for file in found), default=None),
+    )
 
 
 def to_parquet(segment: Segment) -> bytes:

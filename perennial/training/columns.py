@@ -63,7 +63,7 @@ def encode_target(y: pd.Series[Any], task: Task) -> tuple[NDArray[Any], tuple[st
         )
     if task == "regression":
         return _values(y), ()
-    classes = sort_labels({canonical_label(value) for value in y.unique().tolist()})
+    classes = sort_labels({canonical_label(value) for value in y.tolist()})
     if len(classes) == 1:
         raise TrainingError(f"one class only: every label in {y.name!r} is {classes[0]!r}")
     if task == "binary" and len(classes) > 2:
@@ -76,10 +76,10 @@ def encode_target(y: pd.Series[Any], task: Task) -> tuple[NDArray[Any], tuple[st
 
 def encode_labels(y: pd.Series[Any], classes: tuple[str, ...]) -> NDArray[Any]:
     """Find labels among known classes: int64 (rows,), -1 for a label that is none of them."""
-    codes, uniques = pd.factorize(y.astype(object), use_na_sentinel=True)
     place = {label: index for index, label in enumerate(classes)}
-    found = [place.get(canonical_label(value), -1) for value in list(uniques)]
-    return np.array([*found, -1], dtype=np.int64)[codes]
+    missing = y.isna().to_numpy()
+    indices = np.array([place.get(canonical_label(value), -1) for value in y.tolist()], np.int64)
+    return np.where(missing, -1, indices)
 
 
 def sort_labels(labels: set[str]) -> tuple[str, ...]:

@@ -76,8 +76,8 @@ class Estimator(Protocol):
         Args:
             data: labelled rows in time order.
             seed: of everything random.
-            rounds: boosting rounds or epochs. None: the newest tenth is kept aside, and the fit
-                stops when the loss on it no longer falls.
+            rounds: boosting rounds or epochs. None: a first fit keeps the newest tenth aside and
+                counts until the loss on it no longer falls; the fit on all rows takes that many.
         """
 
 

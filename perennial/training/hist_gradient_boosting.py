@@ -23,7 +23,7 @@ from perennial.training.split import newest
 from perennial.training.target_encoding import TargetEncoder, fit_target_encoder
 from perennial.training.threads import one_thread
 
-MAX_ROUNDS = 300
+MAX_ROUNDS = 400
 MIN_ROUNDS = 10
 DEFAULT_ROUNDS = 100
 """Where there are too few rows to find out."""
@@ -46,6 +46,8 @@ class FittedBooster:
     def predict(self, numeric: Columns, categorical: Columns) -> NDArray[Any]:
         """Answer by scikit-learn: float64 (rows, width)."""
         numeric, categorical = both(numeric, categorical)
+        if not len(numeric):  # scikit-learn wants one row at least
+            return np.empty((0, self.width))
         x = np.hstack([numeric, self.encoder.transform(categorical)])
         if self.task == "regression":
             values: NDArray[Any] = self.booster.predict(x)[:, None]
@@ -72,33 +74,38 @@ class HistGradientBoosting:
 
     def cost(self, rows: int, columns: int, width: int) -> float:
         """Guess the seconds of one fit; see `Estimator`."""
-        trees = width if width > 1 else 1
-        return 0.1 + trees * (0.8 + 2.5e-6 * rows * (columns + 5))
+        return 0.3 + 1e-6 * rows * (columns + 5) * width
 
     def fit(self, data: TrainingSet, *, seed: int, rounds: int | None = None) -> FittedBooster:
-        """Fit on all rows, or find the number of rounds by the newest tenth; see `Estimator`."""
+        """Fit given rounds, or as many as the newest tenth says; see `Estimator`."""
         with one_thread():
-            if rounds is not None:
-                return _fit(data, None, seed, rounds)
-            aside = newest(data.y, data.task, STOPPING_SHARE)
-            if aside.sum() < MIN_STOPPING_ROWS:
-                return _fit(data, None, seed, DEFAULT_ROUNDS)
-            return _fit(data.take(~aside), data.take(aside), seed, MAX_ROUNDS)
+            return _fit(data, seed, rounds or _search(data, seed))
 
 
 ESTIMATOR = HistGradientBoosting()
 
 
-def _fit(data: TrainingSet, aside: TrainingSet | None, seed: int, rounds: int) -> FittedBooster:
+def _search(data: TrainingSet, seed: int) -> int:
+    """Find the number of rounds after which the loss on the newest rows no longer falls."""
+    aside = newest(data.y, data.task, STOPPING_SHARE)
+    if aside.sum() < MIN_STOPPING_ROWS:
+        return DEFAULT_ROUNDS
+    older, newer = data.take(~aside), data.take(aside)
+    encoder, codes = fit_target_encoder(older)
+    booster = _booster(older, seed, MAX_ROUNDS, stops=True)
+    booster.fit(
+        _fittable(np.hstack([older.numeric, codes])),
+        older.y,
+        X_val=np.hstack([newer.numeric, encoder.transform(newer.categorical)]),
+        y_val=newer.y,
+    )
+    return max(MIN_ROUNDS, int(np.argmax(booster.validation_score_)))
+
+
+def _fit(data: TrainingSet, seed: int, rounds: int) -> FittedBooster:
     encoder, codes = fit_target_encoder(data)
-    booster = _booster(data, seed, rounds, stops=aside is not None)
-    x = _fittable(np.hstack([data.numeric, codes]))
-    if aside is None:
-        booster.fit(x, data.y)
-    else:
-        unseen = np.hstack([aside.numeric, encoder.transform(aside.categorical)])
-        booster.fit(x, data.y, X_val=unseen, y_val=aside.y)
-        rounds = max(MIN_ROUNDS, int(np.argmax(booster.validation_score_)))
+    booster = _booster(data, seed, rounds, stops=False)
+    booster.fit(_fittable(np.hstack([data.numeric, codes])), data.y)
     return FittedBooster(
         task=data.task,
         width=data.width,
@@ -114,6 +121,9 @@ def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:
         "max_iter": rounds,
         "early_stopping": stops,
         "n_iter_no_change": PATIENCE,
+        "max_leaf_nodes": 15,
+        "max_features": 0.5,
+        "l2_regularization": 5.0,
         "min_samples_leaf": min(20, max(2, len(data) // 50)),
         "random_state": seed,
     }

@@ -86,7 +86,7 @@ class Linear:
 
     def cost(self, rows: int, columns: int, width: int) -> float:
         """Guess the seconds of one fit; see `Estimator`."""
-        return 0.1 + 4e-6 * min(rows, MAX_ROWS) * (columns + 5) * width
+        return 0.1 + 5e-7 * min(rows, MAX_ROWS) * (columns + 5) * width
 
     def fit(self, data: TrainingSet, *, seed: int, rounds: int | None = None) -> FittedLinear:
         """Fit on the newest rows; there are no rounds. See `Estimator`."""

@@ -60,13 +60,12 @@ def fit_target_encoder(data: TrainingSet) -> tuple[TargetEncoder, NDArray[Any]]:
 
 def encoding_targets(data: TrainingSet) -> NDArray[Any]:
     """Give what is averaged: values, or indicators of classes; float64 (rows, targets)."""
-    if data.task == "regression":
-        return data.y[:, None]
-    if data.width == 1:
-        return (data.y == 1).astype(np.float64)[:, None]
+    column: NDArray[Any] = data.y[:, None]
+    if data.width == 1:  # values, or 1 for the second of two classes
+        return column.astype(np.float64)
     counts = np.bincount(data.y, minlength=data.width)
     frequent = np.sort(np.argsort(-counts, kind="stable")[:MAX_CLASSES])
-    return (data.y[:, None] == frequent).astype(np.float64)
+    return np.equal(column, frequent).astype(np.float64)
 
 
 def _encode(

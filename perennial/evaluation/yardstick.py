@@ -11,8 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.evaluation.gate import trivial_output
+from perennial.evaluation.metrics import row_losses
+from perennial.evaluation.span import Losses
 from perennial.packaging.signature import Feature, canonical_label
 from perennial.spec import PipelineSpec
+
+_EPOCH = pd.Timestamp("1970-01-01", tz="UTC")
 
 
 def raw_features(frame: pd.DataFrame, spec: PipelineSpec) -> tuple[Feature, ...]:
@@ -40,9 +44,7 @@ def target_classes(column: pd.Series) -> tuple[str, ...]:
         return tuple(sorted(labels))
 
 
-def encode_target(
-    column: pd.Series, spec: PipelineSpec, classes: tuple[str, ...]
-) -> NDArray[Any]:
+def encode_target(column: pd.Series, spec: PipelineSpec, classes: tuple[str, ...]) -> NDArray[Any]:
     """Write a target as `perennial.evaluation.metrics` wants it: (rows,), values or indices."""
     if spec.task == "regression":
         values: NDArray[Any] = column.to_numpy(dtype=np.float64)
@@ -82,13 +84,13 @@ class Encoder:
                 levels = self.levels[f.name]
                 column = column.map({v: levels.get(str(v)) for v in column.dropna().unique()})
             elif pd.api.types.is_datetime64_any_dtype(column):
-                column = column.astype("int64").where(column.notna())
+                column = (pd.to_datetime(column, utc=True) - _EPOCH).dt.total_seconds()
             columns.append(pd.to_numeric(column).to_numpy(dtype=np.float32, na_value=np.nan))
         return np.column_stack(columns) if columns else np.zeros((len(frame), 0), np.float32)
 
 
 @dataclass(frozen=True)
-class PlainModel:
+class Yardstick:
     """A fitted yardstick model. ``cpu_seconds`` is what its fit took."""
 
     encoder: Encoder
@@ -111,9 +113,9 @@ class PlainModel:
         return proba if self.width > 1 else proba[:, 1:2]
 
 
-def fit_plain(
+def fit_yardstick(
     frame: pd.DataFrame, spec: PipelineSpec, classes: tuple[str, ...], *, seed: int = 0
-) -> PlainModel:
+) -> Yardstick:
     """Fit the yardstick on the labelled rows of ``frame``; one class only gives a constant model.
 
     Args:
@@ -139,4 +141,17 @@ def fit_plain(
             else HistGradientBoostingClassifier
         )
         estimator = kind(random_state=seed).fit(x[:, columns], y)
-    return PlainModel(encoder, width, constant, estimator, columns, time.process_time() - started)
+    return Yardstick(encoder, width, constant, estimator, columns, time.process_time() - started)
+
+
+def yardstick_losses(frame: pd.DataFrame, spec: PipelineSpec) -> Losses:
+    """Give the function by which `choose_span` tries spans of ``frame`` (labelled, time order)."""
+    classes = () if spec.task == "regression" else target_classes(frame[spec.target])
+    y = encode_target(frame[spec.target], spec, classes)
+
+    def losses(low: int, high: int, end: int) -> NDArray[Any]:
+        model = fit_yardstick(frame.iloc[low:high], spec, classes, seed=spec.model.seed)
+        output = model.predict(frame.iloc[high:end])
+        return row_losses(spec.task, spec.metric, y[high:end], output)
+
+    return losses

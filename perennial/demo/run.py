@@ -1,0 +1,203 @@
+"""``perennial demo``: from a pipeline's folder to a report."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from perennial.backtest.baselines import BaselineRun, run_baseline
+from perennial.demo.display import Display
+from perennial.demo.memory import MemoryWatch
+from perennial.demo.plan import TRAIN_FRACTION, Plan, make_plan
+from perennial.demo.play import Demo, window_number
+from perennial.demo.summary import (
+    Score,
+    Summary,
+    Trace,
+    read_trace,
+    summarise,
+    window_scores,
+)
+from perennial.evaluation.metrics import GREATER_IS_BETTER, score
+from perennial.local import RunningStack, ensure_up, stop
+from perennial.registry import read_history
+from perennial.report.charts import loss_chart
+from perennial.report.page import Table, render
+from perennial.report.story import Mark, MarkKind, Series, Story
+from perennial.store import Store, open_store
+
+_NICE = 10
+
+
+@dataclass(frozen=True)
+class DemoFiles:
+    """Where a demo leaves what it found."""
+
+    html: Path
+    png: Path
+    json: Path
+
+
+def run_demo(
+    source: Path, directory: Path, *, windows: int | None, keep: bool, console: Console
+) -> tuple[Summary, DemoFiles]:
+    """Play a pipeline's stream on the embedded stack and write the report.
+
+    A stack that is up already is used and stays up; else it is started, and stopped at the end.
+
+    Args:
+        source: the pipeline's folder.
+        directory: of the stack; the report goes to its ``demo/``.
+        windows: how many; None for the default.
+        keep: leave the stack up.
+    """
+    folder = directory / "demo"
+    plan = make_plan(source, folder, windows)
+    stack = ensure_up(directory, progress=console.print)
+    try:
+        summary, story = _play(plan, stack, console)
+    finally:
+        if stack.started and not keep:
+            console.print("stopping the stack")
+            stop(directory)
+    return summary, _write(folder, summary, story)
+
+
+def _play(plan: Plan, stack: RunningStack, console: Console) -> tuple[Summary, Story]:
+    store = open_store(stack.settings)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_be_nice) as pool:
+        baselines = {name: pool.submit(_baseline, name, plan) for name in ("never", "every")}
+        with (
+            MemoryWatch([stack.pids["supervisor"]]) as memory,
+            Display(console, plan.cut.windows) as display,
+        ):
+            played = Demo(plan, stack.settings, store, display).play()
+        console.print("comparing with a model never retrained and one retrained at every window")
+        never, every = (_result(baselines[name]) for name in ("never", "every"))
+    trace = read_trace(store, plan)
+    scores = Score(
+        perennial=score(plan.spec.metric, trace.y, trace.output),
+        never=never.score,
+        every=every.score,
+    )
+    summary = summarise(store, plan, played, trace, scores, memory.peak_mb)
+    return summary, _story(store, plan, summary, trace, never, every)
+
+
+def _be_nice() -> None:
+    """The yardsticks are computed beside the demo and must not slow it down."""
+    import os
+
+    os.nice(_NICE)
+
+
+def _baseline(name: str, plan: Plan) -> BaselineRun:
+    return run_baseline(
+        name,
+        plan.frame,
+        plan.spec,
+        windows=plan.cut.windows,
+        train_fraction=TRAIN_FRACTION,
+        label_delay_windows=plan.cut.label_delay_windows,
+    )
+
+
+def _result(future: Future[BaselineRun]) -> BaselineRun:
+    return future.result()
+
+
+def _story(
+    store: Store, plan: Plan, summary: Summary, trace: Trace, never: BaselineRun, every: BaselineRun
+) -> Story:
+    def series(name: str, scores: list[float], pooled: float, retrains: int) -> Series:
+        return Series(name=name, scores=scores, pooled=pooled, retrains=retrains)
+
+    mine = window_scores(plan, trace)
+    return Story(
+        pipeline=plan.spec.name,
+        metric=plan.spec.metric,
+        greater_is_better=GREATER_IS_BETTER[plan.spec.metric],
+        perennial=series("perennial", mine, summary.score.perennial, summary.retrains),
+        never=series("never", list(never.window_scores), never.score, 0),
+        every=series("every", list(every.window_scores), every.score, every.fits - 1),
+        marks=_marks(store, summary),
+        recovered=summary.recovered,
+    )
+
+
+def _marks(store: Store, summary: Summary) -> tuple[Mark, ...]:
+    marks: list[Mark] = []
+    kinds: dict[str, MarkKind] = {
+        "version.registered": "registered",
+        "version.refused": "refused",
+    }
+    for entry in read_history(store, summary.pipeline):
+        if entry.event in kinds and entry.cause is not None:
+            window = window_number(entry.cause.rsplit("/", 1)[-1].removesuffix(".json"))
+            marks.append(Mark(window, "confirmed", entry.reason))
+            marks.append(Mark(window, kinds[entry.event], entry.version or ""))
+    for taken in summary.promotions[1:]:
+        if taken.window is not None:
+            marks.append(Mark(taken.window, "took over", taken.version))
+    return tuple(marks)
+
+
+def _write(folder: Path, summary: Summary, story: Story) -> DemoFiles:
+    files = DemoFiles(folder / "report.html", folder / "report.png", folder / "summary.json")
+    files.png.write_bytes(loss_chart(story))
+    files.html.write_text(render(story, _tables(summary), _facts(summary)), encoding="utf-8")
+    files.json.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return files
+
+
+def _facts(summary: Summary) -> list[tuple[str, str]]:
+    recovered = "n/a" if summary.recovered is None else f"{summary.recovered:.0%}"
+    return [
+        (recovered, "recovered of what retraining at every window gains"),
+        (str(summary.retrains), f"retrains over {summary.windows} windows"),
+        (f"{summary.requests.answered:,}", f"requests answered, {summary.requests.failed} failed"),
+        (f"{summary.log.predictions:,}", "predictions in the log"),
+        (f"{summary.wall_seconds:.0f} s", "wall time"),
+    ]
+
+
+def _tables(summary: Summary) -> list[Table]:
+    scores = [(name, f"{value:.4g}") for name, value in summary.score.model_dump().items()]
+    heals = [
+        (
+            str(heal.window),
+            heal.reason,
+            heal.version,
+            f"{heal.seconds.confirm_to_first_line:.1f} s",
+            f"{heal.seconds.train:.1f} s",
+            f"{heal.seconds.total:.1f} s",
+        )
+        for heal in summary.heals
+    ]
+    return [
+        Table(
+            f"{summary.metric} over all {summary.rows:,} rows behind the first fifth",
+            ("policy", summary.metric),
+            scores,
+        ),
+        Table(
+            "Heals",
+            ("window", "why", "version", "to the first line", "training", "to the takeover"),
+            heals,
+            "Seconds from the confirmed drift. Nobody started these: an event did.",
+        ),
+    ]
+
+
+def final_table(summary: Summary) -> list[tuple[str, str]]:
+    """The lines printed at the end of a demo."""
+    return [
+        *((f"{summary.metric}, {k}", f"{v:.4g}") for k, v in summary.score.model_dump().items()),
+        *((what, figure) for figure, what in _facts(summary)),
+        ("peak memory of the stack", f"{summary.peak_rss_mb:,.0f} MB"),
+    ]

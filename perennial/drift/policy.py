@@ -1,0 +1,137 @@
+"""Keep or heal: a pure function of the verdicts since the last heal.
+
+Labels are the stronger evidence, because only they show whether the model suffers: where they have
+come for the newest windows, a rise of the loss confirms and an input shift alone does not. Where
+they are late or absent, an input shift that lasts confirms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from perennial.drift.detector import InputVerdict
+from perennial.drift.loss import LossVerdict, pool
+from perennial.spec import Policy
+
+
+class Verdicts(BaseModel):
+    """What was learned in one window: of its inputs, and of older windows' labels that came."""
+
+    model_config = ConfigDict(frozen=True)
+
+    window: str
+    input: InputVerdict | None = None
+    losses: tuple[LossVerdict, ...] = ()
+
+
+class HealRecord(BaseModel):
+    """What became of earlier requests to heal."""
+
+    model_config = ConfigDict(frozen=True)
+
+    windows_since: int | None = None
+    """Windows checked since the last request was answered, this one included; None: never asked."""
+    refused: int = 0
+    """Candidates in a row that the gate refused, up to now."""
+
+
+class Decision(BaseModel):
+    """What the policy makes of the verdicts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    action: Literal["keep", "heal"]
+    ground: Literal["loss", "input", "none"]
+    """Which evidence it rests on."""
+    reason: str
+    windows: tuple[str, ...] = ()
+    """The windows that bear it out."""
+    features: tuple[str, ...] = ()
+    """The features that carry the shift, the strongest first."""
+    loss_ratio: float | None = None
+    """Loss over promise in those windows."""
+
+
+def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision:
+    """Judge whether the champion needs a heal now.
+
+    Args:
+        history: verdicts on the champion since it took over, the oldest first, the present window
+            last.
+        heals: when a heal was last asked for, and how often in a row the gate refused.
+        policy: levels, persistence, cool-down.
+    """
+    quiet = quiet_windows(policy, heals.refused)
+    if heals.windows_since is not None and heals.windows_since <= quiet:
+        return _keep(f"window {heals.windows_since} of {quiet} in which no heal is asked for again")
+    losses = [verdict for seen in history for verdict in seen.losses]
+    if losses and _are_recent(history, policy):
+        return _by_loss(losses, policy)
+    return _by_input(history, policy)
+
+
+def quiet_windows(policy: Policy, refused: int) -> int:
+    """Windows after an answered request in which none is made: the cool-down, doubled with every
+    candidate in a row that was refused."""
+    return policy.cooldown if refused == 0 else max(1, policy.cooldown) * 2**refused
+
+
+def _are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
+    """Labels count as there while some came in the last few windows."""
+    return any(seen.losses for seen in history[-(policy.persistence + 1) :])
+
+
+def _by_loss(losses: Sequence[LossVerdict], policy: Policy) -> Decision:
+    recent = losses[-policy.persistence :]
+    if len(recent) < policy.persistence:
+        return _keep(f"labels of {_windows(len(recent))} so far, {policy.persistence} are needed")
+    together = pool(recent, policy)
+    persistent = all(verdict.ratio >= 1 + policy.loss_increase for verdict in recent)
+    words = (
+        f"loss {together.ratio:.2f} times its promise ({together.loss:.4g} against "
+        f"{together.promise.mean:.4g}) over {_windows(len(recent))}, p {together.p_value:.2g}"
+    )
+    if persistent and together.risen:
+        return Decision(
+            action="heal",
+            ground="loss",
+            reason=words,
+            windows=tuple(verdict.window for verdict in recent),
+            loss_ratio=together.ratio,
+        )
+    return _keep(words, loss_ratio=together.ratio)
+
+
+def _by_input(history: Sequence[Verdicts], policy: Policy) -> Decision:
+    recent = [seen for seen in history if seen.input is not None][-policy.persistence :]
+    lasting = _lasting([seen.input for seen in recent if seen.input is not None])
+    if not lasting:
+        return _keep("no input shift in the newest window")
+    if len(recent) < policy.persistence:
+        return _keep(f"inputs shifted in {_windows(len(recent))}, {policy.persistence} are needed")
+    return Decision(
+        action="heal",
+        ground="input",
+        reason=f"no labels, and for {_windows(len(recent))}: " + "; ".join(lasting.values()),
+        windows=tuple(seen.window for seen in recent),
+        features=tuple(lasting),
+    )
+
+
+def _lasting(inputs: Sequence[InputVerdict]) -> dict[str, str]:
+    """Features that are shifted in all of these windows, with what changed in the last of them."""
+    if not inputs:
+        return {}
+    everywhere = set.intersection(*({v.label for v in seen.culprits} for seen in inputs))
+    return {v.label: f"{v.label}: {v.detail}" for v in inputs[-1].culprits if v.label in everywhere}
+
+
+def _keep(reason: str, loss_ratio: float | None = None) -> Decision:
+    return Decision(action="keep", ground="none", reason=reason, loss_ratio=loss_ratio)
+
+
+def _windows(count: int) -> str:
+    return "1 window" if count == 1 else f"{count} windows"

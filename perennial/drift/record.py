@@ -1,0 +1,22 @@
+"""``checks/<window>.json``: every verdict and decision, also "keep"."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, Field
+
+from perennial.drift.policy import Decision, Verdicts
+
+
+class Check(Verdicts):
+    """One look at the stream. It is itself the `Verdicts` that later decisions go by."""
+
+    format: Literal[1] = 1
+    pipeline: str
+    cursor: dict[str, Any] = Field(default_factory=dict)
+    """Where in the stream the window ends."""
+    rows: int = Field(ge=0)
+    champion: str
+    decision: Decision
+    at: AwareDatetime

@@ -1,0 +1,40 @@
+"""A page of HTML with everything inside: it opens anywhere, offline."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jinja2
+
+from perennial.report.charts import COLOURS, loss_chart
+from perennial.report.story import Story
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table under a heading."""
+
+    heading: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def render(story: Story, tables: Sequence[Table], facts: Sequence[tuple[str, str]]) -> str:
+    """Write the page.
+
+    Args:
+        facts: short statements, each a figure and what it counts, shown in a row at the top.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("perennial.report"), autoescape=True, trim_blocks=True
+    )
+    return environment.get_template("report.html").render(
+        story=story,
+        tables=tables,
+        facts=facts,
+        colours=COLOURS,
+        chart=base64.b64encode(loss_chart(story)).decode(),
+    )

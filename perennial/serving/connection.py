@@ -1,0 +1,323 @@
+"""HTTP/1.1 on one connection: httptools parses, the `Api` answers.
+
+A request for one row takes less time in the model than a general web server takes around it, so
+this speaks to the transport directly. Small requests are answered in place, large or compressed
+ones in a thread; the answers on a connection keep the order of its requests.
+
+Limits are kept here: size of headers and body (431, 413), requests at a time (503), time for a
+request to arrive (408) and for an answer to be taken. A connection that breaks the protocol gets
+400 and is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+
+from perennial.serving.api import Api
+from perennial.serving.http import (
+    RETRY_SOON,
+    HttpError,
+    Request,
+    Response,
+    error_response,
+)
+from perennial.serving.options import ServingOptions
+
+_MAX_HEAD = 64 * 1024
+_STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LINGER = 2.0
+
+
+class Connections:
+    """What the connections of a worker share.
+
+    Args:
+        after: takes what is to be done when an answer has gone.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        options: ServingOptions,
+        executor: Executor,
+        after: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self.api = api
+        self.options = options
+        self.executor = executor
+        self.after = after
+        self.open: set[Connection] = set()
+        self.in_flight = 0
+        """Requests of which something has arrived and whose answer has not been given."""
+        self.large = 0
+        """Those of them that wait for a thread or are in one."""
+        self.closing = False
+        self.date = b""
+        """The header of this second."""
+        self.sweep()
+
+    def make(self) -> Connection:
+        """Make the protocol of a new connection."""
+        return Connection(self)
+
+    def sweep(self) -> None:
+        """Close the connections that have been waited for too long; to be called every second."""
+        self.date = f"date: {formatdate(usegmt=True)}\r\n".encode()
+        now = time.monotonic()
+        for connection in [c for c in self.open if c.deadline < now]:
+            connection.time_out()
+
+    async def drain(self) -> None:
+        """Take no further request; return when all that were taken are answered."""
+        self.closing = True
+        deadline = time.monotonic() + self.options.drain
+        for connection in list(self.open):
+            connection.close_when_idle()
+        while self.open and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+
+
+class Connection(asyncio.Protocol):
+    """One client."""
+
+    def __init__(self, shared: Connections) -> None:
+        self._shared = shared
+        self._options = shared.options
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[tuple[Request, bool]] = deque()
+        self._busy = False
+        self._writable = True
+        self._reading_request = False
+        self._head_size = 0
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._size = 0
+        self._refusal: HttpError | None = None
+        self.deadline = time.monotonic() + self._options.idle
+
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = transport  # type: ignore[assignment]
+        self._shared.open.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End; what is under way in a thread is finished and its answer dropped."""
+        self._shared.open.discard(self)
+        if self._reading_request:
+            self._end_of_request()
+        self._shared.in_flight -= len(self._queue)
+        self._queue.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; whole requests in it are answered."""
+        if self._refusal is not None:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(HttpError(400, "only HTTP/1.1 is spoken here"))
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, HttpError):
+                raise
+            self._refuse(error.__context__)
+        except httptools.HttpParserError as error:
+            self._refuse(HttpError(400, f"this is no HTTP request: {error}"))
+
+    def pause_writing(self) -> None:
+        """The client does not take its answers: stop making more."""
+        self._writable = False
+        self.deadline = time.monotonic() + self._options.deadline
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._writable = True
+        self.deadline = time.monotonic() + self._options.idle
+        self._next()
+
+    # The parser's side
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._reading_request = True
+        self._shared.in_flight += 1
+        self._url = b""
+        self._headers = {}
+        self._body = []
+        self._head_size = self._size = 0
+        self.deadline = time.monotonic() + self._options.deadline
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the target came."""
+        self._url += url
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header came."""
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._count_head(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        """The body follows: see whether it may."""
+        if self._shared.in_flight > self._options.max_requests:
+            raise HttpError(503, "too many requests at a time", RETRY_SOON)
+        length = self._headers.get("content-length")
+        if length is not None and int(length) > self._options.max_body:
+            raise self._too_large()
+        if self._headers.get("expect", "").lower() == "100-continue":
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body came."""
+        self._size += len(body)
+        if self._size > self._options.max_body:
+            raise self._too_large()
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """A request is complete."""
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            _path(self._url),
+            self._headers,
+            self._body[0] if len(self._body) == 1 else b"".join(self._body),
+            time.perf_counter(),
+        )
+        self._reading_request = False
+        keep_alive = self._parser.should_keep_alive() and not self._shared.closing
+        if self._busy or not self._writable:
+            self._queue.append((request, keep_alive))
+            self._transport.pause_reading()
+        else:
+            self._answer(request, keep_alive)
+
+    def _count_head(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > _MAX_HEAD:
+            raise HttpError(431, f"the request's head is larger than {_MAX_HEAD} bytes")
+
+    def _too_large(self) -> HttpError:
+        return HttpError(413, f"the body is larger than {self._options.max_body} bytes")
+
+    # Answers
+
+    def _answer(self, request: Request, keep_alive: bool) -> None:
+        large = len(request.body) >= self._options.offload or "content-encoding" in request.headers
+        if not large:
+            self._finish(request, self._shared.api.handle(request), keep_alive)
+        elif self._shared.large >= self._options.max_large:
+            refusal = HttpError(503, "too many large requests at a time", RETRY_SOON)
+            self._finish(request, error_response(refusal), keep_alive)
+        else:
+            self._busy = True
+            self._shared.large += 1
+            self.deadline = float("inf")
+            job = self._loop.run_in_executor(
+                self._shared.executor, self._shared.api.handle, request
+            )
+            job.add_done_callback(lambda job: self._done(request, job.result(), keep_alive))
+
+    def _done(self, request: Request, response: Response, keep_alive: bool) -> None:
+        self._shared.large -= 1
+        self._busy = False
+        self._finish(request, response, keep_alive)
+        self._next()
+
+    def _finish(self, request: Request, response: Response, keep_alive: bool) -> None:
+        self._shared.in_flight -= 1
+        if self._transport.is_closing():
+            return
+        self._write(response, keep_alive, with_body=request.method != "HEAD")
+        if response.after is not None:
+            self._shared.after(response.after)
+
+    def _next(self) -> None:
+        """Answer what was pipelined while an answer was under way."""
+        while self._queue and not self._busy and self._writable:
+            self._answer(*self._queue.popleft())
+        if self._queue or self._busy or not self._writable or self._transport.is_closing():
+            return
+        if self._refusal is not None:
+            self._say_refusal(self._refusal)
+        self._transport.resume_reading()
+
+    def _write(self, response: Response, keep_alive: bool, *, with_body: bool = True) -> None:
+        if self._shared.closing and not self._queue:
+            keep_alive = False
+        message = self._message(response, keep_alive)
+        self._transport.write(message if with_body else message[: -len(response.body) or None])
+        if keep_alive:
+            self.deadline = time.monotonic() + self._options.idle
+        else:
+            self._transport.close()
+
+    def _message(self, response: Response, keep_alive: bool) -> bytes:
+        head = b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b" % (
+            _STATUS_LINES[response.status],
+            response.content_type.encode("latin-1"),
+            len(response.body),
+            self._shared.date,
+        )
+        for name, value in response.headers:
+            head += f"{name}: {value}\r\n".encode("latin-1")
+        return head + (b"\r\n" if keep_alive else b"connection: close\r\n\r\n") + response.body
+
+    def _refuse(self, error: HttpError) -> None:
+        """Read no further request: what comes cannot be understood, or is too much."""
+        self._refusal = error
+        if self._reading_request:
+            self._end_of_request()
+        if not self._busy and not self._queue:
+            self._say_refusal(error)
+
+    def _say_refusal(self, error: HttpError) -> None:
+        """Answer with an error and close, but only when the client has had time to read it.
+
+        A socket that is closed while data comes in is reset, and its answer is lost: so the rest
+        is read and thrown away for a while.
+        """
+        if self._transport.is_closing():
+            return
+        self._transport.write(self._message(error_response(error), keep_alive=False))
+        self._transport.write_eof()
+        self.deadline = time.monotonic() + _LINGER
+
+    def _end_of_request(self) -> None:
+        self._reading_request = False
+        self._shared.in_flight -= 1
+
+    def time_out(self) -> None:
+        """Give up on a client that sends, or takes, too slowly."""
+        if self._reading_request and self._writable:
+            self._refuse(HttpError(408, "the request did not arrive in time"))
+        else:
+            self._transport.abort()
+
+    def close_when_idle(self) -> None:
+        """Close now, or after the request that is under way."""
+        if not (self._reading_request or self._busy or self._queue):
+            self._transport.close()
+
+
+def _path(target: bytes) -> str:
+    """Give the decoded path of a request's target, without the query."""
+    if not target.startswith(b"/"):
+        target = httptools.parse_url(target).path or b"/"
+    path = target.partition(b"?")[0].decode("latin-1")
+    return unquote(path) if "%" in path else path

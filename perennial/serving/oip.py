@@ -1,0 +1,270 @@
+"""Open Inference Protocol v2 (KServe's "V2 Inference Protocol") with the binary tensor extension.
+
+The ids of a request's rows, by which feedback names them, are the request's id where it has one
+row, and ``<id>#0``, ``<id>#1``, ... where it has several. A request without an id gets one in the
+answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+from numpy.typing import NDArray
+
+import perennial
+from perennial.packaging.signature import OUTPUT, Signature
+from perennial.serving import tensors
+from perennial.serving.http import JSON, HttpError, Response, encode_json
+from perennial.serving.models import LoadedModel, Served
+from perennial.serving.rows import MAX_ID, decode_json
+
+LABEL = "label"
+HEADER_LENGTH = "inference-header-content-length"
+_BINARY = "application/octet-stream"
+
+
+class InputParameters(msgspec.Struct):
+    """Parameters of an input."""
+
+    binary_data_size: int | UnsetType = UNSET
+    shared_memory_region: str | UnsetType = UNSET
+
+
+class InferInput(msgspec.Struct):
+    """A tensor as it was sent; without data it lies in the binary part of the body."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: InputParameters = InputParameters()
+    data: msgspec.Raw | UnsetType = UNSET
+
+
+class OutputParameters(msgspec.Struct):
+    """Parameters of a requested output."""
+
+    binary_data: bool | None = None
+    classification: int = 0
+    shared_memory_region: str | UnsetType = UNSET
+
+
+class InferOutput(msgspec.Struct):
+    """An output that is asked for."""
+
+    name: str
+    parameters: OutputParameters = OutputParameters()
+
+
+class RequestParameters(msgspec.Struct):
+    """Parameters of a request."""
+
+    binary_data_output: bool = False
+
+
+class InferRequest(msgspec.Struct):
+    """The JSON part of an infer request."""
+
+    inputs: list[InferInput]
+    id: str = ""
+    outputs: list[InferOutput] = []
+    parameters: RequestParameters = RequestParameters()
+
+
+_decoder = msgspec.json.Decoder(InferRequest)
+
+
+def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, dict[str, tensors.Tensor]]:
+    """Read a body: its JSON part, and its inputs decoded.
+
+    Args:
+        header_length: ``Inference-Header-Content-Length`` as sent; None: all of it is JSON.
+
+    Raises:
+        HttpError: 400 or 422, saying what is wrong.
+    """
+    binary = memoryview(b"")
+    if header_length is not None:
+        if not header_length.isdecimal() or int(header_length) > len(body):
+            raise HttpError(400, f"Inference-Header-Content-Length: {header_length[:50]!r} is wrong")
+        binary = memoryview(body)[int(header_length) :]
+        body = body[: int(header_length)]
+    request: InferRequest = decode_json(_decoder, body)
+    if len(request.id) > MAX_ID:
+        raise HttpError(400, f"an id has at most {MAX_ID} characters")
+    return request, _tensors(request, binary)
+
+
+def _tensors(request: InferRequest, binary: memoryview) -> dict[str, tensors.Tensor]:
+    found: dict[str, tensors.Tensor] = {}
+    for given in request.inputs:
+        if given.name in found:
+            raise HttpError(400, f"input {given.name[:200]!r} stands twice")
+        size = given.parameters.binary_data_size
+        if not isinstance(given.parameters.shared_memory_region, UnsetType):
+            raise HttpError(400, f"input {given.name[:200]!r}: shared memory is not offered")
+        if isinstance(size, UnsetType):
+            if isinstance(given.data, UnsetType):
+                raise HttpError(400, f"input {given.name[:200]!r} has no data")
+            found[given.name] = tensors.from_json(
+                given.name, given.shape, given.datatype, bytes(given.data)
+            )
+        else:
+            if not 0 <= size <= len(binary):
+                raise HttpError(400, f"input {given.name[:200]!r}: binary_data_size {size} is wrong")
+            found[given.name] = tensors.from_binary(
+                given.name, given.shape, given.datatype, binary[:size]
+            )
+            binary = binary[size:]
+    if len(binary):
+        raise HttpError(400, f"{len(binary)} bytes of binary data belong to no input")
+    return found
+
+
+def row_ids(request_id: str, rows: int) -> list[str]:
+    """Name the rows of a request."""
+    return [request_id] if rows == 1 else [f"{request_id}#{row}" for row in range(rows)]
+
+
+def respond(
+    request: InferRequest, request_id: str, model: LoadedModel, output: NDArray[np.float32]
+) -> Response:
+    """Write an answer in the form that was asked for.
+
+    Raises:
+        HttpError: 400 for an output that the model does not have.
+    """
+    by_default = request.parameters.binary_data_output
+    wanted = request.outputs or [InferOutput(name) for name, *_ in outputs(model.signature)]
+    described: list[dict[str, Any]] = []
+    blobs: list[bytes] = []
+    for asked in wanted:
+        datatype, shape, values = _output(asked, model.signature, output)
+        entry: dict[str, Any] = {"name": asked.name, "datatype": datatype, "shape": shape}
+        binary = asked.parameters.binary_data
+        if by_default if binary is None else binary:
+            blob = tensors.pack_bytes(values) if datatype == tensors.BYTES else output.tobytes()
+            entry["parameters"] = {"binary_data_size": len(blob)}
+            blobs.append(blob)
+        else:
+            entry["data"] = values if datatype == tensors.BYTES else output.ravel().tolist()
+        described.append(entry)
+    head = encode_json(
+        {
+            "model_name": model.pipeline,
+            "model_version": model.version,
+            "id": request_id,
+            "outputs": described,
+        }
+    )
+    if not blobs:
+        return Response(200, head, JSON)
+    length = ("Inference-Header-Content-Length", str(len(head)))
+    return Response(200, b"".join((head, *blobs)), _BINARY, (length,))
+
+
+def _output(
+    asked: InferOutput, signature: Signature, output: NDArray[np.float32]
+) -> tuple[str, list[int], list[str]]:
+    """Give datatype, shape and, for labels, the values of a requested output."""
+    if asked.parameters.classification:
+        raise HttpError(400, "the classification extension is not offered; ask for 'label'")
+    if not isinstance(asked.parameters.shared_memory_region, UnsetType):
+        raise HttpError(400, "shared memory is not offered")
+    if asked.name == OUTPUT:
+        return "FP32", list(output.shape), []
+    if asked.name == LABEL and signature.classes:
+        return tensors.BYTES, [len(output), 1], labels(signature, output)
+    names = ", ".join(name for name, *_ in outputs(signature))
+    raise HttpError(400, f"unknown output {asked.name[:200]!r}; the model gives {names}")
+
+
+def labels(signature: Signature, output: NDArray[np.float32]) -> list[str]:
+    """Name the class that each output row votes for."""
+    if output.shape[1] == 1:
+        return [signature.classes[value > 0.5] for value in output[:, 0].tolist()]
+    return [signature.classes[index] for index in output.argmax(axis=1).tolist()]
+
+
+def inputs(signature: Signature) -> list[tuple[str, str, list[int]]]:
+    """Name, datatype and shape of the inputs, one a feature."""
+    return [
+        (f.name, "FP32" if f.kind == "numeric" else tensors.BYTES, [-1, 1])
+        for f in signature.features
+    ]
+
+
+def outputs(signature: Signature) -> list[tuple[str, str, list[int]]]:
+    """Name, datatype and shape of the outputs."""
+    found = [(OUTPUT, "FP32", [-1, signature.width])]
+    return [*found, (LABEL, tensors.BYTES, [-1, 1])] if signature.classes else found
+
+
+def server_metadata() -> dict[str, Any]:
+    """Describe the server."""
+    return {
+        "name": "perennial",
+        "version": perennial.__version__,
+        "extensions": ["binary_tensor_data", "model_repository", "model_configuration"],
+    }
+
+
+def model_metadata(model: LoadedModel, served: Served) -> dict[str, Any]:
+    """Describe a model by its signature; its versions are those that are loaded."""
+
+    def tensor_list(found: list[tuple[str, str, list[int]]]) -> list[dict[str, Any]]:
+        return [{"name": n, "datatype": d, "shape": s} for n, d, s in found]
+
+    signature = model.signature
+    return {
+        "name": model.pipeline,
+        "versions": [m.version for m in served.models],
+        "platform": "onnxruntime_onnx",
+        "inputs": tensor_list(inputs(signature)),
+        "outputs": tensor_list(outputs(signature)),
+        "parameters": {
+            "version": model.version,
+            "task": signature.task,
+            "target": signature.target,
+            "classes": list(signature.classes),
+            "context": list(signature.context),
+        },
+    }
+
+
+def model_config(model: LoadedModel) -> dict[str, Any]:
+    """Describe a model as Triton's model configuration does."""
+
+    def tensor_list(found: list[tuple[str, str, list[int]]]) -> list[dict[str, Any]]:
+        types = {"FP32": "TYPE_FP32", tensors.BYTES: "TYPE_STRING"}
+        return [{"name": n, "data_type": types[d], "dims": s} for n, d, s in found]
+
+    return {
+        "name": model.pipeline,
+        "platform": "onnxruntime_onnx",
+        "backend": "onnxruntime",
+        "max_batch_size": 0,
+        "input": tensor_list(inputs(model.signature)),
+        "output": tensor_list(outputs(model.signature)),
+    }
+
+
+def repository_index(served: dict[str, Served]) -> list[dict[str, Any]]:
+    """List every version of every pipeline, loaded or refused."""
+    entries: list[dict[str, Any]] = []
+    for name, entry in sorted(served.items()):
+        for model in entry.models:
+            entries.append(
+                {"name": name, "version": model.version, "state": "READY", "reason": ""}
+            )
+        for version, reason in entry.placement.refused.items():
+            entries.append(
+                {"name": name, "version": version, "state": "UNAVAILABLE", "reason": reason}
+            )
+        if entry.champion is None and not entry.placement.refused:
+            entries.append(
+                {"name": name, "version": "", "state": "UNAVAILABLE", "reason": "no champion yet"}
+            )
+    return entries

@@ -1,0 +1,224 @@
+"""The process that owns a server: its socket, its workers, and the way to the store.
+
+Workers inherit one listening socket, so that connections wait rather than fail while a worker that
+was killed is started anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from perennial.errors import StackError
+from perennial.serving.agent import Agent
+from perennial.serving.metrics import SUFFIX, agent_metrics
+from perennial.serving.options import ServingOptions
+from perennial.serving.paths import ServerPaths
+from perennial.settings import Settings
+from perennial.store import open_store
+
+logger = logging.getLogger(__name__)
+
+_TICK = 0.1
+_RESTART_PAUSE = 0.5
+_BIND_PATIENCE = 15.0
+_FLUSH_PATIENCE = 10.0
+
+
+@dataclass
+class _Child:
+    process: subprocess.Popen[bytes]
+    started: float
+
+
+class Server:
+    """A running server.
+
+    Args:
+        settings: where the store is.
+        directory: the server's own; see `perennial.serving.paths`.
+        workers: processes that answer requests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sock: socket.socket,
+        directory: Path,
+        *,
+        workers: int,
+        options: ServingOptions,
+    ) -> None:
+        self._paths = ServerPaths(directory)
+        self._socket = sock
+        self._options = options
+        self._metrics = agent_metrics()
+        store = open_store(settings, retries=1, timeout=10.0)
+        by = f"server {socket.gethostname()}:{sock.getsockname()[1]}"
+        self._agent = Agent(store, self._paths, options, self._metrics, by)
+        self._children: list[_Child | None] = [None] * workers
+        self._stop = threading.Event()
+
+    def stop(self, *_: object) -> None:
+        """Ask `run` to end; a signal handler."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Serve until `stop`: then finish what was taken, and upload the log."""
+        self._forget_old_metrics()
+        self._agent.follow()
+        self._agent.start()
+        try:
+            while not self._stop.is_set():
+                self._start_missing()
+                self._stop.wait(_TICK)
+        finally:
+            self._end_workers()
+            self._agent.stop()
+            self._flush()
+
+    def _forget_old_metrics(self) -> None:
+        for path in self._paths.run.glob(f"*{SUFFIX}"):
+            path.unlink()
+
+    def _start_missing(self) -> None:
+        for index, child in enumerate(self._children):
+            if child is None:
+                self._children[index] = self._start_worker()
+            elif (code := child.process.poll()) is not None:
+                logger.error("worker %d ended with %d and is started anew", index, code)
+                self._metrics.add("perennial_worker_restarts_total")
+                if time.monotonic() - child.started < _RESTART_PAUSE:
+                    self._stop.wait(_RESTART_PAUSE)
+                self._children[index] = None if self._stop.is_set() else self._start_worker()
+
+    def _start_worker(self) -> _Child:
+        name = secrets.token_hex(6)
+        lock = os.open(self._paths.locks / name, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            # The lock belongs to the open file: the child holds it when ours is closed.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            command = [sys.executable, "-m", "perennial.serving.worker"]
+            command += ["--socket", str(self._socket.fileno()), "--name", name]
+            command += ["--dir", str(self._paths.directory), "--parent", str(os.getpid())]
+            command += ["--options", msgspec.json.encode(self._options).decode()]
+            process = subprocess.Popen(
+                command, pass_fds=(self._socket.fileno(), lock), stdin=subprocess.DEVNULL
+            )
+        finally:
+            os.close(lock)
+        return _Child(process, time.monotonic())
+
+    def _end_workers(self) -> None:
+        running = [child.process for child in self._children if child is not None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + self._options.drain + 5.0
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                logger.error("worker %d does not end and is killed", process.pid)
+                process.kill()
+                process.wait()
+
+    def _flush(self) -> None:
+        """Upload what the workers left; where the store is away it waits for the next start."""
+        deadline = time.monotonic() + _FLUSH_PATIENCE
+        while not self._agent.upload() and time.monotonic() < deadline:
+            time.sleep(_RESTART_PAUSE)
+
+
+def serve(
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    directory: Path = Path(".perennial/serving"),
+    workers: int = 1,
+    options: ServingOptions | None = None,
+) -> None:
+    """Serve all pipelines of the bucket until SIGTERM or SIGINT.
+
+    Must be called in the main thread.
+
+    Args:
+        settings: where the store is.
+        host: address to listen on.
+        port: 0 takes a free one; it is printed.
+        directory: keeps models and log over restarts; made where it is missing.
+        workers: processes that answer requests.
+        options: limits and intervals; None: from the environment.
+
+    Raises:
+        StackError: the port or the directory is taken, or an option makes no sense.
+    """
+    options = options or ServingOptions.from_env(os.environ)
+    _refuse_open_door(host)
+    paths = ServerPaths(directory.absolute())
+    paths.make()
+    with _held(paths.lock), _listen(host, port) as sock:
+        server = Server(settings, sock, paths.directory, workers=workers, options=options)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, server.stop)
+        logger.info("listening on http://%s:%d", host, sock.getsockname()[1])
+        server.run()
+
+
+def _refuse_open_door(host: str) -> None:
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback:
+        raise StackError(
+            f"without tokens the server listens on loopback only, not on {host}: "
+            "configure tokens, or use 127.0.0.1"
+        )
+
+
+@contextlib.contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    """Hold a directory against other servers."""
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(
+                f"{lock.parent} is used by another server: end it, or give --dir another folder"
+            ) from None
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind; for a while also against the workers of a server that was killed."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    deadline = time.monotonic() + _BIND_PATIENCE
+    while True:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+            sock.listen(2048)
+        except OSError as error:
+            sock.close()
+            if time.monotonic() > deadline:
+                raise StackError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            time.sleep(0.2)
+        else:
+            return sock

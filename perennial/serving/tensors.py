@@ -1,0 +1,265 @@
+"""Tensors of the Open Inference Protocol: JSON and binary, to columns and back.
+
+A model takes either one input a feature, of shape [n] or [n, 1], or the inputs of its graph:
+``numeric`` of shape [n, numeric features] and ``categorical`` of shape [n, categorical features].
+NaN and null are a missing number; the empty string and null are a missing text.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.packaging.predictor import EncodedRows, object_array
+from perennial.packaging.signature import CATEGORICAL, NUMERIC, Signature, canonical_label
+from perennial.serving.http import HttpError
+
+BYTES = "BYTES"
+DTYPES: dict[str, Any] = {
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+_LENGTH = struct.Struct("<I")
+
+_Number = float | bool | None
+_flat_numbers = msgspec.json.Decoder(list[_Number])
+_number_rows = msgspec.json.Decoder(list[list[_Number]])
+_flat_texts = msgspec.json.Decoder(list[str | None])
+_text_rows = msgspec.json.Decoder(list[list[str | None]])
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """An input, decoded."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    numbers: NDArray[Any] | None
+    """Flat; None for BYTES."""
+    texts: list[str] | None
+    """Flat, "" is missing; None for all but BYTES."""
+
+
+def count(name: str, shape: list[int]) -> int:
+    """Give the number of elements of a shape.
+
+    Raises:
+        HttpError: 400, a dimension is negative.
+    """
+    if any(dimension < 0 for dimension in shape):
+        raise HttpError(400, f"input {name!r}: shape {shape} has a negative dimension")
+    return math.prod(shape)
+
+
+def from_json(name: str, shape: list[int], datatype: str, data: bytes) -> Tensor:
+    """Decode ``data`` of a JSON tensor, nested or flat.
+
+    Raises:
+        HttpError: 400, saying what is wrong.
+    """
+    wanted = count(name, shape)
+    if datatype == BYTES:
+        texts = ["" if v is None else v for v in _decode(name, data, _flat_texts, _text_rows)]
+        _check_size(name, shape, wanted, len(texts))
+        return Tensor(name, shape, datatype, None, texts)
+    _dtype(name, datatype)
+    numbers = np.array(_decode(name, data, _flat_numbers, _number_rows), dtype=np.float64)
+    _check_size(name, shape, wanted, numbers.size)
+    return Tensor(name, shape, datatype, numbers, None)
+
+
+def _decode(
+    name: str, data: bytes, flat: msgspec.json.Decoder[Any], rows: msgspec.json.Decoder[Any]
+) -> list[Any]:
+    try:
+        values: list[Any] = flat.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as first:
+        try:
+            return [value for row in rows.decode(data) for value in row]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise HttpError(400, f"data of input {name!r}: {first}") from None
+    return values
+
+
+def from_binary(name: str, shape: list[int], datatype: str, data: memoryview) -> Tensor:
+    """Decode a binary tensor: little-endian, row-major; BYTES with a length before each element.
+
+    Raises:
+        HttpError: 400, saying what is wrong.
+    """
+    wanted = count(name, shape)
+    if datatype == BYTES:
+        texts = _split_bytes(name, data)
+        _check_size(name, shape, wanted, len(texts))
+        return Tensor(name, shape, datatype, None, texts)
+    dtype = _dtype(name, datatype)
+    if len(data) != wanted * dtype.itemsize:
+        raise HttpError(
+            400,
+            f"input {name!r}: {len(data)} bytes of data, shape {shape} of {datatype} "
+            f"needs {wanted * dtype.itemsize}",
+        )
+    return Tensor(name, shape, datatype, np.frombuffer(data, dtype), None)
+
+
+def _split_bytes(name: str, data: memoryview) -> list[str]:
+    texts = []
+    at = 0
+    while at < len(data):
+        if at + _LENGTH.size > len(data):
+            raise HttpError(400, f"input {name!r}: a BYTES element is cut off")
+        end = at + _LENGTH.size + _LENGTH.unpack_from(data, at)[0]
+        if end > len(data):
+            raise HttpError(400, f"input {name!r}: a BYTES element is cut off")
+        try:
+            texts.append(str(data[at + _LENGTH.size : end], "utf-8"))
+        except UnicodeDecodeError:
+            raise HttpError(400, f"input {name!r}: a BYTES element is no UTF-8") from None
+        at = end
+    return texts
+
+
+def _dtype(name: str, datatype: str) -> Any:
+    dtype = DTYPES.get(datatype)
+    if dtype is None:
+        raise HttpError(
+            400, f"input {name!r}: datatype {datatype[:50]!r} is none of {', '.join(DTYPES)}, BYTES"
+        )
+    return dtype
+
+
+def _check_size(name: str, shape: list[int], wanted: int, found: int) -> None:
+    if wanted != found:
+        raise HttpError(
+            400, f"input {name!r}: {found} elements of data, shape {shape} needs {wanted}"
+        )
+
+
+def encode(signature: Signature, tensors: dict[str, Tensor], max_rows: int) -> EncodedRows:
+    """Bring the inputs of a request into a model's columns.
+
+    Raises:
+        HttpError: 400 for an input that is missing, unknown or of a wrong shape or datatype,
+            422 for too many rows.
+    """
+    rows = _count_rows(tensors, max_rows)
+    left = dict(tensors)
+    numeric = _numeric(signature, left, rows)
+    categorical = _categorical(signature, left, rows)
+    context = _context(signature, left, rows)
+    if left:
+        raise HttpError(
+            400,
+            f"unknown input {min(left)[:200]!r}; the model takes {_inputs_in_words(signature)}",
+        )
+    return EncodedRows(numeric, categorical, context)
+
+
+def _count_rows(tensors: dict[str, Tensor], max_rows: int) -> int:
+    rows = {tensor.shape[0] if tensor.shape else 0 for tensor in tensors.values()}
+    if len(rows) > 1:
+        raise HttpError(400, f"the inputs have different numbers of rows: {sorted(rows)}")
+    found = rows.pop() if rows else 0
+    if found == 0:
+        raise HttpError(400, "inputs: at least one row is needed")
+    if found > max_rows:
+        raise HttpError(422, f"{found} rows in one request, {max_rows} are allowed")
+    return found
+
+
+def _numeric(signature: Signature, left: dict[str, Tensor], rows: int) -> NDArray[np.float64]:
+    names = signature.numeric
+    if NUMERIC in left and names and NUMERIC not in names:
+        matrix = left.pop(NUMERIC)
+        _check_shape(matrix, [rows, len(names)])
+        return _numbers(matrix).reshape(rows, len(names))
+    columns = np.empty((rows, len(names)), dtype=np.float64)
+    for index, name in enumerate(names):
+        columns[:, index] = _numbers(_column(signature, left, name, rows))
+    return columns
+
+
+def _numbers(tensor: Tensor) -> NDArray[np.float64]:
+    if tensor.numbers is None:
+        raise HttpError(400, f"input {tensor.name!r} must be numbers, not BYTES")
+    return tensor.numbers.astype(np.float64, copy=False)
+
+
+def _categorical(signature: Signature, left: dict[str, Tensor], rows: int) -> NDArray[Any]:
+    names = signature.categorical
+    if CATEGORICAL in left and names and CATEGORICAL not in names:
+        matrix = left.pop(CATEGORICAL)
+        _check_shape(matrix, [rows, len(names)])
+        array: NDArray[Any] = np.array(_texts(matrix), dtype=object).reshape(rows, len(names))
+        return array
+    columns = [_texts(_column(signature, left, name, rows)) for name in names]
+    return object_array([list(row) for row in zip(*columns, strict=True)] or [[]] * rows, len(names))
+
+
+def _texts(tensor: Tensor) -> list[str]:
+    if tensor.texts is not None:
+        return tensor.texts
+    values: list[Any] = tensor.numbers.tolist() if tensor.numbers is not None else []
+    if tensor.datatype == "BOOL":
+        return ["" if value != value else canonical_label(bool(value)) for value in values]
+    return ["" if value != value else canonical_label(value) for value in values]
+
+
+def _context(
+    signature: Signature, left: dict[str, Tensor], rows: int
+) -> list[list[str | None]]:
+    given = {name: _texts(left.pop(name)) for name in signature.context if name in left}
+    if not given:
+        return []
+    nothing: list[str] = [""] * rows
+    columns = [given.get(name, nothing) for name in signature.context]
+    return [[value or None for value in row] for row in zip(*columns, strict=True)]
+
+
+def _column(signature: Signature, left: dict[str, Tensor], name: str, rows: int) -> Tensor:
+    tensor = left.pop(name, None)
+    if tensor is None:
+        raise HttpError(
+            400, f"input {name!r} is missing; the model takes {_inputs_in_words(signature)}"
+        )
+    if tensor.shape != [rows]:
+        _check_shape(tensor, [rows, 1])
+    return tensor
+
+
+def _check_shape(tensor: Tensor, wanted: list[int]) -> None:
+    if tensor.shape != wanted:
+        raise HttpError(
+            400, f"input {tensor.name!r} has shape {tensor.shape}, {wanted} was expected"
+        )
+
+
+def _inputs_in_words(signature: Signature) -> str:
+    names = ", ".join(f.name for f in signature.features)
+    matrices = [
+        f"{name} [n, {len(columns)}]"
+        for name, columns in ((NUMERIC, signature.numeric), (CATEGORICAL, signature.categorical))
+        if columns
+    ]
+    return f"one input a feature ({names}) or {' and '.join(matrices)}"
+
+
+def pack_bytes(texts: list[str]) -> bytes:
+    """Write BYTES elements in their binary form."""
+    encoded = [text.encode() for text in texts]
+    return b"".join(_LENGTH.pack(len(data)) + data for data in encoded)

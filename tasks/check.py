@@ -1,0 +1,312 @@
+"""Judge the windows that came since the last check, and ask for a heal until one has answered."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+from prefect.logging import get_run_logger
+from pydantic import BaseModel, ConfigDict
+
+from perennial.datasets.snapshot import find_snapshot
+from perennial.datasets.source import read_source
+from perennial.datasets.stream import (
+    Cursor,
+    Window,
+    cut_windows,
+    labels_for,
+    read_span,
+)
+from perennial.drift import build_detector
+from perennial.drift.detector import InputVerdict
+from perennial.drift.loss import LossVerdict, check_loss
+from perennial.drift.policy import Decision, HealRecord, Verdicts, decide
+from perennial.drift.record import Check
+from perennial.errors import Conflict
+from perennial.evaluation.targets import encode_known
+from perennial.registry import (
+    Declaration,
+    Manifest,
+    State,
+    read_file,
+    read_history,
+    read_manifest,
+    read_state,
+)
+from perennial.registry.versions import REFERENCE_FILE
+from perennial.spec import PipelineSpec
+from perennial.store import layout
+from perennial.store.lease import utc_now
+from tasks import events
+from tasks.artifacts import publish, table
+from tasks.connection import fetch, store
+from tasks.gate import Metrics, answer, load_version
+from tasks.step import step
+
+ENOUGH_LABELS = 0.8
+"""A window's loss is judged once this share of its labels has come, or later labels have."""
+MIN_LABELS = 20
+_PENDING_WINDOWS = 50
+_REMEMBERED = 60
+
+
+class PendingWindow(BaseModel):
+    """A window whose labels have not come yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    window: str
+    start: Cursor
+    end: Cursor
+
+
+class Place(BaseModel):
+    """Where the monitor stands; the ``cursor`` of a `Check`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    end: Cursor
+    pending: tuple[PendingWindow, ...] = ()
+
+
+class CheckRef(BaseModel):
+    """A check by its key, and what it came to."""
+
+    key: str
+    window: str
+    decision: Decision
+
+
+@step(retries=2, retry_delay_seconds=2)
+def check_windows(declaration: Declaration) -> list[CheckRef]:
+    """Judge every full window behind the last check; each verdict is written before the next."""
+    name = declaration.spec.name
+    state = read_state(store(), name).state
+    if state.champion is None:
+        get_run_logger().info("%s has no version yet: there is nothing to judge", name)
+        return []
+    watch = Watch(declaration, read_manifest(store(), name, state.champion))
+    done = []
+    for check in watch.checks():
+        ref = _write(check)
+        if ref is None:
+            break
+        done.append(ref)
+    if done:
+        _publish(name, watch.history)
+    return done
+
+
+@step(retries=3, retry_delay_seconds=2)
+def repeat_requests(declaration: Declaration) -> str | None:
+    """Send the events that nobody has answered: a confirmed drift, a version that waits.
+
+    An event may be lost; what it tells stands in the store, so it is sent at each check until the
+    state says that it was answered.
+
+    Returns:
+        Why a heal is being asked for, or None.
+    """
+    name = declaration.spec.name
+    state = read_state(store(), name).state
+    if state.challenger is not None:
+        events.emit(events.VERSION_REGISTERED, name, {"version": state.challenger})
+    confirmed = unanswered(name, state)
+    if confirmed is None:
+        return None
+    events.emit(
+        events.DRIFT_CONFIRMED,
+        name,
+        {
+            "window": confirmed.window,
+            "reason": confirmed.decision.reason,
+            "verdict": layout.check(name, confirmed.window),
+        },
+    )
+    return confirmed.decision.reason
+
+
+def unanswered(pipeline: str, state: State) -> Check | None:
+    """The newest check that asks for a heal which no retrain has answered."""
+    after = layout.check(pipeline, state.answered) if state.answered is not None else None
+    keys = [info.key for info in store().scan(layout.checks(pipeline), after=after)]
+    for key in reversed(keys[-_REMEMBERED:]):
+        check = _read(key)
+        if check.decision.action == "heal":
+            return check
+    return None
+
+
+class Watch:
+    """The monitor's view of one champion: its reference, its promise, its verdicts so far."""
+
+    def __init__(self, declaration: Declaration, champion: Manifest) -> None:
+        self._spec = declaration.spec
+        self._champion = champion
+        self._source = read_source(self._spec, declaration.path, fetch=fetch)
+        keys = [info.key for info in store().scan(layout.checks(self._spec.name))]
+        recent = [_read(key) for key in keys[-_REMEMBERED:]]
+        self._last = recent[-1] if recent else None
+        self.history = [check for check in recent if check.champion == champion.version]
+
+    def checks(self) -> Iterator[Check]:
+        """Yield a check for each full window that came since the last one."""
+        place = self._place()
+        windows = cut_windows(store(), self._spec, self._source, place.end)
+        first = next(windows, None)
+        if first is None:
+            return
+        number = _number(self._last.window) if self._last is not None else 0
+        judge = Judge(self._spec, self._champion, len(first.frame))
+        for window in chain([first], windows):
+            number += 1
+            name = f"w{number:06d}"
+            pending = (*place.pending, PendingWindow(window=name, start=place.end, end=window.end))
+            losses, left = judge.losses(self._source, pending)
+            place = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])
+            seen = Verdicts(window=name, input=judge.inputs(window), losses=losses)
+            check = Check(
+                **dict(seen),
+                pipeline=self._spec.name,
+                cursor=place.model_dump(mode="json"),
+                rows=len(window.frame),
+                champion=self._champion.version,
+                decision=self._decide(seen),
+                at=utc_now(),
+            )
+            self.history.append(check)
+            yield check
+
+    def _place(self) -> Place:
+        """Where the last check ended; rows of the source that the champion has seen are behind."""
+        place = Place.model_validate(self._last.cursor) if self._last else Place(end=Cursor())
+        snapshot = find_snapshot(store(), self._spec.name, self._champion.lineage.snapshot)
+        rows = max(place.end.source_rows, snapshot.source_rows)
+        return place.model_copy(update={"end": place.end.model_copy(update={"source_rows": rows})})
+
+    def _decide(self, seen: Verdicts) -> Decision:
+        name = self._spec.name
+        state = read_state(store(), name).state
+        waiting = unanswered(name, state)
+        if waiting is not None:
+            reason = f"the heal that window {waiting.window} asked for has not been answered yet"
+            return Decision(action="keep", ground="none", reason=reason)
+        since = (
+            _number(seen.window) - _number(state.answered) if state.answered is not None else None
+        )
+        heals = HealRecord(windows_since=since, refused=_refused_in_a_row(name))
+        return decide([*self.history, seen], heals, self._spec.policy)
+
+
+class Judge:
+    """Measures windows of about ``rows`` rows against one champion."""
+
+    def __init__(self, spec: PipelineSpec, champion: Manifest, rows: int) -> None:
+        self._spec = spec
+        self._predictor = load_version(spec.name, champion.version)
+        self._promise = Metrics.model_validate(champion.metrics).promise
+        reference = pd.read_parquet(io.BytesIO(read_file(store(), champion, REFERENCE_FILE)))
+        # The reference is thinned out: as many of its rows make up a window's span as are left.
+        share = len(reference) / max(champion.metrics["trained_rows"], 1)
+        self._detector = build_detector(
+            spec.policy,
+            reference,
+            self._predictor.signature.features,
+            window_rows=max(1, round(rows * share)),
+        )
+
+    def inputs(self, window: Window) -> InputVerdict:
+        """Hold a window's features against the champion's reference."""
+        return self._detector.check(window.frame)
+
+    def losses(
+        self, source: pd.DataFrame, pending: tuple[PendingWindow, ...]
+    ) -> tuple[tuple[LossVerdict, ...], tuple[PendingWindow, ...]]:
+        """Judge the loss of windows whose labels have come.
+
+        Returns:
+            The verdicts, and the windows that still wait for their labels. A window whose labels
+            are mostly missing while those of a later one have come is judged by what it has, or
+            left out where that is next to nothing.
+        """
+        known = [self._labels(source, window) for window in pending]
+        come = [len(y) >= ENOUGH_LABELS * rows for y, _, rows in known]
+        newest = max((i for i, is_there in enumerate(come) if is_there), default=-1)
+        verdicts = [
+            check_loss(
+                window.window,
+                self._promise,
+                task=self._spec.task,
+                metric=self._spec.metric,
+                y=y,
+                output=output,
+                policy=self._spec.policy,
+            )
+            for window, (y, output, _) in zip(pending[: newest + 1], known, strict=False)
+            if len(y) >= MIN_LABELS
+        ]
+        return tuple(verdicts), pending[newest + 1 :]
+
+    def _labels(
+        self, source: pd.DataFrame, window: PendingWindow
+    ) -> tuple[NDArray[Any], NDArray[Any], int]:
+        """Truth and the champion's answers on a window's labelled rows, and how many rows it has.
+
+        The answers are computed anew, so that rows which an earlier champion answered tell about
+        this one; the graph and the code are those of the server.
+        """
+        frame = read_span(store(), source, window.start, window.end)
+        truth = labels_for(store(), self._spec.name, frame, self._spec.target)
+        y, known = encode_known(truth, self._predictor.signature)
+        return y, answer(self._predictor, frame[known]), len(frame)
+
+
+def _write(check: Check) -> CheckRef | None:
+    """Write a check once; None where another monitor judged this window first."""
+    key = layout.check(check.pipeline, check.window)
+    try:
+        store().put_json(key, check, if_absent=True)
+    except Conflict:
+        get_run_logger().info("%s was judged by another run at the same time", check.window)
+        return None
+    get_run_logger().info("%s: %s (%s)", check.window, check.decision.action, check.decision.reason)
+    return CheckRef(key=key, window=check.window, decision=check.decision)
+
+
+def _read(key: str) -> Check:
+    return Check.model_validate_json(store().get(key).data)
+
+
+def _number(window: str) -> int:
+    return int(window.removeprefix("w"))
+
+
+def _refused_in_a_row(pipeline: str) -> int:
+    """Candidates that the gate refused since the last one that it let through."""
+    count = 0
+    for entry in read_history(store(), pipeline):
+        if entry.event == "version.refused":
+            count += 1
+        elif entry.event == "version.registered":
+            count = 0
+    return count
+
+
+def _publish(pipeline: str, history: list[Check]) -> None:
+    rows = [
+        (
+            check.window,
+            check.rows,
+            ", ".join(v.label for v in check.input.culprits) if check.input else "",
+            ", ".join(f"{v.window}: {v.ratio:.2f}" for v in check.losses),
+            check.decision.action,
+            check.decision.reason,
+        )
+        for check in reversed(history)
+    ]
+    header = ["window", "rows", "shifted", "loss over promise", "decision", "reason"]
+    publish("monitor", pipeline, table(header, rows), description=history[-1].window)

@@ -1,0 +1,80 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from perennial.errors import LeaseLost
+from perennial.registry import change_state, new_entry, read_history, read_state
+from perennial.registry.state import State
+from perennial.rollout.promotion import promote
+from perennial.store import layout
+
+
+def entry(text="because"):
+    return new_entry("version.registered", reason=text, by="test")
+
+
+def challenge(version):
+    return lambda state: state.model_copy(update={"challenger": version, "stage": "registered"})
+
+
+def test_a_pipeline_without_a_state_stands_at_the_beginning(store):
+    stored = read_state(store, "bike")
+    assert stored.state.champion is None
+    assert stored.etag is None
+
+
+def test_a_change_is_written_with_its_history(store):
+    state = change_state(store, "bike", challenge("0001"), entry("drift"), fence=1)
+    assert state.revision == 1
+    assert read_state(store, "bike").state == state
+    assert [e.reason for e in read_history(store, "bike")] == ["drift"]
+
+
+def test_a_change_that_changes_nothing_is_not_written(store):
+    change_state(store, "bike", lambda state: state, entry())
+    assert read_state(store, "bike").etag is None
+    assert list(read_history(store, "bike")) == []
+
+
+def test_an_older_fence_cannot_change_the_state(store):
+    change_state(store, "bike", challenge("0002"), entry(), fence=5)
+    with pytest.raises(LeaseLost, match="lease 4 is too old"):
+        change_state(store, "bike", challenge("0001"), entry(), fence=4)
+
+
+def test_a_change_by_hand_needs_no_lease_and_does_not_lower_the_fence(store):
+    change_state(store, "bike", challenge("0002"), entry(), fence=5)
+    assert change_state(store, "bike", challenge("0003"), entry()).fence == 5
+
+
+def test_of_many_writers_at_once_none_is_lost(store):
+    def count(state: State) -> State:
+        return state.model_copy(update={"answered": f"{int(state.answered or 0) + 1:04d}"})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: change_state(store, "bike", count, entry()), range(12)))
+    state = read_state(store, "bike").state
+    assert (state.answered, state.revision) == ("0012", 12)
+    assert len(list(read_history(store, "bike"))) == 12
+
+
+def test_history_that_a_killed_writer_left_out_is_written_by_the_next(store):
+    first = entry("first")
+    change_state(store, "bike", challenge("0001"), first)
+    store.delete(layout.history_entry("bike", first.id))
+    change_state(store, "bike", challenge("0002"), entry("second"))
+    assert [e.reason for e in read_history(store, "bike")] == ["first", "second"]
+
+
+def test_promotion_keeps_the_old_champion_as_the_way_back(store):
+    change_state(store, "bike", challenge("0001"), entry())
+    change_state(store, "bike", lambda s: promote(s, "0001"), entry())
+    change_state(store, "bike", challenge("0002"), entry())
+    state = change_state(store, "bike", lambda s: promote(s, "0002"), entry())
+    assert (state.champion, state.previous, state.challenger) == ("0002", "0001", None)
+    assert state.stage == "idle"
+
+
+def test_only_the_challenger_can_be_promoted(store):
+    change_state(store, "bike", challenge("0001"), entry())
+    assert change_state(store, "bike", lambda s: promote(s, "0009"), entry()).champion is None

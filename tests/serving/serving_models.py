@@ -1,0 +1,173 @@
+"""Small packaged models whose answers are known."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from perennial.packaging.signature import Feature, Signature
+from perennial.registry import FileEntry, Lineage, Manifest, State
+from perennial.registry.versions import MODEL_FILE, SIGNATURE_FILE
+from perennial.store import Store, layout
+
+LINEAGE = Lineage(
+    snapshot="0" * 64,
+    spec="0" * 64,
+    code="0",
+    environment={},
+    seed=0,
+    parent=None,
+    reason="test",
+    cause=None,
+    run="test",
+    estimator="linear",
+)
+
+REGRESSION = Signature(
+    task="regression",
+    target="y",
+    features=(
+        Feature(name="x", kind="numeric"),
+        Feature(name="city", kind="categorical"),
+        Feature(name="z", kind="numeric"),
+    ),
+    context=("ts",),
+)
+BINARY = Signature(
+    task="binary",
+    target="y",
+    features=(Feature(name="x", kind="numeric"),),
+    classes=("no", "yes"),
+)
+MULTICLASS = Signature(
+    task="multiclass",
+    target="y",
+    features=(Feature(name="x", kind="numeric"),),
+    classes=("a", "b", "c"),
+)
+
+
+def sum_model(offset: float = 0.0, *, numeric: int = 2, categorical: bool = True) -> bytes:
+    """The sum of the numeric features (missing ones are 0), of the city (a: 1, b: 2, else 0) and
+    of ``offset``."""
+    nodes = [
+        helper.make_node("IsNaN", ["numeric"], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", "numeric"], ["present"]),
+        helper.make_node("ReduceSum", ["present", "axis"], ["sum"], keepdims=1),
+    ]
+    inputs = [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, numeric])]
+    last = "sum"
+    if categorical:
+        inputs.append(helper.make_tensor_value_info("categorical", TensorProto.STRING, [None, 1]))
+        nodes += [
+            helper.make_node(
+                "LabelEncoder",
+                ["categorical"],
+                ["code"],
+                domain="ai.onnx.ml",
+                keys_strings=["a", "b"],
+                values_floats=[1.0, 2.0],
+                default_float=0.0,
+            ),
+            helper.make_node("Add", ["sum", "code"], ["both"]),
+        ]
+        last = "both"
+    nodes.append(helper.make_node("Add", [last, "offset"], ["output"]))
+    return _model(nodes, inputs, 1, offset=np.float32(offset))
+
+
+def softmax_model() -> bytes:
+    """Probabilities of three classes: softmax of (x, 0, -x)."""
+    nodes = [
+        helper.make_node("MatMul", ["numeric", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["output"], axis=1),
+    ]
+    inputs = [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, 1])]
+    return _model(nodes, inputs, 3, weights=np.array([[1.0, 0.0, -1.0]], dtype=np.float32))
+
+
+def sigmoid_model() -> bytes:
+    """Probability of the second class: the logistic function of x."""
+    nodes = [helper.make_node("Sigmoid", ["numeric"], ["output"])]
+    inputs = [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, 1])]
+    return _model(nodes, inputs, 1)
+
+
+def nan_model() -> bytes:
+    """Answers NaN for every row in which x is there, 0 where it is missing."""
+    nodes = [
+        helper.make_node("IsNaN", ["numeric"], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", "nan"], ["all"]),
+        helper.make_node("ReduceSum", ["all", "axis"], ["output"], keepdims=1),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, 2]),
+        helper.make_tensor_value_info("categorical", TensorProto.STRING, [None, 1]),
+    ]
+    nodes.append(helper.make_node("Identity", ["categorical"], ["unused"]))
+    return _model(nodes, inputs, 1, nan=np.float32("nan"))
+
+
+def _model(nodes: list[Any], inputs: list[Any], width: int, **constants: Any) -> bytes:
+    constants |= {"zero": np.float32(0), "axis": np.array([1])}
+    used = {name for node in nodes for name in node.input}
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        inputs,
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, width])],
+        [
+            helper.make_tensor(
+                name,
+                helper.np_dtype_to_tensor_dtype(np.asarray(value).dtype),
+                np.shape(value),
+                np.ravel(value),
+            )
+            for name, value in constants.items()
+            if name in used
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    model: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    return model
+
+
+def put_version(
+    store: Store,
+    pipeline: str,
+    version: str,
+    model: bytes,
+    signature: Signature = REGRESSION,
+    *,
+    damaged: bool = False,
+) -> None:
+    """Register a version; damaged: its model is not what the manifest says."""
+    files = {MODEL_FILE: model, SIGNATURE_FILE: signature.model_dump_json().encode()}
+    entries = {
+        name: FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+        for name, data in files.items()
+    }
+    if damaged:
+        files[MODEL_FILE] = files[MODEL_FILE][:-1] + b"!"
+    for name, data in files.items():
+        store.put(layout.version_file(pipeline, version, name), data)
+    manifest = Manifest(
+        pipeline=pipeline,
+        version=version,
+        task=signature.task,
+        created_at=datetime.now(UTC),
+        fence=0,
+        files=entries,
+        lineage=LINEAGE,
+    )
+    store.put_json(layout.manifest(pipeline, version), manifest)
+
+
+def put_state(store: Store, pipeline: str, champion: str | None, **fields: Any) -> None:
+    """Write a state as it is."""
+    state = State(pipeline=pipeline, champion=champion, updated_at=datetime.now(UTC), **fields)
+    store.put_json(layout.state(pipeline), state)

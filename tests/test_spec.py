@@ -1,0 +1,113 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.errors import SpecError
+from perennial.spec import (
+    Labels,
+    PipelineSpec,
+    Span,
+    format_duration,
+    load_spec,
+    parse_duration,
+    parse_spec,
+)
+
+LEAST = {"name": "bike", "task": "regression", "source": {"uri": "a.csv"}, "target": "cnt"}
+
+
+def refusal(**changes):
+    with pytest.raises(SpecError) as caught:
+        parse_spec({**LEAST, **changes}, origin="pipeline.yaml")
+    return str(caught.value)
+
+
+def test_name_task_source_and_target_are_enough():
+    spec = parse_spec(LEAST, origin="pipeline.yaml")
+    assert spec.metric == "rmse"
+    assert spec.monitor.window == Span(rows=1000)
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"), [("regression", "rmse"), ("binary", "auc"), ("multiclass", "accuracy")]
+)
+def test_the_metric_follows_the_task(task, metric):
+    assert parse_spec({**LEAST, "task": task}, origin="x").metric == metric
+
+
+def test_an_unknown_key_is_named_with_the_likely_one():
+    assert refusal(taget="x") == "pipeline.yaml: taget: unknown key; did you mean target?"
+
+
+def test_an_unknown_key_in_a_section_is_named_with_its_path():
+    message = refusal(monitor={"windw": 3})
+    assert message == "pipeline.yaml: monitor.windw: unknown key; did you mean window?"
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(SpecError, match=r"target: is missing"):
+        parse_spec({k: v for k, v in LEAST.items() if k != "target"}, origin="x")
+
+
+def test_a_wrong_value_is_shown_with_what_may_stand_there():
+    message = refusal(task="clustering")
+    assert "task: 'clustering' stood there" in message
+    assert "'regression', 'binary' or 'multiclass'" in message
+
+
+def test_a_metric_of_another_task_is_refused():
+    assert "auc does not fit task regression; one of rmse, mae" in refusal(metric="auc")
+
+
+def test_the_target_cannot_be_the_time_or_ignored():
+    assert "time: 'cnt' is the target" in refusal(time="cnt")
+    assert "ignore: 'cnt' is the target" in refusal(ignore=["cnt"])
+
+
+def test_a_window_below_twenty_rows_is_refused():
+    assert "at least 20 rows" in refusal(monitor={"window": "3 rows"})
+
+
+@pytest.mark.parametrize("bad", ["abc", "5 parsecs", -4, True, "rows"])
+def test_a_span_that_is_none_is_refused(bad):
+    assert "write a number of rows" in refusal(labels={"delay": bad}) or "negative" in refusal(
+        labels={"delay": bad}
+    )
+
+
+def test_all_faults_are_told_at_once():
+    message = refusal(taget="x", policy={"p_value": 3})
+    assert "taget" in message
+    assert "policy.p_value" in message
+
+
+def test_yaml_that_is_none_is_one_line(tmp_path):
+    file = tmp_path / "pipeline.yaml"
+    file.write_text("a: [1,\nb: }")
+    with pytest.raises(SpecError) as caught:
+        load_spec(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_says_what_writes_one(tmp_path):
+    with pytest.raises(SpecError, match="perennial init"):
+        load_spec(tmp_path)
+
+
+@given(st.integers(0, 10**7))
+def test_durations_come_back(seconds):
+    span = timedelta(seconds=seconds)
+    assert parse_duration(format_duration(span)) == span
+
+
+@given(st.integers(0, 10**9))
+def test_a_span_of_rows_comes_back(rows):
+    labels = Labels(delay=f"{rows} rows")
+    assert Labels.model_validate_json(labels.model_dump_json()) == labels
+
+
+def test_a_spec_comes_back_from_its_json():
+    spec = parse_spec({**LEAST, "monitor": {"window": "7d"}}, origin="x")
+    assert PipelineSpec.model_validate_json(spec.model_dump_json()) == spec

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from perennial.errors import TrainingError
+from perennial.packaging.export import export
+from perennial.packaging.parity import check_parity, ensure_parity
+from perennial.packaging.predictor import encode_frame
+from perennial.training.train import Trained, train
+from tests.training.frames import ESTIMATORS, TASKS, make_frame, make_spec
+
+BIKE = Path(__file__).parents[2] / "data" / "bike" / "bike_hourly.csv.gz"
+
+
+def packaged(trained: Trained) -> bytes:
+    return export(trained.model, trained.signature)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_all_families_compete_and_the_best_is_packaged(task: str) -> None:
+    frame = make_frame(task)
+    trained = train(frame, make_spec(task))
+    assert [score.estimator for score in trained.scores] == list(ESTIMATORS)
+    values = {score.estimator: score.value for score in trained.scores}
+    choose = min if task == "regression" else max
+    assert trained.estimator == choose(values, key=lambda name: values[name])  # type: ignore[arg-type,return-value]
+    assert (trained.rows, trained.validation_rows) == (240, 36)
+    inputs = encode_frame(trained.signature, frame)
+    ensure_parity(
+        check_parity(packaged(trained), trained.signature, trained.model.predict, *inputs)
+    )
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_same_rows_and_seed_give_the_same_bytes(name: str) -> None:
+    frame = make_frame("multiclass", rows=150)
+    first, second = (train(frame, make_spec("multiclass", name)) for _ in range(2))
+    assert packaged(first) == packaged(second)
+
+
+def test_another_seed_gives_another_network() -> None:
+    frame = make_frame("binary", rows=150)
+    first, second = (train(frame, make_spec("binary", "mlp", seed=seed)) for seed in (0, 1))
+    assert packaged(first) != packaged(second)
+
+
+def test_training_leaves_numpys_and_torchs_randomness_alone() -> None:
+    import torch
+
+    torch.manual_seed(5)
+    expected = torch.rand(1).item()
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    train(make_frame("binary", rows=60), make_spec("binary", "mlp"))
+    assert torch.rand(1).item() == expected
+    assert torch.get_num_threads() == threads
+
+
+def test_a_family_that_would_overrun_is_left_out_and_the_first_never() -> None:
+    ticks = itertools.count(step=30.0)
+    spec = make_spec("regression", time_budget="10s")
+    trained = train(make_frame("regression"), spec, clock=lambda: next(ticks))
+    first, *others = trained.scores
+    assert trained.estimator == first.estimator == "hist_gradient_boosting"
+    assert first.value is not None
+    assert first.skipped is None
+    for score in others:
+        assert score.value is None
+        assert "of the time budget are left" in str(score.skipped)
+
+
+@pytest.mark.parametrize(
+    "labels", [(False, True), (0, 1), (0.0, 1.0), ("no", "yes"), (np.int8(3), np.int8(12))]
+)
+def test_labels_of_any_type_come_back_in_canonical_order(labels: tuple[Any, Any]) -> None:
+    frame = make_frame("binary", "numeric")
+    column = [labels[value] for value in frame["y"]]
+    trained = train(frame.assign(y=column), make_spec("binary", "linear"))
+    numeric, _ = encode_frame(trained.signature, frame)
+    output = trained.model.predict(numeric, None)[:, 0]
+    assert trained.signature.classes == ("false", "true") or len(trained.signature.classes) == 2
+    assert output[frame["y"] == 1].mean() > output[frame["y"] == 0].mean() + 0.3
+
+
+def test_a_class_that_appears_at_the_very_end_is_learned() -> None:
+    frame = make_frame("multiclass", rows=200)
+    frame.loc[frame.index[-5:], "y"] = "unheard of"
+    trained = train(frame, make_spec("multiclass"))
+    assert "unheard of" in trained.signature.classes
+    assert trained.validation_rows == 25
+
+
+def test_classes_one_after_the_other_do_not_stop_a_training() -> None:
+    frame = make_frame("binary").assign(y=[0] * 220 + [1] * 20)
+    trained = train(frame, make_spec("binary"))
+    assert all(score.value is None for score in trained.scores)
+    assert all(score.loss is not None for score in trained.scores)
+
+
+def test_five_rows_are_enough_to_answer() -> None:
+    frame = make_frame("binary", rows=5).assign(y=[0, 1, 0, 1, 0])
+    trained = train(frame, make_spec("binary"))
+    assert trained.validation_rows == 0
+    assert trained.estimator == "hist_gradient_boosting"
+
+
+def test_time_and_ignored_columns_are_context_and_not_features() -> None:
+    frame = make_frame("regression").assign(leak=lambda f: f["y"])
+    spec = make_spec("regression", "linear").model_copy(update={"ignore": ("leak",)})
+    signature = train(frame, spec).signature
+    assert signature.context == ("ts", "leak")
+    assert {f.name for f in signature.features} == {"size", "age", "member", "colour", "grade"}
+
+
+def test_a_target_to_learn_nothing_from_is_refused() -> None:
+    with pytest.raises(TrainingError, match="one class only"):
+        train(make_frame("binary").assign(y=1), make_spec("binary"))
+
+
+def test_bike_demand_is_learned_from_a_fifth_of_the_stream() -> None:
+    frame = pd.read_csv(BIKE).head(3475)
+    spec = make_spec("regression").model_copy(update={"target": "cnt"})
+    trained = train(frame, spec)
+    values = {score.estimator: score.value for score in trained.scores}
+    assert values["hist_gradient_boosting"] is not None
+    assert values["hist_gradient_boosting"] < 65
+    assert values["mlp"] is not None
+    assert values["mlp"] < 65
+    inputs = encode_frame(trained.signature, frame)
+    ensure_parity(
+        check_parity(packaged(trained), trained.signature, trained.model.predict, *inputs)
+    )

@@ -1,0 +1,207 @@
+"""The warm process: imports what flows need, then forks a child a flow run.
+
+It has one thread and no event loop, so that a fork copies a consistent process. The worker holds
+the other end of its socket: when that closes, the worker is gone, and the children are ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import gc
+import importlib
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from worker.protocol import Exited, Fork, Forked, Ready, Refused
+
+GRACE = 10.0
+_PR_SET_PDEATHSIG = 1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def main() -> None:
+    """Serve forks until the worker is gone; in a child, run its flow."""
+    parser = argparse.ArgumentParser(prog="python -m worker.fork_server", description=__doc__)
+    parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket")
+    parser.add_argument("modules", nargs="*", help="what to import before the first fork")
+    arguments = parser.parse_args()
+    # The worker decides when this process ends: a signal to its whole group is not meant for it.
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    started = time.monotonic()
+    failed = dict(preload(arguments.modules))
+    gc.collect()
+    gc.freeze()  # what is shared with the children is not touched by their collections
+    with socket.socket(fileno=arguments.channel) as channel:
+        server = ForkServer(channel)
+        seconds = round(time.monotonic() - started, 3)
+        server.send(Ready(seconds=seconds, threads=count_threads(), failed=failed))
+        job = server.serve()
+    if job is not None:
+        run_flow(job)
+
+
+def preload(modules: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Import modules; yield those that cannot be, with the reason: their flows will say more."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            yield module, f"{type(error).__name__}: {error}"
+
+
+class ForkServer:
+    """Answers fork requests from one socket and reports how the children end."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._pending = b""
+        self._children: set[int] = set()
+        self._parent = os.getpid()
+
+    def serve(self) -> Fork | None:
+        """Return a child's job in the child; None in the server, when the worker is gone."""
+        wake_reader, wake_writer = socket.socketpair()
+        wake_reader.setblocking(False)
+        wake_writer.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_writer.fileno(), warn_on_full_buffer=False)
+        with selectors.DefaultSelector() as selector, wake_reader, wake_writer:
+            selector.register(self._channel, selectors.EVENT_READ)
+            selector.register(wake_reader, selectors.EVENT_READ)
+            while True:
+                selector.select()
+                with contextlib.suppress(BlockingIOError):
+                    wake_reader.recv(4096)
+                self._reap()
+                requests = self._receive()
+                if requests is None:
+                    self._end_children()
+                    return None
+                for request in requests:
+                    if self._fork(request):
+                        return request
+
+    def send(self, message: Ready | Forked | Refused | Exited) -> None:
+        """Tell the worker; one that is gone is noticed by `serve`."""
+        with contextlib.suppress(BrokenPipeError):
+            self._channel.sendall(message.line())
+
+    def _receive(self) -> list[Fork] | None:
+        """Take the requests that have come; None when the worker has closed its end."""
+        try:
+            data = self._channel.recv(1 << 20, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except ConnectionResetError:
+            return None
+        if not data:
+            return None
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        return [Fork.model_validate_json(line) for line in lines]
+
+    def _fork(self, request: Fork) -> bool:
+        """Fork; True in the child."""
+        threads = count_threads()
+        if threads > 1:
+            reason = f"the fork server has {threads} threads: a forked child could hang"
+            self.send(Refused(request=request.request, reason=reason))
+            return False
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self.send(Refused(request=request.request, reason=f"cannot fork: {error}"))
+            return False
+        if pid == 0:
+            self._become_child()
+            return True
+        self._children.add(pid)
+        with contextlib.suppress(PermissionError, ProcessLookupError):
+            os.setpgid(pid, pid)  # the child does it too: whoever comes first
+        self.send(Forked(request=request.request, pid=pid))
+        return False
+
+    def _become_child(self) -> None:
+        """A group and signals of its own, and no life without the server."""
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in (*_SIGNALS, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() != self._parent:
+            os._exit(1)
+
+    def _reap(self) -> None:
+        for pid in list(self._children):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._children.discard(pid)
+                self.send(Exited(pid=pid, code=os.waitstatus_to_exitcode(status)))
+
+    def _end_children(self) -> None:
+        """SIGTERM lets a flow report that it crashed; what does not end by it gets SIGKILL."""
+        self._signal_children(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        while self._children and time.monotonic() < deadline:
+            time.sleep(0.05)
+            self._reap()
+        self._signal_children(signal.SIGKILL)
+
+    def _signal_children(self, number: signal.Signals) -> None:
+        for pid in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, number)
+
+
+def count_threads() -> int:
+    """Count this process's threads, those of C libraries too."""
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def run_flow(job: Fork) -> None:
+    """Do in this forked child what ``python -m prefect.engine`` does in a new process."""
+    import prefect.context
+    from prefect.logging.configuration import setup_logging
+
+    os.environ.clear()
+    os.environ.update(job.environment)
+    os.chdir(job.directory)
+    if not job.stream_output:
+        silence()
+    prefect.context.refresh_global_settings_context()
+    setup_logging()
+    reseed()
+    sys.argv = ["prefect.engine"]
+    # It stands in sys.modules from the imports; running it again as the main module is meant.
+    sys.modules.pop("prefect.engine", None)
+    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+
+
+def silence() -> None:
+    """Send this process's output nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
+def reseed() -> None:
+    """Give this child random numbers of its own where the library does not see to it."""
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].seed()
+
+
+if __name__ == "__main__":
+    main()

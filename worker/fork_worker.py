@@ -1,0 +1,232 @@
+"""The worker: Prefect's process worker, with a fork in the place of a new Python."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import anyio.abc
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import InfrastructureNotAvailable, InfrastructureNotFound
+from prefect.flows import load_flow_from_flow_run
+from prefect.runner._control_channel import ControlChannel
+from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
+from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
+from prefect.settings import get_current_settings
+from prefect.utilities.processutils import sanitize_subprocess_env
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+from perennial.local.processes import signal_group
+from worker.identity import Identity
+from worker.recovery import crash_lost_runs
+from worker.warm import ServerProcess, WarmProcess
+
+
+class ForkStarter:
+    """Starts a flow run in a fork of the warm process.
+
+    The counterpart of `prefect.runner._starter_engine.EngineCommandStarter`, and true to it.
+    """
+
+    def __init__(
+        self,
+        server: ServerProcess,
+        configuration: ProcessJobConfiguration,
+        directory: Path,
+        control_channel: ControlChannel,
+    ) -> None:
+        self._server = server
+        self._configuration = configuration
+        self._directory = directory
+        self._control_channel = control_channel
+
+    async def start(
+        self,
+        flow_run: FlowRun,
+        task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Fork, hand over the handle, and wait until the child has ended."""
+        registered = self._register(flow_run)
+        try:
+            child = await self._server.fork(
+                self._environment(flow_run, registered),
+                self._directory,
+                stream_output=self._configuration.stream_output,
+            )
+        except BaseException:
+            self._control_channel.unregister(flow_run.id)
+            raise
+        scope = create_isolated_termination_scope(child.pid)
+        # Prefect reads pid and returncode of whatever it is given.
+        task_status.started(ProcessHandle(cast(Any, child), termination_scope=scope))
+        await child.exited.wait()
+
+    def _register(self, flow_run: FlowRun) -> dict[str, str]:
+        """Reserve the channel by which a cancellation reaches the child before its SIGTERM."""
+        try:
+            port, token = self._control_channel.register(flow_run.id)
+        except RuntimeError:  # it could not listen: Prefect then cancels by signal alone
+            return {}
+        return {"PREFECT__CONTROL_PORT": str(port), "PREFECT__CONTROL_TOKEN": token}
+
+    def _environment(self, flow_run: FlowRun, registered: dict[str, str]) -> dict[str, str]:
+        return sanitize_subprocess_env(
+            {
+                **os.environ,
+                **self._configuration.env,
+                **get_current_settings().to_environment_variables(exclude_unset=True),
+                "PREFECT__FLOW_RUN_ID": str(flow_run.id),
+                "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",
+                **registered,
+            }
+        )
+
+
+class ForkWorker(ProcessWorker):
+    """Runs each flow run in a child forked from a process that has the heavy imports done."""
+
+    type = "perennial-fork"
+    _display_name = "Perennial fork"
+    _description = (
+        "Execute flow runs as forks of a process in which the heavy imports are done:"
+        " isolated like subprocesses, and at their first line in about a second."
+    )
+    _documentation_url = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._warm: WarmProcess | None = None
+        self._recovered = False
+
+    async def setup(self) -> None:
+        """Have the warm process begin its imports, then set up as every worker."""
+        self._warm = WarmProcess()
+        await self._warm.ensure()
+        await super().setup()
+
+    async def _initialize_after_sync(self) -> None:
+        """Before the first run is taken, see to those that an earlier worker left behind."""
+        if self._work_pool is not None and not self._recovered:
+            await crash_lost_runs(self.client, self._work_pool_name, self.name)
+            self._recovered = True
+        await super()._initialize_after_sync()
+
+    async def teardown(self, *exc_info: Any) -> None:
+        """End the runs in Prefect's way, then the warm process."""
+        try:
+            await super().teardown(*exc_info)
+        finally:
+            if self._warm is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._warm.stop()
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[Any] | None = None,
+    ) -> ProcessWorkerResult:
+        """Run one flow run to its end.
+
+        One with a command of its own gets a new process, as from Prefect's own worker; so do all
+        where something that was imported has started a thread.
+        """
+        assert self._warm is not None
+        async with self._warm.server() as server:
+            if not configuration._command_configured and server.threads == 1:
+                return await self._fork(server, flow_run, configuration, task_status)
+        return await super().run(flow_run, configuration, task_status)
+
+    async def _fork(
+        self,
+        server: ServerProcess,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[Any] | None,
+    ) -> ProcessWorkerResult:
+        place = (
+            contextlib.nullcontext(configuration.working_dir)
+            if configuration.working_dir
+            else tempfile.TemporaryDirectory(suffix="perennial")
+        )
+        with place as directory:
+            execution = await self._execute(
+                server, flow_run, configuration, Path(directory).resolve(), task_status
+            )
+        if execution is None or execution.status_code is None:
+            raise RuntimeError("the flow run's process could not be started")
+        return ProcessWorkerResult(
+            status_code=execution.status_code, identifier=str(execution.handle.pid)
+        )
+
+    async def _execute(
+        self,
+        server: ServerProcess,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        directory: Path,
+        task_status: anyio.abc.TaskStatus[Any] | None,
+    ) -> FlowRunExecutionResult | None:
+        execution: FlowRunExecutionResult | None = None
+        async with FlowRunExecutorContext() as context:
+            executor = context.create_executor(
+                flow_run,
+                ForkStarter(server, configuration, directory, context.control_channel),
+                resolve_flow=load_flow_from_flow_run,
+                propose_submitting=False,
+            )
+
+            async def execute(
+                *, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
+            ) -> None:
+                nonlocal execution
+                execution = await executor.submit(task_status=task_status)
+
+            async with anyio.create_task_group() as group:
+                handle = await group.start(execute)
+                if task_status is not None:
+                    task_status.started(str(Identity.of(handle.pid)))
+        return execution
+
+    async def kill_infrastructure(
+        self,
+        infrastructure_pid: str,
+        configuration: ProcessJobConfiguration,  # noqa: ARG002 -- the base class names it
+        grace_seconds: int = 30,
+    ) -> None:
+        """End a flow run's process group: SIGTERM, then SIGKILL after the grace.
+
+        Raises:
+            InfrastructureNotAvailable: it runs on another machine.
+            InfrastructureNotFound: it has ended.
+        """
+        try:
+            identity = Identity.parse(infrastructure_pid)
+        except ValueError:
+            raise InfrastructureNotAvailable(
+                f"process {infrastructure_pid} was not forked by a worker of this type"
+            ) from None
+        if identity.host != socket.gethostname():
+            raise InfrastructureNotAvailable(
+                f"process {infrastructure_pid} runs on {identity.host}, not on this machine"
+            )
+        if not identity.is_alive():
+            raise InfrastructureNotFound(f"process {infrastructure_pid} has ended")
+        await anyio.to_thread.run_sync(_end_group, identity, grace_seconds)
+
+
+def _end_group(identity: Identity, grace_seconds: float) -> None:
+    signal_group(identity.process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds
+    while identity.is_alive():
+        if time.monotonic() > deadline:
+            signal_group(identity.process.pid, signal.SIGKILL)
+            return
+        time.sleep(0.1)

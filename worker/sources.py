@@ -1,0 +1,64 @@
+"""What the warm process has imported, and whether it has changed on disk since."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+OWN_PACKAGES = ("flows", "tasks", "perennial", "worker")
+LIBRARIES = (
+    "prefect.engine",
+    "prefect.flow_engine",
+    "prefect.task_engine",
+    "prefect.deployments.steps.core",
+    "prefect.artifacts",
+    "prefect.events",
+    "boto3",
+    "pandas",
+    "pyarrow.parquet",
+    "scipy.stats",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.compose",
+    "torch",
+    "onnx",
+    "skl2onnx",
+    "onnxruntime",
+    "alibi_detect.cd",
+    "great_expectations",
+)
+
+
+def package_folders(names: Iterable[str] = OWN_PACKAGES) -> list[Path]:
+    """Locate packages without importing them; those that are not installed are left out."""
+    specs = (importlib.util.find_spec(name) for name in names)
+    return [
+        Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ()
+    ]
+
+
+def modules_of(folder: Path) -> Iterator[str]:
+    """Name the modules of a package folder."""
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder.parent).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def default_preload() -> list[str]:
+    """Name what flows need: the libraries, then the project's own tasks with all they import."""
+    tasks = [module for folder in package_folders(("tasks",)) for module in modules_of(folder)]
+    return [*LIBRARIES, *tasks]
+
+
+def fingerprint(folders: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
+    """Name, time of change and size of every Python file below some folders."""
+    found = set()
+    for folder in folders:
+        for path in folder.rglob("*.py"):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:  # an editor replaced it just now
+                continue
+            found.add((str(path), stat.st_mtime_ns, stat.st_size))
+    return frozenset(found)
