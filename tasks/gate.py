@@ -69,7 +69,8 @@ def judge_candidate(
     mine = _read_candidate(candidate)
     y, known = encode_known(held[spec.target], mine.signature)
     output = answer(mine, held)[known]
-    training, _ = encode_known(frame.iloc[: -len(held)][spec.target], mine.signature)
+    seen = frame.iloc[-len(held) - candidate.trained_rows : -len(held)]
+    training, _ = encode_known(seen[spec.target], mine.signature)
     decision = judge(
         task=spec.task,
         metric=spec.metric,

@@ -12,8 +12,10 @@ from pydantic import BaseModel
 
 from perennial.datasets.stream import window_rows
 from perennial.evaluation.gate import holdout_rows
-from perennial.registry import Declaration, FileEntry, next_version, write_file
+from perennial.evaluation.span import choose_span
+from perennial.registry import Declaration, FileEntry, next_version, read_state, write_file
 from perennial.registry.versions import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
+from perennial.spec import PipelineSpec
 from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
@@ -54,9 +56,12 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
 
     spec = declaration.spec
     frame = rows_of(ref)
-    held = holdout_rows(len(frame), window_rows(spec, frame), spec.gates)
-    seen = frame.iloc[: len(frame) - held]
     started = time.perf_counter()
+    window = window_rows(spec, frame)
+    held = holdout_rows(len(frame), window, spec.gates)
+    seen = frame.iloc[: len(frame) - held]
+    if read_state(store(), spec.name).state.champion is not None:
+        seen = _newest_that_teach(seen, spec, max(held, window))
     trained = train(seen, spec)
     model = export(trained.model, trained.signature)
     probe = encode_frame(trained.signature, seen)
@@ -88,6 +93,18 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         holdout_rows=held,
         train_seconds=seconds,
     )
+
+
+def _newest_that_teach(
+    frame: pd.DataFrame, spec: PipelineSpec, validation_rows: int
+) -> pd.DataFrame:
+    """Leave out the oldest rows where a quick model shows that they teach what no longer holds."""
+    from perennial.evaluation.yardstick import yardstick_losses
+
+    losses = yardstick_losses(frame, spec)
+    choice = choose_span(len(frame), losses, validation_rows=validation_rows)
+    get_run_logger().info("training on the newest %d of %d rows", choice.rows, len(frame))
+    return frame.iloc[len(frame) - choice.rows :]
 
 
 def _reference(frame: pd.DataFrame) -> bytes:

@@ -20,6 +20,11 @@ from perennial.store import Store, open_store, probe
 _OURS = ("AWS_", "PREFECT_", "PERENNIAL_")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the group that `make test` leaves to `make test-slow`."""
+    config.addinivalue_line("markers", "slow: over 20 s, most of them on the whole stack")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test depends on, or writes to, what the caller's shell points at."""

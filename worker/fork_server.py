@@ -23,7 +23,6 @@ from pathlib import Path
 
 from worker.protocol import Exited, Fork, Forked, Ready, Refused
 
-GRACE = 10.0
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -32,6 +31,7 @@ def main() -> None:
     """Serve forks until the worker is gone; in a child, run its flow."""
     parser = argparse.ArgumentParser(prog="python -m worker.fork_server", description=__doc__)
     parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket")
+    parser.add_argument("--grace", type=float, required=True, help="seconds from TERM to KILL")
     parser.add_argument("modules", nargs="*", help="what to import before the first fork")
     arguments = parser.parse_args()
     # The worker decides when this process ends: a signal to its whole group is not meant for it.
@@ -42,7 +42,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # what is shared with the children is not touched by their collections
     with socket.socket(fileno=arguments.channel) as channel:
-        server = ForkServer(channel)
+        server = ForkServer(channel, arguments.grace)
         seconds = round(time.monotonic() - started, 3)
         server.send(Ready(seconds=seconds, threads=count_threads(), failed=failed))
         job = server.serve()
@@ -62,8 +62,9 @@ def preload(modules: Sequence[str]) -> Iterator[tuple[str, str]]:
 class ForkServer:
     """Answers fork requests from one socket and reports how the children end."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, grace: float) -> None:
         self._channel = channel
+        self._grace = grace
         self._pending = b""
         self._children: set[int] = set()
         self._parent = os.getpid()
@@ -151,7 +152,7 @@ class ForkServer:
     def _end_children(self) -> None:
         """SIGTERM lets a flow report that it crashed; what does not end by it gets SIGKILL."""
         self._signal_children(signal.SIGTERM)
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + self._grace
         while self._children and time.monotonic() < deadline:
             time.sleep(0.05)
             self._reap()

@@ -55,8 +55,9 @@ class ForkedChild:
 class ServerProcess:
     """One fork server, from its start to its end."""
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(self, modules: Sequence[str], grace: float) -> None:
         self._modules = modules
+        self._grace = grace
         self._requests = itertools.count()
         self._answers: dict[int, asyncio.Future[ForkedChild]] = {}
         self._children: dict[int, ForkedChild] = {}
@@ -75,7 +76,8 @@ class ServerProcess:
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "worker.fork_server"),
-                *("--channel", str(theirs.fileno()), *self._modules),
+                *("--channel", str(theirs.fileno()), "--grace", str(self._grace)),
+                *self._modules,
                 pass_fds=(theirs.fileno(),),
                 env={**os.environ, **_SINGLE_THREADED},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -209,9 +211,18 @@ class WarmProcess:
         *,
         preload: Callable[[], Sequence[str]] = default_preload,
         folders: Callable[[], Sequence[Path]] = package_folders,
+        grace: float = 10.0,
     ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            preload: names the modules to import before the first fork.
+            folders: where a change of a Python file asks for a new server.
+            grace: seconds that children have to report their end when the worker is gone.
+        """
         self._preload = preload
         self._folders = folders
+        self._grace = grace
         self._server: ServerProcess | None = None
         self._retired: list[ServerProcess] = []
         self._sources: frozenset[tuple[str, int, int]] = frozenset()
@@ -231,7 +242,7 @@ class WarmProcess:
                 self._retired.append(self._server)
                 self._server = None
             if self._server is None:
-                self._server = ServerProcess(self._preload())
+                self._server = ServerProcess(self._preload(), self._grace)
                 self._sources = sources
                 await self._server.start()
                 self._keep(self._server)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from perennial.datasets.log_reader import list_segments
 from perennial.demo.client import Client, Tally
@@ -14,6 +14,7 @@ from perennial.demo.prefect_client import Deployments
 from perennial.drift.record import Check
 from perennial.errors import PerennialError, StackError
 from perennial.registry import declare, find_declaration, list_versions, read_state
+from perennial.registry.state import State
 from perennial.settings import Settings
 from perennial.store import Store, layout
 
@@ -21,7 +22,9 @@ RETRAIN = "retrain/retrain"
 MONITOR = "monitor/monitor"
 _RUN_TIMEOUT = 120.0
 _HEAL_TIMEOUT = 600.0
-_ASK_AGAIN = 30.0
+_ASK_AGAIN = 15.0
+_ATTEMPTS = 5
+_ANSWERS = {"Registered", "Refused", "Held", "Failed"}
 _POLL = 0.1
 
 
@@ -95,18 +98,38 @@ class Demo:
 
     def _train_first(self) -> None:
         self._narrator.step(f"training version 1 on {self._plan.cut.first:,} rows")
-        run = self._deployments.start(
-            RETRAIN, {"pipeline": self._name, "reason": "the first version"}
-        )
-        state = self._deployments.wait(run, timeout=_HEAL_TIMEOUT)
-        if state is None or state["name"] != "Registered":
-            said = "it did not end" if state is None else f"{state['name']}: {state['message']}"
-            raise PerennialError(f"version 1 of {self._name} was not registered: {said}")
-        self._wait("version 1 to answer", self._champion_answers, _RUN_TIMEOUT)
+        parameters = {"pipeline": self._name, "reason": "the first version"}
+        state = None
+        for _ in range(_ATTEMPTS):
+            run = self._deployments.start(RETRAIN, parameters)
+            state = self._deployments.wait(run, timeout=_HEAL_TIMEOUT)
+            if state is not None and state["name"] in _ANSWERS:
+                break
+            # It crashed with its worker, or waits for the lease of one that did.
+            time.sleep(_ASK_AGAIN)
+        if not list_versions(self._store, self._name):
+            raise PerennialError(f"version 1 of {self._name} was not registered: {_said(state)}")
+        self._wait_for_champion("version 1 to answer", lambda state: state.champion is not None)
 
-    def _champion_answers(self) -> bool:
-        champion = read_state(self._store, self._name).state.champion
-        return champion is not None and self._client.serves(champion)
+    def _wait_for_champion(self, what: str, met: Callable[[State], bool]) -> None:
+        """Wait until the state is as wanted and its champion answers requests.
+
+        Retrain and rollout are started by the automations. The monitor runs again now and then, as
+        its schedule would, and repeats an event that came to nothing.
+        """
+        asked = time.monotonic()
+
+        def settled() -> bool:
+            nonlocal asked
+            state = read_state(self._store, self._name).state
+            if state.champion is not None and state.challenger is None and met(state):
+                return self._client.serves(state.champion)
+            if time.monotonic() - asked > _ASK_AGAIN:
+                asked = time.monotonic()
+                self._deployments.start(MONITOR, {"pipeline": self._name})
+            return False
+
+        self._wait(what, settled, _HEAL_TIMEOUT)
 
     def _play_window(self, window: int) -> None:
         low, high = self._plan.rows(window)
@@ -124,34 +147,20 @@ class Demo:
     def _check(self, window: int) -> Check:
         """Run the monitor's deployment until it has judged the window."""
         key = layout.check(self._name, window_id(window + 1))
-        for _ in range(10):
+        for _ in range(_ATTEMPTS):
             run = self._deployments.start(MONITOR, {"pipeline": self._name})
             self._deployments.wait(run, timeout=_RUN_TIMEOUT)
             found = self._store.find(key)
             if found is not None:
                 return Check.model_validate_json(found.data)
-        raise StackError(f"the monitor has not judged window {window + 1} in ten runs")
+        raise StackError(f"the monitor has not judged window {window + 1} in {_ATTEMPTS} runs")
 
     def _await_heal(self, window: int) -> None:
-        """Wait until a retrain has answered and its version, if there is one, answers requests.
-
-        The retrain is started by the automation. The monitor runs again every half minute, as its
-        schedule would, and repeats its event where the first one came to nothing.
-        """
         wanted = window_id(window + 1)
-        asked = time.monotonic()
-
-        def settled() -> bool:
-            nonlocal asked
-            state = read_state(self._store, self._name).state
-            if (state.answered or "") >= wanted and state.challenger is None:
-                return state.champion is not None and self._client.serves(state.champion)
-            if time.monotonic() - asked > _ASK_AGAIN:
-                asked = time.monotonic()
-                self._deployments.start(MONITOR, {"pipeline": self._name})
-            return False
-
-        self._wait(f"a retrain to answer window {window + 1}", settled, _HEAL_TIMEOUT)
+        self._wait_for_champion(
+            f"a retrain to answer window {window + 1}",
+            lambda state: (state.answered or "") >= wanted,
+        )
         self._narrator.healed(window + 1, read_state(self._store, self._name).state.champion)
 
     def _await_log(self) -> None:
@@ -176,6 +185,10 @@ class Demo:
             if time.monotonic() > deadline:
                 raise StackError(f"waited {timeout:.0f} s for {what}; see .perennial/logs")
             time.sleep(_POLL)
+
+
+def _said(state: dict[str, Any] | None) -> str:
+    return "the run did not end" if state is None else f"{state['name']}: {state['message']}"
 
 
 def clear_earlier(store: Store, name: str) -> None:

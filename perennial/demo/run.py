@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from perennial.backtest.baselines import BaselineRun, run_baseline
+from perennial.backtest.baselines import BaselinePolicy, BaselineRun, run_baseline
 from perennial.demo.display import Display
 from perennial.demo.memory import MemoryWatch
 from perennial.demo.plan import TRAIN_FRACTION, Plan, make_plan
@@ -31,6 +31,7 @@ from perennial.report.story import Mark, MarkKind, Series, Story
 from perennial.store import Store, open_store
 
 _NICE = 10
+YARDSTICKS: tuple[BaselinePolicy, ...] = ("never", "every")
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,14 @@ def _play(plan: Plan, stack: RunningStack, console: Console) -> tuple[Summary, S
     store = open_store(stack.settings)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=_be_nice) as pool:
-        baselines = {name: pool.submit(_baseline, name, plan) for name in ("never", "every")}
+        waiting = {name: pool.submit(_baseline, name, plan) for name in YARDSTICKS}
         with (
             MemoryWatch([stack.pids["supervisor"]]) as memory,
             Display(console, plan.cut.windows) as display,
         ):
             played = Demo(plan, stack.settings, store, display).play()
         console.print("comparing with a model never retrained and one retrained at every window")
-        never, every = (_result(baselines[name]) for name in ("never", "every"))
+        never, every = (waiting[name].result() for name in YARDSTICKS)
     trace = read_trace(store, plan)
     scores = Score(
         perennial=score(plan.spec.metric, trace.y, trace.output),
@@ -96,7 +97,7 @@ def _be_nice() -> None:
     os.nice(_NICE)
 
 
-def _baseline(name: str, plan: Plan) -> BaselineRun:
+def _baseline(name: BaselinePolicy, plan: Plan) -> BaselineRun:
     return run_baseline(
         name,
         plan.frame,
@@ -104,11 +105,8 @@ def _baseline(name: str, plan: Plan) -> BaselineRun:
         windows=plan.cut.windows,
         train_fraction=TRAIN_FRACTION,
         label_delay_windows=plan.cut.label_delay_windows,
+        jobs=1,
     )
-
-
-def _result(future: Future[BaselineRun]) -> BaselineRun:
-    return future.result()
 
 
 def _story(

@@ -121,9 +121,10 @@ def read_trace(store: Store, plan: Plan) -> Trace:
     by_id = log.set_index("_id")
     ids = [request_id(row) for row in range(first, len(plan.frame))]
     rows = by_id.reindex(ids)
-    versions = [None if pd.isna(v) else str(v) for v in rows["_version"]]
+    versions: list[str | None] = [None if pd.isna(v) else str(v) for v in rows["_version"]]
     signatures = {
-        v: read_signature(store, read_manifest(store, name, v)) for v in set(versions) - {None}
+        version: read_signature(store, read_manifest(store, name, version))
+        for version in sorted({v for v in versions if v is not None})
     }
     newest = signatures[max(signatures)]
     truths = plan.frame[plan.spec.target].iloc[first:]

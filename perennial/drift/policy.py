@@ -69,7 +69,7 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
         return _keep(f"window {heals.windows_since} of {quiet} in which no heal is asked for again")
     losses = [verdict for seen in history for verdict in seen.losses]
     if losses and _are_recent(history, policy):
-        return _by_loss(losses, policy)
+        return _by_loss(losses, _lasting(history, policy), policy)
     return _by_input(history, policy)
 
 
@@ -84,7 +84,7 @@ def _are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
     return any(seen.losses for seen in history[-(policy.persistence + 1) :])
 
 
-def _by_loss(losses: Sequence[LossVerdict], policy: Policy) -> Decision:
+def _by_loss(losses: Sequence[LossVerdict], moved: dict[str, str], policy: Policy) -> Decision:
     recent = losses[-policy.persistence :]
     if len(recent) < policy.persistence:
         return _keep(f"labels of {_windows(len(recent))} so far, {policy.persistence} are needed")
@@ -94,36 +94,35 @@ def _by_loss(losses: Sequence[LossVerdict], policy: Policy) -> Decision:
         f"loss {together.ratio:.2f} times its promise ({together.loss:.4g} against "
         f"{together.promise.mean:.4g}) over {_windows(len(recent))}, p {together.p_value:.2g}"
     )
-    if persistent and together.risen:
-        return Decision(
-            action="heal",
-            ground="loss",
-            reason=words,
-            windows=tuple(verdict.window for verdict in recent),
-            loss_ratio=together.ratio,
-        )
-    return _keep(words, loss_ratio=together.ratio)
-
-
-def _by_input(history: Sequence[Verdicts], policy: Policy) -> Decision:
-    recent = [seen for seen in history if seen.input is not None][-policy.persistence :]
-    lasting = _lasting([seen.input for seen in recent if seen.input is not None])
-    if not lasting:
-        return _keep("no input shift in the newest window")
-    if len(recent) < policy.persistence:
-        return _keep(f"inputs shifted in {_windows(len(recent))}, {policy.persistence} are needed")
+    if not (persistent and together.risen):
+        return _keep(words, loss_ratio=together.ratio)
     return Decision(
         action="heal",
-        ground="input",
-        reason=f"no labels, and for {_windows(len(recent))}: " + "; ".join(lasting.values()),
-        windows=tuple(seen.window for seen in recent),
-        features=tuple(lasting),
+        ground="loss",
+        reason="; ".join([words, *moved.values()]),
+        windows=tuple(verdict.window for verdict in recent),
+        features=tuple(moved),
+        loss_ratio=together.ratio,
     )
 
 
-def _lasting(inputs: Sequence[InputVerdict]) -> dict[str, str]:
-    """Features that are shifted in all of these windows, with what changed in the last of them."""
-    if not inputs:
+def _by_input(history: Sequence[Verdicts], policy: Policy) -> Decision:
+    moved = _lasting(history, policy)
+    if not moved:
+        return _keep(f"no feature shifted for {_windows(policy.persistence)} in a row")
+    return Decision(
+        action="heal",
+        ground="input",
+        reason=f"no labels, and for {_windows(policy.persistence)}: " + "; ".join(moved.values()),
+        windows=tuple(seen.window for seen in history[-policy.persistence :]),
+        features=tuple(moved),
+    )
+
+
+def _lasting(history: Sequence[Verdicts], policy: Policy) -> dict[str, str]:
+    """Features shifted in each of the newest windows, with what changed in the last of them."""
+    inputs = [seen.input for seen in history[-policy.persistence :] if seen.input is not None]
+    if len(inputs) < policy.persistence:
         return {}
     everywhere = set.intersection(*({v.label for v in seen.culprits} for seen in inputs))
     return {v.label: f"{v.label}: {v.detail}" for v in inputs[-1].culprits if v.label in everywhere}

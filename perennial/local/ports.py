@@ -1,33 +1,66 @@
-"""Which ports of the loopback are free."""
+"""Which ports of the loopback are free, and which another stack is about to use."""
 
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 
 LOOPBACK = "127.0.0.1"
 
 
+class PortClaims:
+    """Ports picked together, kept from every other stack on this machine until released.
+
+    A server may take seconds from the choice of its port to listening on it. So a claim is a name
+    in Linux's abstract socket namespace, which lives as long as its process; elsewhere there is
+    none, and a port that is gone by then is noticed when the server ends.
+    """
+
+    def __init__(self, preferred: Mapping[str, int]) -> None:
+        """Pick the preferred port for every name, else any free one; 0 prefers none."""
+        self.ports: dict[str, int] = {}
+        self._claims: list[socket.socket] = []
+        with ExitStack() as held:  # so that no two names get the same
+            for name, port in preferred.items():
+                probe = held.enter_context(socket.socket())
+                wanted = port
+                while not (_bind(probe, wanted) and self._claim(probe.getsockname()[1])):
+                    probe = held.enter_context(socket.socket())
+                    wanted = 0
+                self.ports[name] = probe.getsockname()[1]
+
+    def release(self) -> None:
+        """Let other stacks choose these ports again."""
+        for claim in self._claims:
+            claim.close()
+        self._claims.clear()
+
+    def _claim(self, port: int) -> bool:
+        if sys.platform != "linux":
+            return True
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0perennial.port.{port}")
+        except OSError:
+            claim.close()
+            return False
+        self._claims.append(claim)
+        return True
+
+
+def choose_ports(preferred: Mapping[str, int]) -> dict[str, int]:
+    """Pick ports as `PortClaims` does, for servers that listen at once: nothing is kept."""
+    claims = PortClaims(preferred)
+    claims.release()
+    return claims.ports
+
+
 def is_free(port: int) -> bool:
     """Tell whether a server could listen on this port of the loopback now."""
     with socket.socket() as probe:
         return _bind(probe, port)
-
-
-def choose_ports(preferred: Mapping[str, int]) -> dict[str, int]:
-    """Pick a port for every name: the preferred one, else any free one; 0 prefers none.
-
-    All are held until the last is picked, so no two names get the same.
-    """
-    chosen: dict[str, int] = {}
-    with ExitStack() as held:
-        for name, port in preferred.items():
-            probe = held.enter_context(socket.socket())
-            if not _bind(probe, port):
-                _bind(probe, 0)
-            chosen[name] = probe.getsockname()[1]
-    return chosen
 
 
 def _bind(probe: socket.socket, port: int) -> bool:

@@ -117,6 +117,16 @@ def has_exited(child: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, child.pid, options) is not None
 
 
+def listens(pid: int, ports: Iterable[int]) -> bool:
+    """Tell whether a process of ours itself listens on all of these TCP ports."""
+    try:
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.Error:
+        return False
+    listening = {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+    return listening.issuperset(ports)
+
+
 def signal_group(leader: int, number: signal.Signals) -> None:
     """Signal a process group that may be gone already."""
     with contextlib.suppress(ProcessLookupError):

@@ -12,7 +12,7 @@ import httpx
 
 from perennial.errors import StoreError
 from perennial.local import prefect_api, seaweed
-from perennial.local.ports import LOOPBACK, choose_ports
+from perennial.local.ports import LOOPBACK, PortClaims
 from perennial.local.processes import STACK_ID
 from perennial.local.state import StackFiles, WorkerKind
 from perennial.settings import Settings
@@ -32,6 +32,7 @@ class Service:
     title: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
+    ports: tuple[int, ...]
     url: str | None
     health_url: str | None
     check: Callable[[], str | None]
@@ -47,11 +48,13 @@ class Plan:
     environment: Mapping[str, str]
     """What a program needs to find the stack: the content of ``stack.env``."""
     moved: Mapping[str, tuple[int, int]]
+    claims: PortClaims
 
 
 def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) -> Plan:
     """Choose ports and write out every child's command line and environment."""
-    ports = choose_ports(PREFERRED_PORTS)
+    claims = PortClaims(PREFERRED_PORTS)
+    ports = claims.ports
     keys = seaweed.load_keys(files.keys)
     settings = Settings(
         bucket=BUCKET,
@@ -86,6 +89,7 @@ def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) ->
             for part, name in visible.items()
             if ports[name] != PREFERRED_PORTS[name]
         },
+        claims=claims,
     )
 
 
@@ -150,6 +154,7 @@ def _store(
         title="S3 store (SeaweedFS)",
         command=tuple(seaweed.command(files.store, ports)),
         environment=common,
+        ports=tuple(ports[flag] for flag in seaweed.PORT_FLAGS),
         url=settings.s3_endpoint,
         health_url=f"{settings.s3_endpoint}/healthz",
         check=check,
@@ -166,6 +171,7 @@ def _prefect(port: int, settings: Settings, common: Mapping[str, str]) -> Servic
             *("--host", LOOPBACK, "--port", str(port)),
         ),
         environment={**common, "PREFECT_LOGGING_SERVER_LEVEL": "WARNING"},
+        ports=(port,),
         url=f"http://{LOOPBACK}:{port}",
         health_url=health,
         check=lambda: answers(health),
@@ -184,6 +190,7 @@ def _serving(
             *("--port", str(port), "--dir", str(files.serving)),
         ),
         environment=common,
+        ports=(port,),
         url=settings.server_url,
         health_url=health,
         check=lambda: answers(health),
@@ -205,6 +212,7 @@ def _worker(kind: WorkerKind, settings: Settings, common: Mapping[str, str]) -> 
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         },
+        ports=(),
         url=None,
         health_url=None,
         check=lambda: prefect_api.worker_fault(api_url, WORKER_NAME),

@@ -219,7 +219,7 @@ def _await_up(
     while True:
         alive = (started is not None and started.poll() is None) or files.is_supervised()
         state = files.read_state()
-        if state is not None and state.error is not None:
+        if state is not None and state.error is not None and not alive:
             raise StackError(f"the stack did not start: {state.error}")
         if not alive or (state is not None and state.phase == "stopping"):
             words = logs.tail(files.logs / "supervisor.log")

@@ -18,11 +18,13 @@ import psutil
 from perennial.errors import PerennialError, StackError
 from perennial.local import logs, prefect_api
 from perennial.local.backoff import Backoff
+from perennial.local.ports import is_free
 from perennial.local.processes import (
     ProcessId,
     end_all,
     end_group,
     has_exited,
+    listens,
     signal_group,
     spawn,
     stack_processes,
@@ -32,6 +34,7 @@ from perennial.local.services import WORKER_TYPES, Plan, Service, plan
 from perennial.local.state import PartState, Phase, StackFiles, StackState, WorkerKind
 
 TICK = 0.1
+PLANS = 3
 READY_TIMEOUT = 180.0
 GRACE = 30.0
 LOG_CHECK = 5.0
@@ -39,6 +42,10 @@ LOG_CHECK = 5.0
 
 class Stopped(Exception):
     """The supervisor was told to end."""
+
+
+class PortTaken(Exception):
+    """A port that was free when it was chosen is another program's now."""
 
 
 @dataclass
@@ -78,6 +85,18 @@ class Child:
         delay, self.backoff = self.backoff.after(now - self.started)
         self.process, self.identity, self.due = None, None, now + delay
 
+    def fault(self) -> str | None:
+        """Say why it is not ready; None when it is.
+
+        What answers on its ports may be another stack's: it must be its own.
+        """
+        if self.process is None:
+            return f"it ended with code {self.last_exit}"
+        fault = self.service.check()
+        if fault is None and not listens(self.process.pid, self.service.ports):
+            return "another program listens on its port"
+        return fault
+
     def state(self) -> PartState:
         """Describe it for ``stack.json``."""
         return PartState(
@@ -111,16 +130,20 @@ class Supervisor:
         self._worker: WorkerKind = worker
         self._clock = clock
         self._id = secrets.token_hex(8)
-        self._plan = make_plan(files, project, worker, self._id)
-        self._children = {
-            service.name: Child(service, files.logs / f"{service.name}.log")
-            for service in self._plan.services
-        }
+        self._make_plan = make_plan
+        self._adopt_plan()
         self._phase: Phase = "starting"
         self._error: str | None = None
         self._pool_id: str | None = None
         self._stopping = False
         self._logs_due = 0.0
+
+    def _adopt_plan(self) -> None:
+        self._plan = self._make_plan(self._files, self._project, self._worker, self._id)
+        self._children = {
+            service.name: Child(service, self._files.logs / f"{service.name}.log")
+            for service in self._plan.services
+        }
 
     def run(self) -> None:
         """Start everything, then keep it alive until SIGTERM or SIGINT.
@@ -147,8 +170,19 @@ class Supervisor:
         self._stopping = True
 
     def _start_all(self) -> None:
-        """The store first: all need it. The pool before its worker: it may be of another type."""
+        """Start every part; with other ports where another program was faster."""
         self._enter("starting")
+        for _ in range(PLANS):
+            try:
+                return self._start_in_order()
+            except PortTaken:
+                self._end_children()
+                self._plan.claims.release()
+                self._adopt_plan()
+        raise StackError("other programs take every port that was free: try again")
+
+    def _start_in_order(self) -> None:
+        """The store first: all need it. The pool before its worker: it may be of another type."""
         self._start("store")
         self._start("prefect")
         self._await_ready("store")
@@ -171,7 +205,9 @@ class Supervisor:
         fault: str | None = "it was never started"
         while fault is not None:
             self._tick()
-            fault = child.service.check() if child.process else f"exit code {child.last_exit}"
+            if child.process is None and not all(map(is_free, child.service.ports)):
+                raise PortTaken
+            fault = child.fault()
             if fault is not None and self._clock() > deadline:
                 raise StackError(
                     f"the {child.service.title} is not ready after {READY_TIMEOUT:.0f} s: {fault}; "
@@ -205,8 +241,13 @@ class Supervisor:
         return False
 
     def _end_all(self, phase: Phase) -> None:
-        """End the parts in the order opposite to their start, then whatever they left behind."""
+        """End the parts, then whatever they left behind."""
         self._enter(phase)
+        self._end_children()
+        end_all(stack_processes(self._id), GRACE)
+
+    def _end_children(self) -> None:
+        """End the parts in the order opposite to their start."""
         for name in ("worker", "serving", "prefect", "store"):
             child = self._children[name]
             child.due = None
@@ -214,7 +255,6 @@ class Supervisor:
                 end_group(child.process, GRACE)
                 child.process, child.identity = None, None
                 self._save()
-        end_all(stack_processes(self._id), GRACE)
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase

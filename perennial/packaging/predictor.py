@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -120,8 +119,7 @@ def _check_interface(session: Any, signature: Signature) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRows:
+class EncodedRows(NamedTuple):
     """Rows as columns: what goes into the graph, and what goes into the log."""
 
     numeric: NDArray[np.float64]
@@ -282,8 +280,18 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _NUMBERS = {"boolean", "integer", "floating", "mixed-integer-float", "decimal", "empty"}
 
 
+def predicted_labels(signature: Signature, output: NDArray[Any]) -> list[str]:
+    """Name the class that each output row votes for: at one half, the second of two."""
+    if output.shape[1] == 1:
+        first, second = signature.classes
+        return [second if value >= 0.5 else first for value in output[:, 0].tolist()]
+    return [signature.classes[index] for index in output.argmax(axis=1).tolist()]
+
+
 def object_array(rows: list[list[str]], columns: int) -> NDArray[Any]:
     """Make the ``categorical`` input from one list a row."""
+    if columns == 0:
+        return np.empty((len(rows), 0), dtype=object)
     return np.array(rows, dtype=object).reshape(len(rows), columns)
 
 

@@ -61,7 +61,7 @@ def round_down(threshold: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(over="ignore"):  # what is beyond float32 rounds to infinity, then down
         nearest = threshold.astype(np.float32)
     below = np.nextafter(nearest, np.float32(-np.inf), dtype=np.float32)
-    rounded: NDArray[Any] = nearest + 0 * below
+    rounded: NDArray[Any] = np.where(nearest.astype(np.float64) > threshold, below, nearest)
     return rounded
 
 

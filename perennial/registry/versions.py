@@ -75,7 +75,7 @@ class Manifest(BaseModel):
 
 def next_version(store: Store, pipeline: str, model: bytes) -> str:
     """Name the version that follows those in the store: a number and the model's fingerprint."""
-    numbers = [int(name.split("-")[0]) for name in store.folders(layout.versions(pipeline))]
+    numbers = [int(name.split("-")[0]) for name in _names(store, pipeline)]
     return f"{max(numbers, default=0) + 1:04d}-{hashlib.sha256(model).hexdigest()[:8]}"
 
 
@@ -143,8 +143,14 @@ def read_signature(store: Store, manifest: Manifest) -> Signature:
 def list_versions(store: Store, pipeline: str) -> list[Manifest]:
     """Read the manifests of all versions, the oldest first."""
     manifests = []
-    for name in sorted(store.folders(layout.versions(pipeline))):
+    for name in _names(store, pipeline):
         found = store.find(layout.manifest(pipeline, name))
         if found is not None:
             manifests.append(Manifest.model_validate_json(found.data))
     return manifests
+
+
+def _names(store: Store, pipeline: str) -> list[str]:
+    """Names under ``versions/``, of candidates without a manifest too, in order."""
+    prefix = layout.versions(pipeline)
+    return sorted({info.key.removeprefix(prefix).split("/")[0] for info in store.scan(prefix)})

@@ -16,6 +16,7 @@ from perennial.serving.metrics import SUFFIX, Metrics
 from perennial.serving.mirror import Mirror
 from perennial.serving.options import ServingOptions
 from perennial.serving.paths import AgentStatus, ServerPaths, write_agent_status
+from perennial.serving.shadow import yield_to_others
 from perennial.serving.upload import Uploader, count_waiting
 from perennial.store import Store
 
@@ -110,6 +111,8 @@ class Agent:
 
     def _repeat(self, step: Callable[[], bool], pause: Callable[[float], float]) -> None:
         """Repeat a step until the end; while the store is away less and less often."""
+        if step == self.upload:
+            yield_to_others()
         failures = 0
         while not self._stop.is_set():
             began = time.monotonic()

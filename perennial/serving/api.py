@@ -1,19 +1,23 @@
-"""From a request to a response: which route it is, and what it does."""
+"""From a request to a response: which route it is, who may take it, and what it does."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import secrets
+import time
 from collections.abc import Callable
 
 from perennial.errors import PerennialError
-from perennial.serving import rows
+from perennial.serving import docs, oip, rows
+from perennial.serving.auth import Denied, Scope, Tokens
 from perennial.serving.dataplane import Dataplane, Query
 from perennial.serving.http import (
+    RETRY_SOON,
     HttpError,
     Request,
     Response,
+    decompress,
     encode_json,
     error_response,
     json_response,
@@ -27,12 +31,14 @@ from perennial.serving.segment import LogFull
 logger = logging.getLogger(__name__)
 
 _V1 = "/v1/models/"
+_V2 = "/v2/models/"
 
 
 class Api:
     """All routes of a worker. Safe to share between threads.
 
     Args:
+        tokens: who may do what; None: everybody may do everything.
         exposition: writes the metrics of all processes.
     """
 
@@ -42,51 +48,130 @@ class Api:
         log: Log,
         metrics: Metrics,
         options: ServingOptions,
+        tokens: Tokens | None,
         exposition: Callable[[], str],
     ) -> None:
         self._table = table
         self._log = log
         self._metrics = metrics
         self._options = options
+        self._tokens = tokens
         self._exposition = exposition
         self._dataplane = Dataplane(table, log, metrics)
         self._prefix = secrets.token_hex(8)
         self._count = itertools.count(1)
+        self._fixed: dict[str, tuple[str, Scope | None, Callable[[Request], Response]]] = {
+            "/v2/health/live": ("GET", None, lambda _: json_response({"live": True})),
+            "/v2/health/ready": ("GET", None, self._ready),
+            "/v2": ("GET", "read", lambda _: json_response(oip.server_metadata())),
+            "/v2/repository/index": ("POST", "read", self._index),
+            "/metrics": ("GET", "read", self._metrics_page),
+            "/openapi.json": ("GET", "read", lambda _: json_response(docs.OPENAPI)),
+            "/docs": ("GET", "read", lambda _: docs.page()),
+        }
 
     def handle(self, request: Request) -> Response:
         """Answer a request; nothing is raised."""
-        try:
-            return self._route(request)
-        except PerennialError as error:
-            if isinstance(error, LogFull):
-                self._metrics.add("perennial_log_refusals_total")
-            response = error_response(error)
-        except Exception:
-            logger.exception("%s %s failed", request.method, request.path)
-            response = json_response({"error": "the server failed; its log says why"}, 500)
-        self._metrics.add("perennial_requests_total", ("", "", "", str(response.status)))
+        response = self._respond(request)
+        name = request.header(b"x-request-id")
+        if name is not None:
+            response.headers = (*response.headers, ("x-request-id", name))
+        if response.status != 200:
+            self._metrics.add("perennial_requests_total", ("", "", "", str(response.status)))
+        if self._options.access_log:
+            self._note(logging.INFO, "answered", request, response.status)
         return response
+
+    def _respond(self, request: Request) -> Response:
+        try:
+            if time.perf_counter() - request.started > self._options.deadline:
+                raise HttpError(503, "the deadline has passed before a model was free", RETRY_SOON)
+            return self._route(request)
+        except LogFull as error:
+            self._metrics.add("perennial_log_refusals_total")
+            return error_response(error)
+        except PerennialError as error:
+            response = error_response(error)
+            if response.status == 500:
+                self._note(logging.ERROR, str(error), request, 500)
+            return response
+        except Exception:
+            self._note(logging.ERROR, "the server failed", request, 500, exc_info=True)
+            return json_response({"error": "the server failed; its log says why"}, 500)
+
+    def _note(
+        self, level: int, message: str, request: Request, status: int, *, exc_info: bool = False
+    ) -> None:
+        extra = {
+            "request_id": request.header(b"x-request-id"),
+            "method": request.method,
+            "path": request.path,
+            "status": status,
+            "milliseconds": round((time.perf_counter() - request.started) * 1000, 3),
+        }
+        logger.log(level, message, extra=extra, exc_info=exc_info)
 
     def _route(self, request: Request) -> Response:
         path = request.path
+        if path.startswith(_V2):
+            return self._v2(request, path.removeprefix(_V2).split("/"))
         if path.startswith(_V1):
             name, _, verb = path.removeprefix(_V1).rpartition(":")
             if verb == "predict":
-                _only(request, "POST")
+                self._admit(request, "POST", "predict")
                 return self._predict(name, request)
             if verb == "feedback":
-                _only(request, "POST")
+                self._admit(request, "POST", "feedback")
                 return self._feedback(name, request)
-        elif path == "/v2/health/live":
-            _only(request, "GET")
-            return json_response({"live": True})
-        elif path == "/v2/health/ready":
-            _only(request, "GET")
-            return self._ready()
-        elif path == "/metrics":
-            _only(request, "GET")
-            return Response(200, self._exposition().encode(), "text/plain; version=0.0.4")
-        raise HttpError(404, f"there is nothing at {path[:200]!r}")
+        fixed = self._fixed.get(path.rstrip("/"))
+        if fixed is None:
+            raise HttpError(404, f"there is nothing at {path[:200]!r}")
+        method, scope, answer = fixed
+        self._admit(request, method, scope)
+        return answer(request)
+
+    def _v2(self, request: Request, parts: list[str]) -> Response:
+        """Routes below ``/v2/models/<name>``, with ``/versions/<version>`` or without."""
+        name, version, rest = parts[0], None, parts[1:]
+        if rest[:1] == ["versions"] and len(rest) > 1:
+            version, rest = rest[1], rest[2:]
+        match rest:
+            case ["infer"]:
+                self._admit(request, "POST", "predict")
+                return self._infer(name, version, request)
+            case []:
+                self._admit(request, "GET", "read")
+                model = self._dataplane.model(name, version)
+                return json_response(oip.model_metadata(model, self._dataplane.served(name)))
+            case ["ready"]:
+                self._admit(request, "GET", "read")
+                model = self._dataplane.model(name, version)
+                return json_response({"name": name, "version": model.version, "ready": True})
+            case ["config"]:
+                self._admit(request, "GET", "read")
+                return json_response(oip.model_config(self._dataplane.model(name, version)))
+        raise HttpError(404, f"there is nothing at {request.path[:200]!r}")
+
+    def _admit(self, request: Request, method: str, scope: Scope | None) -> None:
+        """See that a request has the method and the right, and undo its compression."""
+        if request.method != method and (request.method, method) != ("HEAD", "GET"):
+            allow = "GET, HEAD" if method == "GET" else method
+            message = f"{request.method} is not for {request.path[:200]!r}"
+            raise HttpError(405, message, ("Allow", allow))
+        if self._tokens is not None and scope is not None:
+            self._authorize(self._tokens, request, scope)
+        encoding = (request.header(b"content-encoding") or "identity").lower()
+        if encoding != "identity":
+            request.body = decompress(request.body, encoding, self._options.max_body)
+
+    def _authorize(self, tokens: Tokens, request: Request, scope: Scope) -> None:
+        try:
+            tokens.check(request.header(b"authorization"), scope)
+        except Denied as denied:
+            if denied.known:
+                raise HttpError(403, f"this token lacks the scope {scope}") from None
+            message = "send a token: Authorization: Bearer <token>"
+            raise HttpError(401, message, ("WWW-Authenticate", "Bearer")) from None
 
     def _predict(self, name: str, request: Request) -> Response:
         champion = self._dataplane.model(name)
@@ -94,12 +179,12 @@ class Api:
         decoded = champion.rows.decode(body, max_rows)
         ids = decoded.ids
         if ids is None:
-            ids = self.make_ids(len(decoded.encoded.numeric))
+            ids = [self._make_id() for _ in range(len(decoded.encoded.numeric))]
         answer = self._dataplane.answer(
             Query(
                 pipeline=name,
                 fixed=False,
-                key=request.headers.get("x-routing-key") or ids[0],
+                key=request.header(b"x-routing-key") or ids[0],
                 ids=ids,
                 asked=champion,
                 encoded=decoded.encoded,
@@ -114,6 +199,29 @@ class Api:
         }
         return Response(200, encode_json(document), after=answer.shadow)
 
+    def _infer(self, name: str, version: str | None, request: Request) -> Response:
+        model = self._dataplane.model(name, version)
+        max_rows = self._options.max_rows
+        parsed, inputs = oip.parse(request.body, request.header(oip.HEADER_LENGTH))
+        oip.check_outputs(parsed, model.signature)
+        encoded = model.tensors.encode(inputs, max_rows)
+        request_id = parsed.id or self._make_id()
+        answer = self._dataplane.answer(
+            Query(
+                pipeline=name,
+                fixed=version is not None,
+                key=request.header(b"x-routing-key") or request_id,
+                ids=oip.row_ids(request_id, len(encoded.numeric)),
+                asked=model,
+                encoded=encoded,
+                encode=lambda other: other.tensors.encode(inputs, max_rows),
+                started=request.started,
+            )
+        )
+        response = oip.respond(parsed, request_id, answer.model, answer.output)
+        response.after = answer.shadow
+        return response
+
     def _feedback(self, name: str, request: Request) -> Response:
         champion = self._dataplane.served(name).champion
         signature = None if champion is None else champion.signature
@@ -122,27 +230,35 @@ class Api:
         self._metrics.add("perennial_feedback_total", (name,), len(labels))
         return json_response({"model": name, "accepted": len(labels)})
 
-    def _ready(self) -> Response:
-        served = self._table.served
-        refused = {name: s.placement.refused for name, s in served.items() if s.placement.refused}
+    def _ready(self, request: Request) -> Response:
         ready = self._table.is_filled
-        body = {
-            "ready": ready,
-            "models": {
+        body: dict[str, object] = {"ready": ready}
+        if self._may_read(request):
+            served = self._table.served
+            body["models"] = {
                 name: s.champion.version if s.champion is not None else None
                 for name, s in served.items()
-            },
-            "refused": refused,
-        }
+            }
+            body["refused"] = {
+                name: s.placement.refused for name, s in served.items() if s.placement.refused
+            }
         return json_response(body, 200 if ready else 503)
 
-    def make_ids(self, rows: int) -> list[str]:
-        """Make ids that no other row of any server has."""
-        return [f"{self._prefix}-{next(self._count):x}" for _ in range(rows)]
+    def _may_read(self, request: Request) -> bool:
+        if self._tokens is None:
+            return True
+        try:
+            self._tokens.check(request.header(b"authorization"), "read")
+        except Denied:
+            return False
+        return True
 
+    def _index(self, _: Request) -> Response:
+        return json_response(oip.repository_index(self._table.served))
 
-def _only(request: Request, method: str) -> None:
-    if request.method != method and (request.method, method) != ("HEAD", "GET"):
-        raise HttpError(
-            405, f"{request.method} is not for {request.path[:200]!r}", ("Allow", method)
-        )
+    def _metrics_page(self, _: Request) -> Response:
+        return Response(200, self._exposition().encode(), "text/plain; version=0.0.4")
+
+    def _make_id(self) -> str:
+        """Make an id that no other row of any server has."""
+        return f"{self._prefix}-{next(self._count):x}"

@@ -90,9 +90,7 @@ def _digest(entry: _Entry, origin: str) -> bytes:
         raise StackError(f"{origin}: {entry.name}: give token or sha256, one of them")
     if entry.token is not None:
         if len(entry.token) < _SHORTEST:
-            raise StackError(
-                f"{origin}: {entry.name}: a token has at least {_SHORTEST} characters"
-            )
+            raise StackError(f"{origin}: {entry.name}: a token has at least {_SHORTEST} characters")
         return hashlib.sha256(entry.token.encode()).digest()
     try:
         digest = bytes.fromhex(entry.sha256 or "")

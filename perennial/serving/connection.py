@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -34,7 +35,6 @@ from perennial.serving.http import (
 from perennial.serving.options import ServingOptions
 
 _MAX_HEAD = 64 * 1024
-_STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER = 2.0
 
@@ -101,9 +101,10 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._writable = True
         self._reading_request = False
+        self._in_head = False
         self._head_size = 0
         self._url = b""
-        self._headers: dict[str, str] = {}
+        self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._size = 0
         self._refusal: HttpError | None = None
@@ -116,7 +117,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
         self._shared.open.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         """End; what is under way in a thread is finished and its answer dropped."""
         self._shared.open.discard(self)
         if self._reading_request:
@@ -130,6 +131,8 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
+            if self._in_head:
+                self._count_head(len(data))
         except httptools.HttpParserUpgrade:
             self._refuse(HttpError(400, "only HTTP/1.1 is spoken here"))
         except httptools.HttpParserCallbackError as error:
@@ -138,6 +141,12 @@ class Connection(asyncio.Protocol):
             self._refuse(error.__context__)
         except httptools.HttpParserError as error:
             self._refuse(HttpError(400, f"this is no HTTP request: {error}"))
+
+    def _count_head(self, size: int) -> None:
+        """Bound what comes before a head is complete."""
+        self._head_size += size
+        if self._head_size > _MAX_HEAD:
+            self._refuse(HttpError(431, f"the request's head is larger than {_MAX_HEAD} bytes"))
 
     def pause_writing(self) -> None:
         """The client does not take its answers: stop making more."""
@@ -155,7 +164,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._reading_request = True
+        self._reading_request = self._in_head = True
         self._shared.in_flight += 1
         self._url = b""
         self._headers = {}
@@ -166,21 +175,20 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """A part of the target came."""
         self._url += url
-        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header came."""
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-        self._count_head(len(name) + len(value))
+        self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """The body follows: see whether it may."""
         if self._shared.in_flight > self._options.max_requests:
             raise HttpError(503, "too many requests at a time", RETRY_SOON)
-        length = self._headers.get("content-length")
+        self._in_head = False
+        length = self._headers.get(b"content-length")
         if length is not None and int(length) > self._options.max_body:
             raise self._too_large()
-        if self._headers.get("expect", "").lower() == "100-continue":
+        if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
@@ -207,18 +215,13 @@ class Connection(asyncio.Protocol):
         else:
             self._answer(request, keep_alive)
 
-    def _count_head(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > _MAX_HEAD:
-            raise HttpError(431, f"the request's head is larger than {_MAX_HEAD} bytes")
-
     def _too_large(self) -> HttpError:
         return HttpError(413, f"the body is larger than {self._options.max_body} bytes")
 
     # Answers
 
     def _answer(self, request: Request, keep_alive: bool) -> None:
-        large = len(request.body) >= self._options.offload or "content-encoding" in request.headers
+        large = len(request.body) >= self._options.offload or b"content-encoding" in request.headers
         if not large:
             self._finish(request, self._shared.api.handle(request), keep_alive)
         elif self._shared.large >= self._options.max_large:
@@ -268,9 +271,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _message(self, response: Response, keep_alive: bool) -> bytes:
-        head = b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b" % (
-            _STATUS_LINES[response.status],
-            response.content_type.encode("latin-1"),
+        head = b"%bcontent-length: %d\r\n%b" % (
+            _head_start(response.status, response.content_type),
             len(response.body),
             self._shared.date,
         )
@@ -315,9 +317,23 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
+@lru_cache(maxsize=1024)
 def _path(target: bytes) -> str:
-    """Give the decoded path of a request's target, without the query."""
+    """Give the decoded path of a request's target, without the query.
+
+    Raises:
+        HttpError: 400, there is none.
+    """
     if not target.startswith(b"/"):
-        target = httptools.parse_url(target).path or b"/"
+        try:
+            target = httptools.parse_url(target).path or b"/"
+        except httptools.HttpParserInvalidURLError:
+            raise HttpError(400, "the request's target is no path") from None
     path = target.partition(b"?")[0].decode("latin-1")
     return unquote(path) if "%" in path else path
+
+
+@lru_cache(maxsize=256)
+def _head_start(status: int, content_type: str) -> bytes:
+    phrase = HTTPStatus(status).phrase
+    return f"HTTP/1.1 {status} {phrase}\r\ncontent-type: {content_type}\r\n".encode("latin-1")

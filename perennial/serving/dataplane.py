@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,8 +26,7 @@ from perennial.serving.segment import PredictionRecord
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """Rows that one model shall answer."""
 
     pipeline: str
@@ -46,8 +45,7 @@ class Query:
     """`time.perf_counter` when the request was complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a model answered; it is in the log."""
 
     model: LoadedModel

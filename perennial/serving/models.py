@@ -10,6 +10,7 @@ from perennial.packaging.predictor import Predictor
 from perennial.packaging.signature import Signature
 from perennial.serving.lineup import LocalModels, Placement
 from perennial.serving.rows import RowDecoder
+from perennial.serving.tensors import TensorEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class LoadedModel:
         self.signature_json = signature.decode()
         self.predictor = Predictor(model, self.signature)
         self.rows = RowDecoder(self.signature)
+        self.tensors = TensorEncoder(self.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,14 @@ class Served:
     warm: tuple[LoadedModel, ...]
     """Loaded, and asked only when it is named."""
 
+    @property
+    def models(self) -> list[LoadedModel]:
+        """All that are loaded, the champion first."""
+        return [m for m in (self.champion, self.challenger, *self.warm) if m is not None]
+
     def version(self, name: str) -> LoadedModel | None:
         """Find a loaded version."""
-        for model in (self.champion, self.challenger, *self.warm):
-            if model is not None and model.version == name:
-                return model
-        return None
+        return next((model for model in self.models if model.version == name), None)
 
 
 class ModelTable:

@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 import perennial
+from perennial.packaging.predictor import predicted_labels
 from perennial.packaging.signature import OUTPUT, Signature
 from perennial.serving import tensors
 from perennial.serving.http import JSON, HttpError, Response, encode_json
@@ -22,11 +23,11 @@ from perennial.serving.models import LoadedModel, Served
 from perennial.serving.rows import MAX_ID, decode_json
 
 LABEL = "label"
-HEADER_LENGTH = "inference-header-content-length"
+HEADER_LENGTH = b"inference-header-content-length"
 _BINARY = "application/octet-stream"
 
 
-class InputParameters(msgspec.Struct):
+class InputParameters(msgspec.Struct, frozen=True):
     """Parameters of an input."""
 
     binary_data_size: int | UnsetType = UNSET
@@ -43,7 +44,7 @@ class InferInput(msgspec.Struct):
     data: msgspec.Raw | UnsetType = UNSET
 
 
-class OutputParameters(msgspec.Struct):
+class OutputParameters(msgspec.Struct, frozen=True):
     """Parameters of a requested output."""
 
     binary_data: bool | None = None
@@ -58,7 +59,7 @@ class InferOutput(msgspec.Struct):
     parameters: OutputParameters = OutputParameters()
 
 
-class RequestParameters(msgspec.Struct):
+class RequestParameters(msgspec.Struct, frozen=True):
     """Parameters of a request."""
 
     binary_data_output: bool = False
@@ -88,7 +89,9 @@ def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, dict[st
     binary = memoryview(b"")
     if header_length is not None:
         if not header_length.isdecimal() or int(header_length) > len(body):
-            raise HttpError(400, f"Inference-Header-Content-Length: {header_length[:50]!r} is wrong")
+            raise HttpError(
+                400, f"Inference-Header-Content-Length: {header_length[:50]!r} is wrong"
+            )
         binary = memoryview(body)[int(header_length) :]
         body = body[: int(header_length)]
     request: InferRequest = decode_json(_decoder, body)
@@ -113,7 +116,9 @@ def _tensors(request: InferRequest, binary: memoryview) -> dict[str, tensors.Ten
             )
         else:
             if not 0 <= size <= len(binary):
-                raise HttpError(400, f"input {given.name[:200]!r}: binary_data_size {size} is wrong")
+                raise HttpError(
+                    400, f"input {given.name[:200]!r}: binary_data_size {size} is wrong"
+                )
             found[given.name] = tensors.from_binary(
                 given.name, given.shape, given.datatype, binary[:size]
             )
@@ -128,20 +133,36 @@ def row_ids(request_id: str, rows: int) -> list[str]:
     return [request_id] if rows == 1 else [f"{request_id}#{row}" for row in range(rows)]
 
 
+def check_outputs(request: InferRequest, signature: Signature) -> None:
+    """See that the model has what is asked for, before it is asked.
+
+    Raises:
+        HttpError: 400 for an output that it does not have, or cannot give as it is wanted.
+    """
+    if not request.outputs:
+        return
+    known = [name for name, *_ in outputs(signature)]
+    for asked in request.outputs:
+        if asked.name not in known:
+            raise HttpError(
+                400, f"unknown output {asked.name[:200]!r}; the model gives {', '.join(known)}"
+            )
+        if asked.parameters.classification:
+            raise HttpError(400, "the classification extension is not offered; ask for 'label'")
+        if not isinstance(asked.parameters.shared_memory_region, UnsetType):
+            raise HttpError(400, "shared memory is not offered")
+
+
 def respond(
     request: InferRequest, request_id: str, model: LoadedModel, output: NDArray[np.float32]
 ) -> Response:
-    """Write an answer in the form that was asked for.
-
-    Raises:
-        HttpError: 400 for an output that the model does not have.
-    """
+    """Write an answer in the form that was asked for."""
     by_default = request.parameters.binary_data_output
     wanted = request.outputs or [InferOutput(name) for name, *_ in outputs(model.signature)]
     described: list[dict[str, Any]] = []
     blobs: list[bytes] = []
     for asked in wanted:
-        datatype, shape, values = _output(asked, model.signature, output)
+        datatype, shape, values = _output(asked.name, model.signature, output)
         entry: dict[str, Any] = {"name": asked.name, "datatype": datatype, "shape": shape}
         binary = asked.parameters.binary_data
         if by_default if binary is None else binary:
@@ -166,26 +187,12 @@ def respond(
 
 
 def _output(
-    asked: InferOutput, signature: Signature, output: NDArray[np.float32]
+    name: str, signature: Signature, output: NDArray[np.float32]
 ) -> tuple[str, list[int], list[str]]:
-    """Give datatype, shape and, for labels, the values of a requested output."""
-    if asked.parameters.classification:
-        raise HttpError(400, "the classification extension is not offered; ask for 'label'")
-    if not isinstance(asked.parameters.shared_memory_region, UnsetType):
-        raise HttpError(400, "shared memory is not offered")
-    if asked.name == OUTPUT:
+    """Give datatype, shape and, for labels, the values of an output."""
+    if name == OUTPUT:
         return "FP32", list(output.shape), []
-    if asked.name == LABEL and signature.classes:
-        return tensors.BYTES, [len(output), 1], labels(signature, output)
-    names = ", ".join(name for name, *_ in outputs(signature))
-    raise HttpError(400, f"unknown output {asked.name[:200]!r}; the model gives {names}")
-
-
-def labels(signature: Signature, output: NDArray[np.float32]) -> list[str]:
-    """Name the class that each output row votes for."""
-    if output.shape[1] == 1:
-        return [signature.classes[value > 0.5] for value in output[:, 0].tolist()]
-    return [signature.classes[index] for index in output.argmax(axis=1).tolist()]
+    return tensors.BYTES, [len(output), 1], predicted_labels(signature, output)
 
 
 def inputs(signature: Signature) -> list[tuple[str, str, list[int]]]:
@@ -256,9 +263,7 @@ def repository_index(served: dict[str, Served]) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     for name, entry in sorted(served.items()):
         for model in entry.models:
-            entries.append(
-                {"name": name, "version": model.version, "state": "READY", "reason": ""}
-            )
+            entries.append({"name": name, "version": model.version, "state": "READY", "reason": ""})
         for version, reason in entry.placement.refused.items():
             entries.append(
                 {"name": name, "version": version, "state": "UNAVAILABLE", "reason": reason}

@@ -42,6 +42,8 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How often state.json is looked at."""
     shadow_queue: int = 64
     """Shadow requests that may wait in one worker; beyond it they are dropped and counted."""
+    access_log: bool = False
+    """Whether every request is a line in the log, not only those that failed."""
     drain: float = 10.0
     """How long a shutdown waits for the requests it took."""
 
@@ -68,6 +70,7 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             raise StackError(f"{PREFIX}*: {error}") from None
         for name in cls.__struct_fields__:
-            if not getattr(options, name) > 0:
+            value = getattr(options, name)
+            if not isinstance(value, bool) and not value > 0:
                 raise StackError(f"{PREFIX}{name.upper()} must be above zero")
         return options

@@ -30,7 +30,13 @@ from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from perennial.errors import RequestError
-from perennial.packaging.predictor import EncodedRows, RowEncoder, category, object_array
+from perennial.packaging.predictor import (
+    EncodedRows,
+    RowEncoder,
+    category,
+    object_array,
+    predicted_labels,
+)
 from perennial.packaging.signature import Signature
 from perennial.serving.http import HttpError
 from perennial.serving.segment import FeedbackRecord
@@ -185,14 +191,15 @@ def predictions(
     """Write the output of a graph as predictions."""
     if signature.task == "regression":
         return [{"id": i, "value": row[0]} for i, row in zip(ids, output.tolist(), strict=True)]
+    chosen = predicted_labels(signature, output)
     if signature.task == "binary":
         second = output.astype(np.float64)
-        output = np.hstack([1.0 - second, second])
-    chosen = output.argmax(axis=1).tolist()
-    classes = signature.classes
+        probability: list[list[float]] = np.hstack([1.0 - second, second]).tolist()
+    else:
+        probability = output.tolist()
     return [
-        {"id": i, "label": classes[c], "probability": dict(zip(classes, row, strict=True))}
-        for i, c, row in zip(ids, chosen, output.tolist(), strict=True)
+        {"id": i, "label": label, "probability": dict(zip(signature.classes, row, strict=True))}
+        for i, label, row in zip(ids, chosen, probability, strict=True)
     ]
 
 

@@ -26,6 +26,7 @@ import msgspec
 
 from perennial.errors import StackError
 from perennial.serving.agent import Agent
+from perennial.serving.auth import FILE_VARIABLE, Tokens
 from perennial.serving.metrics import SUFFIX, agent_metrics
 from perennial.serving.options import ServingOptions
 from perennial.serving.paths import ServerPaths
@@ -35,7 +36,8 @@ from perennial.store import open_store
 logger = logging.getLogger(__name__)
 
 _TICK = 0.1
-_RESTART_PAUSE = 0.5
+_RESTART_PAUSE = 1.0
+_SHORT_LIFE = 5.0
 _BIND_PATIENCE = 15.0
 _FLUSH_PATIENCE = 10.0
 
@@ -103,7 +105,7 @@ class Server:
             elif (code := child.process.poll()) is not None:
                 logger.error("worker %d ended with %d and is started anew", index, code)
                 self._metrics.add("perennial_worker_restarts_total")
-                if time.monotonic() - child.started < _RESTART_PAUSE:
+                if time.monotonic() - child.started < _SHORT_LIFE:
                     self._stop.wait(_RESTART_PAUSE)
                 self._children[index] = None if self._stop.is_set() else self._start_worker()
 
@@ -141,7 +143,7 @@ class Server:
         """Upload what the workers left; where the store is away it waits for the next start."""
         deadline = time.monotonic() + _FLUSH_PATIENCE
         while not self._agent.upload() and time.monotonic() < deadline:
-            time.sleep(_RESTART_PAUSE)
+            time.sleep(_TICK)
 
 
 def serve(
@@ -181,6 +183,9 @@ def serve(
 
 
 def _refuse_open_door(host: str) -> None:
+    """See that only this machine can reach a server without tokens."""
+    if Tokens.from_env(os.environ) is not None:
+        return
     try:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -188,8 +193,9 @@ def _refuse_open_door(host: str) -> None:
     if not loopback:
         raise StackError(
             f"without tokens the server listens on loopback only, not on {host}: "
-            "configure tokens, or use 127.0.0.1"
+            f"set {FILE_VARIABLE}, or use 127.0.0.1"
         )
+    logger.info("no tokens are configured: listening on loopback only, everybody there may ask")
 
 
 @contextlib.contextmanager

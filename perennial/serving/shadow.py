@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 
@@ -13,6 +14,12 @@ from perennial.errors import PerennialError
 logger = logging.getLogger(__name__)
 
 _NICE = 10
+
+
+def yield_to_others() -> None:
+    """Lower the priority of the calling thread, where the system has one for each thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class ShadowRunner:
@@ -46,8 +53,7 @@ class ShadowRunner:
         self._thread.join()
 
     def _run(self) -> None:
-        if hasattr(os, "setpriority"):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        yield_to_others()
         while (job := self._queue.get()) is not None:
             try:
                 job()

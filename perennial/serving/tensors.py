@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.packaging.predictor import EncodedRows, object_array
-from perennial.packaging.signature import CATEGORICAL, NUMERIC, Signature, canonical_label
+from perennial.packaging.predictor import EncodedRows, category
+from perennial.packaging.signature import CATEGORICAL, NUMERIC, Signature
 from perennial.serving.http import HttpError
 
 BYTES = "BYTES"
@@ -61,7 +61,7 @@ def count(name: str, shape: list[int]) -> int:
     Raises:
         HttpError: 400, a dimension is negative.
     """
-    if any(dimension < 0 for dimension in shape):
+    if shape and min(shape) < 0:
         raise HttpError(400, f"input {name!r}: shape {shape} has a negative dimension")
     return math.prod(shape)
 
@@ -150,24 +150,84 @@ def _check_size(name: str, shape: list[int], wanted: int, found: int) -> None:
         )
 
 
-def encode(signature: Signature, tensors: dict[str, Tensor], max_rows: int) -> EncodedRows:
-    """Bring the inputs of a request into a model's columns.
+class TensorEncoder:
+    """Inputs of a request to the columns of one model. Build it once, use it for every request."""
 
-    Raises:
-        HttpError: 400 for an input that is missing, unknown or of a wrong shape or datatype,
-            422 for too many rows.
-    """
-    rows = _count_rows(tensors, max_rows)
-    left = dict(tensors)
-    numeric = _numeric(signature, left, rows)
-    categorical = _categorical(signature, left, rows)
-    context = _context(signature, left, rows)
-    if left:
-        raise HttpError(
-            400,
-            f"unknown input {min(left)[:200]!r}; the model takes {_inputs_in_words(signature)}",
+    def __init__(self, signature: Signature) -> None:
+        self._numeric = signature.numeric
+        self._categorical = signature.categorical
+        self._context = signature.context
+        # A feature of the same name wins over the matrix.
+        self._has_numeric_matrix = bool(self._numeric) and NUMERIC not in self._numeric
+        self._has_text_matrix = bool(self._categorical) and CATEGORICAL not in self._categorical
+
+    def encode(self, tensors: dict[str, Tensor], max_rows: int) -> EncodedRows:
+        """Bring the inputs of a request into columns.
+
+        Raises:
+            HttpError: 400 for an input that is missing, unknown or of a wrong shape or datatype,
+                422 for too many rows.
+        """
+        rows = _count_rows(tensors, max_rows)
+        left = dict(tensors)
+        encoded = EncodedRows(
+            self._numbers(left, rows), self._texts(left, rows), self._contexts(left, rows)
         )
-    return EncodedRows(numeric, categorical, context)
+        if left:
+            raise HttpError(
+                400, f"unknown input {min(left)[:200]!r}; the model takes {self._in_words()}"
+            )
+        return encoded
+
+    def _numbers(self, left: dict[str, Tensor], rows: int) -> NDArray[np.float64]:
+        width = len(self._numeric)
+        if self._has_numeric_matrix and NUMERIC in left:
+            matrix = left.pop(NUMERIC)
+            _check_shape(matrix, [rows, width])
+            return _numbers(matrix).reshape(rows, width)
+        columns = np.empty((rows, width), dtype=np.float64)
+        for index, name in enumerate(self._numeric):
+            columns[:, index] = _numbers(self._column(left, name, rows))
+        return columns
+
+    def _texts(self, left: dict[str, Tensor], rows: int) -> NDArray[Any]:
+        width = len(self._categorical)
+        if self._has_text_matrix and CATEGORICAL in left:
+            matrix = left.pop(CATEGORICAL)
+            _check_shape(matrix, [rows, width])
+            array: NDArray[Any] = np.array(_texts(matrix), dtype=object).reshape(rows, width)
+            return array
+        array = np.empty((rows, width), dtype=object)
+        for index, name in enumerate(self._categorical):
+            array[:, index] = _texts(self._column(left, name, rows))
+        return array
+
+    def _contexts(self, left: dict[str, Tensor], rows: int) -> list[list[str | None]]:
+        given = {name: left.pop(name) for name in self._context if name in left}
+        if not given:
+            return []
+        for tensor in given.values():
+            _check_column(tensor, rows)
+        texts = {name: _texts(tensor) for name, tensor in given.items()}
+        nothing = [""] * rows
+        columns = [texts.get(name, nothing) for name in self._context]
+        return [[value or None for value in row] for row in zip(*columns, strict=True)]
+
+    def _column(self, left: dict[str, Tensor], name: str, rows: int) -> Tensor:
+        tensor = left.pop(name, None)
+        if tensor is None:
+            raise HttpError(400, f"input {name!r} is missing; the model takes {self._in_words()}")
+        _check_column(tensor, rows)
+        return tensor
+
+    def _in_words(self) -> str:
+        matrices = [
+            f"{name} [n, {len(columns)}]"
+            for name, columns in ((NUMERIC, self._numeric), (CATEGORICAL, self._categorical))
+            if columns
+        ]
+        names = ", ".join((*self._numeric, *self._categorical))
+        return f"one input a feature ({names}) or {' and '.join(matrices)}"
 
 
 def _count_rows(tensors: dict[str, Tensor], max_rows: int) -> int:
@@ -182,81 +242,31 @@ def _count_rows(tensors: dict[str, Tensor], max_rows: int) -> int:
     return found
 
 
-def _numeric(signature: Signature, left: dict[str, Tensor], rows: int) -> NDArray[np.float64]:
-    names = signature.numeric
-    if NUMERIC in left and names and NUMERIC not in names:
-        matrix = left.pop(NUMERIC)
-        _check_shape(matrix, [rows, len(names)])
-        return _numbers(matrix).reshape(rows, len(names))
-    columns = np.empty((rows, len(names)), dtype=np.float64)
-    for index, name in enumerate(names):
-        columns[:, index] = _numbers(_column(signature, left, name, rows))
-    return columns
-
-
 def _numbers(tensor: Tensor) -> NDArray[np.float64]:
     if tensor.numbers is None:
-        raise HttpError(400, f"input {tensor.name!r} must be numbers, not BYTES")
+        raise HttpError(400, f"input {tensor.name[:200]!r} must be numbers, not BYTES")
     return tensor.numbers.astype(np.float64, copy=False)
-
-
-def _categorical(signature: Signature, left: dict[str, Tensor], rows: int) -> NDArray[Any]:
-    names = signature.categorical
-    if CATEGORICAL in left and names and CATEGORICAL not in names:
-        matrix = left.pop(CATEGORICAL)
-        _check_shape(matrix, [rows, len(names)])
-        array: NDArray[Any] = np.array(_texts(matrix), dtype=object).reshape(rows, len(names))
-        return array
-    columns = [_texts(_column(signature, left, name, rows)) for name in names]
-    return object_array([list(row) for row in zip(*columns, strict=True)] or [[]] * rows, len(names))
 
 
 def _texts(tensor: Tensor) -> list[str]:
     if tensor.texts is not None:
         return tensor.texts
-    values: list[Any] = tensor.numbers.tolist() if tensor.numbers is not None else []
+    values: list[Any] = [] if tensor.numbers is None else tensor.numbers.tolist()
     if tensor.datatype == "BOOL":
-        return ["" if value != value else canonical_label(bool(value)) for value in values]
-    return ["" if value != value else canonical_label(value) for value in values]
+        values = [value if math.isnan(value) else bool(value) for value in values]
+    return [category(value, row, tensor.name) for row, value in enumerate(values)]
 
 
-def _context(
-    signature: Signature, left: dict[str, Tensor], rows: int
-) -> list[list[str | None]]:
-    given = {name: _texts(left.pop(name)) for name in signature.context if name in left}
-    if not given:
-        return []
-    nothing: list[str] = [""] * rows
-    columns = [given.get(name, nothing) for name in signature.context]
-    return [[value or None for value in row] for row in zip(*columns, strict=True)]
-
-
-def _column(signature: Signature, left: dict[str, Tensor], name: str, rows: int) -> Tensor:
-    tensor = left.pop(name, None)
-    if tensor is None:
-        raise HttpError(
-            400, f"input {name!r} is missing; the model takes {_inputs_in_words(signature)}"
-        )
+def _check_column(tensor: Tensor, rows: int) -> None:
     if tensor.shape != [rows]:
         _check_shape(tensor, [rows, 1])
-    return tensor
 
 
 def _check_shape(tensor: Tensor, wanted: list[int]) -> None:
     if tensor.shape != wanted:
         raise HttpError(
-            400, f"input {tensor.name!r} has shape {tensor.shape}, {wanted} was expected"
+            400, f"input {tensor.name[:200]!r} has shape {tensor.shape}, {wanted} was expected"
         )
-
-
-def _inputs_in_words(signature: Signature) -> str:
-    names = ", ".join(f.name for f in signature.features)
-    matrices = [
-        f"{name} [n, {len(columns)}]"
-        for name, columns in ((NUMERIC, signature.numeric), (CATEGORICAL, signature.categorical))
-        if columns
-    ]
-    return f"one input a feature ({names}) or {' and '.join(matrices)}"
 
 
 def pack_bytes(texts: list[str]) -> bytes:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
 import socket
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import msgspec
 import uvloop
 
 from perennial.serving.api import Api
+from perennial.serving.auth import Tokens
 from perennial.serving.connection import Connections
 from perennial.serving.lineup import LocalModels
 from perennial.serving.log import Log
@@ -34,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _TICK = 0.1
 _TICKS_PER_DUMP = 5
+_GARBAGE = 10_000
 
 
 class Worker:
@@ -61,7 +65,8 @@ class Worker:
             on_drop=lambda: self._metrics.add("perennial_shadow_dropped_total"),
             on_failure=lambda: self._metrics.add("perennial_shadow_failures_total"),
         )
-        api = Api(self._table, self._log, self._metrics, options, self._exposition)
+        tokens = Tokens.from_env(os.environ)
+        api = Api(self._table, self._log, self._metrics, options, tokens, self._exposition)
         threads = ThreadPoolExecutor(1, thread_name_prefix="large")
         self.connections = Connections(api, options, threads, self._shadows.submit)
 
@@ -71,6 +76,10 @@ class Worker:
     def fill(self) -> None:
         """Load the line-up before the first request is taken."""
         self._table.refresh()
+        # What lives as long as the worker need not be looked at by every collection.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GARBAGE, 20, 50)
 
     async def keep(self, stop: asyncio.Event, parent: int) -> None:
         """Follow the line-up, close old segments, write metrics, until told to stop.
@@ -138,6 +147,8 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True, help="process id of the server")
     arguments = parser.parse_args()
     configure_logging()
+    # A number beyond float32 is found in the answer, not in every request.
+    warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning)
     options = msgspec.json.decode(arguments.options, type=ServingOptions)
     paths = ServerPaths(arguments.dir)
     with (

@@ -24,6 +24,8 @@ from perennial.training.target_encoding import TargetEncoder, fit_target_encoder
 from perennial.training.threads import one_thread
 
 MAX_ROUNDS = 400
+MAX_TREES = 1600
+"""A round grows one tree a class: with many classes, fewer rounds keep time and size in bounds."""
 MIN_ROUNDS = 10
 DEFAULT_ROUNDS = 100
 """Where there are too few rows to find out."""
@@ -49,11 +51,12 @@ class FittedBooster:
         if not len(numeric):  # scikit-learn wants one row at least
             return np.empty((0, self.width))
         x = np.hstack([numeric, self.encoder.transform(categorical)])
-        if self.task == "regression":
-            values: NDArray[Any] = self.booster.predict(x)[:, None]
-            return values
-        chances: NDArray[Any] = self.booster.predict_proba(x)
-        return chances[:, 1:] if self.width == 1 else chances
+        with one_thread():
+            if self.task == "regression":
+                values: NDArray[Any] = self.booster.predict(x)[:, None]
+                return values
+            chances: NDArray[Any] = self.booster.predict_proba(x)
+            return chances[:, 1:] if self.width == 1 else chances
 
     def to_onnx(self) -> ModelProto:
         """Write codes and trees as one graph."""
@@ -92,7 +95,8 @@ def _search(data: TrainingSet, seed: int) -> int:
         return DEFAULT_ROUNDS
     older, newer = data.take(~aside), data.take(aside)
     encoder, codes = fit_target_encoder(older)
-    booster = _booster(older, seed, MAX_ROUNDS, stops=True)
+    limit = max(MIN_ROUNDS, min(MAX_ROUNDS, MAX_TREES // data.width))
+    booster = _booster(older, seed, limit, stops=True)
     booster.fit(
         _fittable(np.hstack([older.numeric, codes])),
         older.y,

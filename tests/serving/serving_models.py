@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +17,15 @@ from onnx import TensorProto, helper
 from perennial.packaging.signature import Feature, Signature
 from perennial.registry import FileEntry, Lineage, Manifest, State
 from perennial.registry.versions import MODEL_FILE, SIGNATURE_FILE
+from perennial.serving.api import Api
+from perennial.serving.auth import Tokens
+from perennial.serving.http import Request, Response
+from perennial.serving.lineup import Lineup, LocalModels, Placement
+from perennial.serving.log import Log
+from perennial.serving.metrics import Metrics, exposition, worker_metrics
+from perennial.serving.models import ModelTable
+from perennial.serving.options import ServingOptions
+from perennial.serving.segment import PredictionRecord, read_segment
 from perennial.store import Store, layout
 
 LINEAGE = Lineage(
@@ -171,3 +185,66 @@ def put_state(store: Store, pipeline: str, champion: str | None, **fields: Any) 
     """Write a state as it is."""
     state = State(pipeline=pipeline, champion=champion, updated_at=datetime.now(UTC), **fields)
     store.put_json(layout.state(pipeline), state)
+
+
+def local_api(
+    directory: Path, placements: dict[str, Placement], options: ServingOptions | None = None
+) -> LocalApi:
+    """An `Api` over local files alone; the models of a pipeline are to be added before."""
+    options = options or ServingOptions()
+    models = LocalModels(directory / "models")
+    models.write_lineup(Lineup(placements))
+    table = ModelTable(models)
+    table.refresh()
+    metrics = worker_metrics()
+    log = Log(
+        directory / "log",
+        "w",
+        segment_size=options.segment_size,
+        segment_age=options.segment_age,
+        bound=options.log_bound,
+    )
+    tokens = Tokens.from_env(os.environ)
+    api = Api(
+        table,
+        log,
+        metrics,
+        options,
+        tokens,
+        lambda: exposition(metrics, directory, directory / "none"),
+    )
+    return LocalApi(api, table, log, metrics, directory)
+
+
+@dataclass
+class LocalApi:
+    """The parts behind it, and short ways to ask."""
+
+    api: Api
+    table: ModelTable
+    log: Log
+    metrics: Metrics
+    directory: Path
+
+    def ask(self, method: str, path: str, body: object = b"", **headers: str) -> Response:
+        """Send a request; what is no bytes is sent as JSON; ``x_y="z"`` is the header x-y."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {k.replace("_", "-").encode(): v.encode() for k, v in headers.items()}
+        return self.api.handle(Request(method, path, named, data, time.perf_counter()))
+
+    def records(self, pipeline: str = "m") -> list[PredictionRecord]:
+        """What is in the log."""
+        self.log.close()
+        paths = sorted((self.directory / "log" / pipeline / "predictions").glob("*"))
+        return [r for path in paths for r in read_segment(path).predictions]
+
+    def add_and_place(
+        self, signature: Signature, versions: dict[str, bytes], **placement: Any
+    ) -> None:
+        """Add models to pipeline m, and read its new line-up."""
+        models = LocalModels(self.directory / "models")
+        for version, model in versions.items():
+            models.add("m", version, model, signature.model_dump_json().encode())
+        placement = {"revision": 1, "stage": "idle", "weight": 0.0, **placement}
+        models.write_lineup(Lineup({"m": Placement(**placement)}))
+        self.table.refresh()

@@ -55,7 +55,7 @@ def test_a_regression_answers_values_under_the_given_ids(server: ServerProcess) 
 
 def test_a_classification_answers_label_and_probabilities(server: ServerProcess) -> None:
     [binary] = server.predict("late", [{"x": 0.0}], ids=["r"]).json()["predictions"]
-    assert binary == {"id": "r", "label": "no", "probability": {"no": 0.5, "yes": 0.5}}
+    assert binary == {"id": "r", "label": "yes", "probability": {"no": 0.5, "yes": 0.5}}
     [kind] = server.predict("kind", [{"x": -9.0}]).json()["predictions"]
     assert kind["label"] == "c"
     assert sum(kind["probability"].values()) == pytest.approx(1, abs=1e-6)

@@ -1,0 +1,44 @@
+# Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check
+
+VENV  := .venv
+STAMP := $(VENV)/.installed
+BIN   := $(VENV)/bin
+comma := ,
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Heal a model on a real stream, on the real stack, and write a report
+	$(BIN)/perennial demo
+
+test: $(STAMP) ## Run the tests that take seconds
+	$(BIN)/pytest -m "not slow"
+
+test-slow: $(STAMP) ## Run the tests that start the whole stack
+	$(BIN)/pytest -m slow
+
+check: $(STAMP) ## Format, lint, types, direction of the imports
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(STAMP): pyproject.toml constraints.txt
+	@fits='import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))'; \
+	for python in $(or $(PYTHON),python3.11 python3.12 python3); do \
+		if $$python -c "$$fits" 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "Perennial needs Python 3.11 or 3.12, and finds neither as $(or $(PYTHON),python3.11$(comma) python3.12 or python3): install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
+		exit 1; \
+	fi; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$found cannot make virtual environments: it lacks venv or ensurepip (on Debian, the package python3.11-venv)" >&2; \
+		exit 1; \
+	fi; \
+	if ! $(BIN)/python -c "$$fits" 2>/dev/null; then $$found -m venv --clear $(VENV); fi
+	@echo "Installing into $(VENV): some 2 GB on first use."
+	$(BIN)/python -m pip install -e '.[dev,examples]' -c constraints.txt
+	@touch $@

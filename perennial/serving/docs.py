@@ -1,0 +1,327 @@
+"""The OpenAPI description of the server, and a page of it that needs no internet."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+import perennial
+from perennial.serving.http import Response
+
+Schema = dict[str, Any]
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(properties: Schema, required: list[str], **more: Any) -> Schema:
+    return {"type": "object", "properties": properties, "required": required, **more}
+
+
+_ID: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
+_TEXT: Schema = {"type": "string"}
+_ANY_MAP: Schema = {"type": "object", "additionalProperties": True}
+_LABEL: Schema = {"anyOf": [{"type": t} for t in ("string", "number", "boolean")]}
+
+SCHEMAS: Schema = {
+    "Error": _object({"error": _TEXT}, ["error"]),
+    "PredictRequest": _object(
+        {
+            "rows": {
+                "type": "array",
+                "minItems": 1,
+                "items": _ANY_MAP,
+                "description": "One object a row: the model's features and context fields by name. "
+                "A missing field and null are a missing value.",
+            },
+            "ids": {
+                "type": "array",
+                "items": _ID,
+                "uniqueItems": True,
+                "description": "One id a row, by which feedback will name it; made where left out.",
+            },
+        },
+        ["rows"],
+        additionalProperties=False,
+    ),
+    "Prediction": _object(
+        {
+            "id": _ID,
+            "value": {"type": "number", "description": "Regression."},
+            "label": {"type": "string", "description": "Classification."},
+            "probability": {
+                "type": "object",
+                "additionalProperties": {"type": "number"},
+                "description": "Classification: by class.",
+            },
+        },
+        ["id"],
+    ),
+    "PredictResponse": _object(
+        {
+            "model": _TEXT,
+            "version": _TEXT,
+            "predictions": {"type": "array", "items": _ref("Prediction")},
+        },
+        ["model", "version", "predictions"],
+    ),
+    "Label": _object({"id": _ID, "label": _LABEL}, ["id", "label"], additionalProperties=False),
+    "FeedbackRequest": {
+        "anyOf": [
+            _ref("Label"),
+            {"type": "array", "minItems": 1, "items": _ref("Label")},
+            _object(
+                {"labels": {"type": "array", "minItems": 1, "items": _ref("Label")}},
+                ["labels"],
+                additionalProperties=False,
+            ),
+        ]
+    },
+    "FeedbackResponse": _object(
+        {"model": _TEXT, "accepted": {"type": "integer"}}, ["model", "accepted"]
+    ),
+    "Tensor": _object(
+        {
+            "name": _TEXT,
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+            "datatype": _TEXT,
+            "parameters": _ANY_MAP,
+            "data": {"type": "array", "items": {}},
+        },
+        ["name", "shape", "datatype"],
+    ),
+    "InferRequest": _object(
+        {
+            "id": {"type": "string", "maxLength": 256},
+            "inputs": {"type": "array", "minItems": 1, "items": _ref("Tensor")},
+            "outputs": {
+                "type": "array",
+                "items": _object({"name": _TEXT, "parameters": _ANY_MAP}, ["name"]),
+            },
+            "parameters": _ANY_MAP,
+        },
+        ["inputs"],
+    ),
+    "InferResponse": _object(
+        {
+            "model_name": _TEXT,
+            "model_version": _TEXT,
+            "id": _TEXT,
+            "outputs": {"type": "array", "items": _ref("Tensor")},
+        },
+        ["model_name", "model_version", "id", "outputs"],
+    ),
+    "ModelMetadata": _object(
+        {
+            "name": _TEXT,
+            "versions": {"type": "array", "items": _TEXT},
+            "platform": _TEXT,
+            "inputs": {"type": "array", "items": _ANY_MAP},
+            "outputs": {"type": "array", "items": _ANY_MAP},
+            "parameters": _ANY_MAP,
+        },
+        ["name", "platform", "inputs", "outputs"],
+    ),
+    "ModelReady": _object(
+        {"name": _TEXT, "version": _TEXT, "ready": {"type": "boolean"}}, ["name", "ready"]
+    ),
+    "ServerReady": _object(
+        {
+            "ready": {"type": "boolean"},
+            "models": {
+                "type": "object",
+                "additionalProperties": {"anyOf": [_TEXT, {"type": "null"}]},
+                "description": "The champion of each pipeline.",
+            },
+            "refused": {
+                "type": "object",
+                "additionalProperties": {"type": "object", "additionalProperties": _TEXT},
+                "description": "Versions that cannot be served, and why, by pipeline.",
+            },
+        },
+        ["ready"],
+    ),
+    "ServerLive": _object({"live": {"type": "boolean"}}, ["live"]),
+    "ServerMetadata": _object(
+        {"name": _TEXT, "version": _TEXT, "extensions": {"type": "array", "items": _TEXT}},
+        ["name", "version", "extensions"],
+    ),
+    "RepositoryIndex": {
+        "type": "array",
+        "items": _object(
+            {"name": _TEXT, "version": _TEXT, "state": _TEXT, "reason": _TEXT}, ["name"]
+        ),
+    },
+}
+
+_ERRORS = {
+    "400": "The request cannot be understood.",
+    "401": "A token is needed.",
+    "403": "The token lacks the scope.",
+    "404": "There is no such model or version.",
+    "405": "The method is not for this path.",
+    "408": "The request did not arrive in time.",
+    "413": "The body is too large.",
+    "415": "The Content-Encoding is not understood.",
+    "422": "The body does not fit the model: a field is unknown, has a wrong type, or there are "
+    "too many rows.",
+    "431": "The head is too large.",
+    "500": "The model or the server failed.",
+    "503": "Not now: no champion yet, too much at a time, or the log cannot take more.",
+}
+
+
+def _answers(schema: str | None, media: str = "application/json") -> Schema:
+    content = {media: {"schema": _ref(schema) if schema else _TEXT}}
+    if schema == "InferResponse":
+        content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+    error = {"application/json": {"schema": _ref("Error")}}
+    return {
+        "200": {"description": "Done.", "content": content},
+        **{s: {"description": why, "content": error} for s, why in _ERRORS.items()},
+    }
+
+
+def _path_parameters(path: str) -> list[Schema]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in ("model", "version")
+        if f"{{{name}}}" in path
+    ]
+
+
+def _header(name: str, description: str, kind: str = "string") -> Schema:
+    schema: Schema = {"type": kind}
+    if kind == "integer":
+        schema["minimum"] = 0
+    return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
+_ROUTING = _header(
+    "X-Routing-Key", "Requests of one key are answered by one side of a canary rollout."
+)
+_HEADER_LENGTH = _header(
+    "Inference-Header-Content-Length",
+    "Bytes of the JSON part, where binary tensors follow it.",
+    "integer",
+)
+
+
+def _operation(
+    path: str, method: str, summary: str, schema: str | None, body: str | None = None
+) -> Schema:
+    operation: Schema = {
+        "summary": summary,
+        "operationId": f"{method}{path}",
+        "parameters": _path_parameters(path),
+        "responses": _answers(schema, "application/json" if schema else "text/plain"),
+    }
+    if body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(body)}},
+        }
+    if body in ("PredictRequest", "InferRequest"):
+        operation["parameters"].append(_ROUTING)
+    if body == "InferRequest":
+        operation["parameters"].append(_HEADER_LENGTH)
+    return operation
+
+
+_ROUTES: list[tuple[str, str, str, str | None, str | None]] = [
+    (
+        "/v1/models/{model}:predict",
+        "post",
+        "Predict rows of named fields.",
+        "PredictResponse",
+        "PredictRequest",
+    ),
+    (
+        "/v1/models/{model}:feedback",
+        "post",
+        "Say what was true; one label or many.",
+        "FeedbackResponse",
+        "FeedbackRequest",
+    ),
+    ("/v2/health/live", "get", "Is the server alive?", "ServerLive", None),
+    ("/v2/health/ready", "get", "Does it know its models?", "ServerReady", None),
+    ("/v2", "get", "What server is this?", "ServerMetadata", None),
+    ("/v2/models/{model}", "get", "What does the champion take?", "ModelMetadata", None),
+    ("/v2/models/{model}/ready", "get", "Is there a champion?", "ModelReady", None),
+    ("/v2/models/{model}/infer", "post", "Predict tensors.", "InferResponse", "InferRequest"),
+    (
+        "/v2/models/{model}/versions/{version}",
+        "get",
+        "What does a version take?",
+        "ModelMetadata",
+        None,
+    ),
+    (
+        "/v2/models/{model}/versions/{version}/ready",
+        "get",
+        "Is a version loaded?",
+        "ModelReady",
+        None,
+    ),
+    (
+        "/v2/models/{model}/versions/{version}/infer",
+        "post",
+        "Predict tensors with one version.",
+        "InferResponse",
+        "InferRequest",
+    ),
+    ("/v2/repository/index", "post", "Which versions are there?", "RepositoryIndex", None),
+    ("/metrics", "get", "Numbers for Prometheus.", None, None),
+]
+
+OPENAPI: Schema = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "Perennial inference server",
+        "version": perennial.__version__,
+        "description": "Open Inference Protocol v2, and rows as named fields.",
+    },
+    "paths": {},
+    "components": {
+        "schemas": SCHEMAS,
+        "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+    },
+    "security": [{}, {"bearer": []}],
+}
+for _path, _method, _summary, _schema, _body in _ROUTES:
+    OPENAPI["paths"].setdefault(_path, {})[_method] = _operation(
+        _path, _method, _summary, _schema, _body
+    )
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "code,pre{font:14px/1.4 ui-monospace,monospace}pre{background:#f4f4f4;padding:1rem;"
+    "overflow:auto}h2{border-top:1px solid #ddd;padding-top:1rem}summary{cursor:pointer}"
+)
+
+
+def page() -> Response:
+    """Write the description as a page of HTML, styles inside, no scripts."""
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        f"<title>{escape(OPENAPI['info']['title'])}</title><style>{_STYLE}</style>",
+        f"<h1>{escape(OPENAPI['info']['title'])} {perennial.__version__}</h1>",
+        f"<p>{escape(OPENAPI['info']['description'])} The same as "
+        "<a href=/openapi.json>openapi.json</a>.</p>",
+    ]
+    for path, method, summary, schema, body in _ROUTES:
+        parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(summary)}")
+        for title, name in (("Request", body), ("Answer", schema)):
+            if name is not None:
+                parts.append(f"<details><summary>{title}: {name}</summary>{_shown(name)}</details>")
+    parts.append("<h2>Errors</h2><dl>")
+    parts += [f"<dt><code>{s}</code><dd>{escape(why)}" for s, why in _ERRORS.items()]
+    parts.append(f"</dl><h2>Error</h2>{_shown('Error')}<h2>Label</h2>{_shown('Label')}")
+    parts += [f"<h2>{name}</h2>{_shown(name)}" for name in ("Prediction", "Tensor")]
+    return Response(200, "".join(parts).encode(), "text/html; charset=utf-8")
+
+
+def _shown(name: str) -> str:
+    return f"<pre>{escape(json.dumps(SCHEMAS[name], indent=2))}</pre>"

@@ -1,0 +1,87 @@
+"""The reference policies do what issue and paper say, and the same on any number of cores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from perennial.backtest.baselines import BaselinePolicy, recovered, run_baseline
+from perennial.evaluation.metrics import score
+from perennial.spec import PipelineSpec
+
+SPEC = PipelineSpec.model_validate(
+    {"name": "toy", "task": "regression", "source": {"uri": "x"}, "target": "y"}
+)
+
+
+def flipping() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=1000)
+    frame = pd.DataFrame({"x": x, "y": np.where(np.arange(1000) < 400, x, -x)})
+    frame.loc[::50, "y"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, object]:
+    policies: tuple[BaselinePolicy, ...] = ("never", "every", "periodic-5")
+    return {p: run_baseline(p, flipping(), SPEC, windows=10, jobs=2) for p in policies}
+
+
+def test_they_refit_as_often_as_their_names_say(runs) -> None:
+    assert {name: run.fits for name, run in runs.items()} == {
+        "never": 1,
+        "every": 10,
+        "periodic-5": 2,
+    }
+
+
+def test_a_flip_is_survived_by_whoever_retrains(runs) -> None:
+    assert runs["every"].score < runs["periodic-5"].score < runs["never"].score
+    last = {name: run.window_scores[-1] for name, run in runs.items()}
+    assert last["every"] < 0.2 < 1 < last["never"]
+
+
+def test_all_answer_the_first_windows_alike(runs) -> None:
+    np.testing.assert_array_equal(runs["never"].outputs[:80], runs["every"].outputs[:80])
+
+
+def test_the_score_is_pooled_over_all_rows_with_a_label(runs) -> None:
+    rest = flipping().iloc[200:]
+    known = rest["y"].notna().to_numpy()
+    pooled = score("rmse", rest["y"].to_numpy()[known], runs["every"].outputs[known])
+    assert runs["every"].score == pytest.approx(pooled)
+    assert runs["every"].cpu_seconds > 0
+
+
+def test_late_labels_make_later_models(runs) -> None:
+    done = []
+    late = run_baseline(
+        "every",
+        flipping(),
+        SPEC,
+        windows=10,
+        label_delay_windows=2,
+        jobs=1,
+        progress=lambda now, total: done.append((now, total)),
+    )
+    assert done == [(i, 10) for i in range(1, 11)]
+    np.testing.assert_array_equal(late.outputs[:240], runs["never"].outputs[:240])
+    np.testing.assert_array_equal(late.outputs[240:320], _third(runs["every"]))
+
+
+def _third(every) -> np.ndarray:
+    """Two windows late, the fourth window is answered by the model that `every` made after the
+    first, whose own answers to that window nobody recorded: fit it again."""
+    from perennial.evaluation.yardstick import fit_yardstick
+
+    frame = flipping()
+    return fit_yardstick(frame.iloc[80:280], SPEC, ()).predict(frame.iloc[440:520])
+
+
+def test_recovered_is_zero_as_never_and_one_as_every() -> None:
+    assert recovered(10.0, 10.0, 5.0) == 0.0
+    assert recovered(5.0, 10.0, 5.0) == 1.0
+    assert recovered(0.8, 0.7, 0.8) == pytest.approx(1.0)
+    assert np.isnan(recovered(1.0, 2.0, 2.0))

@@ -1,0 +1,65 @@
+import json
+
+import pandas as pd
+import pytest
+
+from perennial.demo.plan import make_plan, row_of
+from perennial.errors import SourceError
+from perennial.spec import load_spec
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    frame = pd.DataFrame(
+        {
+            "ts": pd.date_range("2030", periods=1000, freq="h"),
+            "x": [None, *range(999)],
+            "c": [None, *["a"] * 999],
+            "y": range(1000),
+        }
+    )
+    frame.to_csv(folder / "a.csv", index=False)
+    (folder / "pipeline.yaml").write_text(
+        "name: pp\ntask: regression\nsource: {uri: a.csv}\ntarget: y\ntime: ts\n"
+        "model: {time_budget: 7s}\n"
+    )
+    return folder
+
+
+def test_the_flows_see_the_first_fifth_alone(source, tmp_path):
+    plan = make_plan(source, tmp_path / "demo", windows=8)
+    assert len(pd.read_parquet(plan.folder / "history.parquet")) == 200
+    declared = load_spec(plan.folder)
+    assert declared.monitor.window.rows == 100
+    assert declared.monitor.schedule is None
+    assert declared.model.time_budget.total_seconds() == 7
+
+
+def test_every_row_behind_it_is_sent_once_and_in_order(source, tmp_path):
+    plan = make_plan(source, tmp_path / "demo", windows=7)
+    sent = [row_of(name) for w in range(7) for name, _ in plan.requests(w)]
+    assert sent == list(range(200, 1000))
+
+
+def test_requests_are_json_without_the_target_and_missing_values(source, tmp_path):
+    plan = make_plan(source, tmp_path / "demo", windows=8)
+    _, fields = next(plan.requests(0))
+    assert json.loads(json.dumps(fields)) == {"ts": "2030-01-09 08:00:00", "x": 199.0, "c": "a"}
+
+
+def test_truths_are_the_labels_of_a_window(source, tmp_path):
+    plan = make_plan(source, tmp_path / "demo", windows=8)
+    assert plan.truths(1)[0] == ("row-0000300", 300)
+
+
+def test_a_short_stream_gets_fewer_windows(source, tmp_path):
+    lines = (source / "a.csv").read_text().splitlines(keepends=True)[:301]
+    (source / "a.csv").write_text("".join(lines))
+    assert make_plan(source, tmp_path / "demo", windows=None).cut.windows == 12
+
+
+def test_too_many_windows_are_refused_with_how_many_would_fit(source, tmp_path):
+    with pytest.raises(SourceError, match="40 windows would fit"):
+        make_plan(source, tmp_path / "demo", windows=100)

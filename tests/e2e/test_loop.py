@@ -1,0 +1,143 @@
+"""The whole loop through real parts: a stream turns round, and the model follows by itself."""
+
+import json
+import re
+from datetime import datetime
+
+import httpx
+import pytest
+
+from perennial.drift.record import Check
+from perennial.registry import list_versions, read_history, read_state
+from tests.e2e.conftest import PROJECT, ROWS, WINDOWS, perennial
+
+SERVED = ROWS - ROWS // 5
+
+
+def test_every_request_was_answered_and_is_in_the_log(demo):
+    assert demo.summary["requests"] == {"sent": SERVED, "answered": SERVED, "failed": 0}
+    assert demo.summary["log"] == {"predictions": SERVED, "feedback": SERVED}
+
+
+def test_the_drift_was_healed_by_the_automation(demo):
+    assert demo.summary["retrains"] >= 1
+    heal = demo.summary["heals"][0]
+    assert heal["reason"].startswith("loss ")
+    order = [heal[key] for key in ("confirmed_at", "first_line_at", "registered_at", "live_at")]
+    assert order == sorted(order, key=datetime.fromisoformat)
+    assert heal["first_answer_at"] is not None
+
+
+def test_the_heal_was_worth_it(demo):
+    score = demo.summary["score"]
+    assert score["perennial"] < 0.8 * score["never"]
+
+
+def test_the_newest_version_answers(demo):
+    state = read_state(demo.store, "turning").state
+    versions = [manifest.version for manifest in list_versions(demo.store, "turning")]
+    assert state.champion == versions[-1]
+    assert demo.summary["promotions"][-1]["version"] == state.champion
+    ready = httpx.get(f"{demo.settings.server_url}/v2/health/ready").json()
+    assert ready["models"]["turning"] == state.champion
+
+
+def test_every_window_has_its_verdict_in_the_store(demo):
+    checks = [
+        Check.model_validate_json(demo.store.get(info.key).data)
+        for info in demo.store.scan("turning/checks/")
+    ]
+    assert [check.window for check in checks] == [f"w{n:06d}" for n in range(1, WINDOWS + 1)]
+    assert {"keep", "heal"} == {check.decision.action for check in checks}
+
+
+def test_the_history_has_no_holes(demo):
+    history = list(read_history(demo.store, "turning"))
+    registered = [e.version for e in history if e.event == "version.registered"]
+    promoted = [e.version for e in history if e.event == "rollout.promoted"]
+    assert registered == promoted
+    assert read_state(demo.store, "turning").state.revision == len(history)
+
+
+LAYOUT = [
+    r"pipeline\.json",
+    r"expectations\.json",
+    r"state\.json",
+    r"lease\.json",
+    r"log/(predictions|feedback)/[0-9A-Z]{26}\.\d+\.parquet",
+    r"snapshots/[0-9a-f]{64}\.(json|parquet)",
+    r"versions/\d{4}-[0-9a-f]{8}/(manifest|signature|metrics|gate)\.json",
+    r"versions/\d{4}-[0-9a-f]{8}/(model\.onnx|reference\.parquet)",
+    r"history/[0-9A-Z]{26}\.json",
+    r"checks/w\d{6}\.json",
+]
+
+
+def test_the_bucket_holds_what_the_layout_says_and_nothing_else(demo):
+    keys = [info.key for info in demo.store.scan("")]
+    strange = [k for k in keys if not any(re.fullmatch(f"turning/{p}", k) for p in LAYOUT)]
+    assert strange == []
+
+
+def test_the_report_is_there(demo):
+    folder = demo.directory / "demo"
+    assert (folder / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert "turning" in (folder / "report.html").read_text()
+
+
+def test_the_stack_tells_that_it_is_well(demo):
+    said = perennial("status", "--json", cwd=demo.directory.parent)
+    parts = {part["name"]: part for part in json.loads(said.stdout)["parts"]}
+    assert set(parts) == {"store", "prefect", "serving", "worker"}
+    assert all(part["healthy"] for part in parts.values())
+
+
+def test_a_second_up_says_that_it_is_up(demo):
+    said = perennial("up", cwd=demo.directory.parent)
+    assert said.returncode == 0
+    assert "up already" in said.stdout
+
+
+def test_every_station_is_a_deployment_of_its_own(demo):
+    found = httpx.post(f"{demo.settings.prefect_api_url}/deployments/filter", json={}).json()
+    assert {"retrain", "rollout", "monitor"} <= {deployment["name"] for deployment in found}
+
+
+def test_no_flow_run_is_left_unfinished(demo):
+    runs = httpx.post(f"{demo.settings.prefect_api_url}/flow_runs/filter", json={}).json()
+    assert {run["state_type"] for run in runs} == {"COMPLETED"}
+    names = {run["name"] for run in runs}
+    assert any(re.fullmatch(r"retrain turning: loss .*", name) for name in names)
+
+
+@pytest.mark.parametrize("command", ["versions", "history"])
+def test_the_command_line_tells_the_same(demo, command):
+    said = perennial(command, "turning", "--json", cwd=demo.directory.parent)
+    listed = json.loads(said.stdout)
+    assert listed[-1]["version"] == demo.summary["promotions"][-1]["version"]
+
+
+def test_a_demo_does_not_touch_a_pipeline_with_versions_of_its_own(demo):
+    declaration = json.loads(demo.store.get("turning/pipeline.json").data)
+    demo.store.put("turning/pipeline.json", json.dumps({**declaration, "demo": False}).encode())
+    try:
+        said = perennial("demo", "turning", "--windows", "6", cwd=demo.directory.parent)
+    finally:
+        demo.store.put("turning/pipeline.json", json.dumps(declaration).encode())
+    assert said.returncode == 1
+    assert said.stderr.startswith("Error: pipeline turning has versions of its own")
+    assert read_state(demo.store, "turning").state.champion is not None
+
+
+def test_no_secret_stands_in_a_log(demo):
+    secret = demo.settings.secret_key
+    logs = [*(demo.directory / "logs").iterdir()]
+    assert logs
+    assert [log.name for log in logs if secret in log.read_text(errors="replace")] == []
+
+
+def test_the_examples_are_valid_declarations():
+    from perennial.spec import load_spec
+
+    names = [load_spec(folder).name for folder in sorted((PROJECT / "data").iterdir())]
+    assert names == ["bike", "elec2", "flights"]

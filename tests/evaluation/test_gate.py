@@ -1,0 +1,160 @@
+"""The gate lets better candidates through and keeps noise out, on few rows and on many."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from perennial.evaluation.gate import GateDecision, holdout_rows, judge, trivial_output
+from perennial.spec import Gates
+
+
+def regression(
+    n: int,
+    mine: float,
+    theirs: float | None,
+    *,
+    seed: int = 0,
+    gates: Gates | None = None,
+) -> GateDecision:
+    """Judge answers with errors of these standard deviations to a target of spread 3."""
+    rng = np.random.default_rng(seed)
+    y, shared = rng.normal(0, 3, n), rng.normal(0, 1, n)
+
+    def answers(size: float) -> np.ndarray:
+        return (y + size * (0.8 * shared + 0.6 * rng.normal(0, 1, n)))[:, None]
+
+    return judge(
+        task="regression",
+        metric="rmse",
+        y=y,
+        candidate=answers(mine),
+        champion=None if theirs is None else answers(theirs),
+        training_y=y,
+        gates=gates or Gates(),
+    )
+
+
+@pytest.mark.parametrize("n", [30, 300, 50_000])
+def test_a_clearly_better_candidate_passes(n: int) -> None:
+    passed = [regression(n, 1.0, 1.5, seed=seed).passed for seed in range(20)]
+    assert sum(passed) >= 17
+
+
+@pytest.mark.parametrize("n", [30, 300, 50_000])
+def test_a_worse_candidate_is_refused(n: int) -> None:
+    passed = [regression(n, 1.5, 1.0, seed=seed).passed for seed in range(20)]
+    assert sum(passed) <= 1
+
+
+@pytest.mark.parametrize("n", [30, 300, 5000])
+def test_one_that_is_just_as_good_is_mostly_refused(n: int) -> None:
+    passed = [regression(n, 1.0, 1.0, seed=seed).passed for seed in range(100)]
+    assert 0.05 <= np.mean(passed) <= 0.35
+
+
+def test_a_margin_lets_one_through_that_is_just_as_good() -> None:
+    gates = Gates(margin=0.05)
+    passed = [regression(50_000, 1.0, 1.0, seed=seed, gates=gates).passed for seed in range(20)]
+    assert sum(passed) >= 18
+
+
+def test_a_first_version_only_has_to_beat_a_constant_answer() -> None:
+    decision = regression(100, 1.0, None)
+    assert decision.passed
+    assert [check.name for check in decision.checks] == ["rows", "finite", "better_than_constant"]
+
+
+def test_one_that_is_clearly_worse_than_a_constant_is_refused() -> None:
+    decision = regression(300, 9.0, None)
+    assert not decision.passed
+    assert "clearly worse than no model at all" in decision.reason
+
+
+def test_a_weak_first_version_may_start() -> None:
+    assert sum(regression(300, 2.8, None, seed=seed).passed for seed in range(20)) >= 17
+
+
+def test_a_refusal_names_figure_and_limit() -> None:
+    decision = regression(300, 1.5, 1.0)
+    failed = [check for check in decision.checks if not check.passed]
+    assert [check.name for check in failed] == ["not_worse_than_champion"]
+    (check,) = failed
+    assert check.figure is not None
+    assert check.low is not None
+    assert check.high is not None
+    assert check.low < check.figure < check.high
+    assert "against the champion" in decision.reason
+
+
+@pytest.mark.parametrize("n", [0, 1, 9])
+def test_too_few_rows_are_refused(n: int) -> None:
+    decision = regression(n, 1.0, 1.5)
+    assert not decision.passed
+    assert "10 are needed" in decision.reason
+
+
+def test_answers_that_are_no_numbers_are_refused() -> None:
+    decision = judge(
+        task="regression",
+        metric="mae",
+        y=np.zeros(20),
+        candidate=np.full((20, 1), np.nan),
+        champion=None,
+        training_y=np.zeros(20),
+        gates=Gates(),
+    )
+    assert decision.reason == "20 answers are not a number"
+
+
+def test_ranking_is_judged_by_ranking_and_not_by_calibration() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 2000)
+    sharp = 1 / (1 + np.exp(-(2 * y - 1 + rng.normal(size=2000))))
+    decision = judge(
+        task="binary",
+        metric="auc",
+        y=y,
+        candidate=(sharp / 100)[:, None],
+        champion=np.clip(sharp + rng.normal(0, 0.3, 2000), 0, 1)[:, None],
+        training_y=y,
+        gates=Gates(),
+    )
+    assert decision.passed
+
+
+def test_a_perfect_champion_is_not_divided_by() -> None:
+    zeros = np.zeros((50, 1))
+    decision = judge(
+        task="regression",
+        metric="rmse",
+        y=zeros[:, 0],
+        candidate=zeros,
+        champion=zeros,
+        training_y=zeros[:, 0],
+        gates=Gates(),
+    )
+    assert decision.passed
+
+
+def test_constant_answers_are_the_best_of_their_kind() -> None:
+    y = np.array([0.0, 0.0, 9.0])
+    assert trivial_output("regression", "rmse", y, 1) == 3.0
+    assert trivial_output("regression", "mae", y, 1) == 0.0
+    assert trivial_output("binary", "auc", np.array([0, 1, 1, 1]), 1) == 0.75
+    classes = trivial_output("multiclass", "log_loss", np.array([2, 2, 0, 0]), 3)
+    assert classes.tolist() == [0.5, 0.0, 0.5]
+    assert trivial_output("multiclass", "log_loss", np.zeros(0), 4).tolist() == [0.25] * 4
+
+
+def test_a_decision_survives_json() -> None:
+    decision = regression(100, 1.0, 1.1)
+    assert GateDecision.model_validate_json(decision.model_dump_json()) == decision
+
+
+def test_the_holdout_is_a_share_within_bounds() -> None:
+    gates = Gates(holdout=0.1)
+    assert holdout_rows(3000, 1000, gates) == 300
+    assert holdout_rows(100_000, 500, gates) <= 2000
+    assert holdout_rows(200, 50, gates) == 30
+    assert holdout_rows(60, 20, gates) == 20

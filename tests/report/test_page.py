@@ -1,0 +1,43 @@
+import math
+import re
+
+import pytest
+
+from perennial.report.charts import loss_chart
+from perennial.report.page import Table, render
+from perennial.report.story import Mark, Series, Story
+
+
+def series(name, scores):
+    return Series(name=name, scores=scores, pooled=1.0, retrains=2)
+
+
+@pytest.fixture
+def story():
+    return Story(
+        pipeline="bike",
+        metric="rmse",
+        greater_is_better=False,
+        perennial=series("perennial", [3.0, 2.0, math.nan]),
+        never=series("never", [3.0, 4.0, 5.0]),
+        every=series("every", [3.0, 2.0, 1.0]),
+        marks=(Mark(1, "confirmed", "loss <b>rose</b>"), Mark(2, "took over", "0002")),
+        recovered=0.9,
+    )
+
+
+def test_the_chart_is_a_picture_and_the_same_each_time(story):
+    assert loss_chart(story).startswith(b"\x89PNG")
+    assert loss_chart(story) == loss_chart(story)
+
+
+def test_the_page_needs_nothing_from_elsewhere(story):
+    page = render(story, [Table("Heals", ("why",), [("x",)])], [("90%", "recovered")])
+    assert re.findall(r"(?:src|href)=\"(?!data:)", page) == []
+    assert "data:image/png;base64," in page
+
+
+def test_what_a_table_says_is_text_and_not_markup(story):
+    page = render(story, [Table("Heals", ("why",), [("<script>",)])], [])
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
