@@ -10,7 +10,12 @@ from perennial.store.lease import utc_now
 from tasks.declaration import find_pipeline
 from tasks.gate import judge_candidate
 from tasks.lease import held_lease
-from tasks.register import RetrainRequest, refuse_candidate, register_candidate
+from tasks.register import (
+    RetrainRequest,
+    is_answered,
+    refuse_candidate,
+    register_candidate,
+)
 from tasks.snapshot import snapshot_labelled_rows
 from tasks.train import train_candidate
 from tasks.validate import validate_snapshot
@@ -31,6 +36,8 @@ def retrain(pipeline: str, reason: str = "asked for by hand", cause: str | None 
     declaration = find_pipeline(pipeline)
     name = declaration.spec.name
     with held_lease(name, holder=f"{run} ({runtime.flow_run.id})") as lease:
+        if is_answered(name, request):
+            return outcome("Answered already", f"a retrain has answered window {request.window}")
         snapshot = snapshot_labelled_rows(declaration)
         report = validate_snapshot(declaration, snapshot)
         if report.held:

@@ -218,11 +218,11 @@ class Gates(_Section):
         description="Confidence at which the candidate must not be worse beyond the margin.",
     )
     holdout: float = Field(
-        default=0.1,
+        default=0.05,
         gt=0,
         lt=0.9,
         description="Share of the labelled rows, the newest, that is kept from training "
-        "for the gate; at most four windows.",
+        "for the gate; at most one window.",
     )
 
 

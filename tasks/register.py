@@ -28,7 +28,7 @@ from tasks.snapshot import SnapshotRef
 from tasks.step import step
 from tasks.train import CandidateRef
 
-_SHAPING = ("numpy", "scikit-learn", "torch", "onnx", "onnxruntime", "skl2onnx", "pandas")
+_SHAPING = ("numpy", "scikit-learn", "torch", "onnx", "onnxruntime", "pandas")
 
 
 class RetrainRequest(BaseModel):
@@ -45,6 +45,13 @@ class RetrainRequest(BaseModel):
     def window(self) -> str | None:
         """The window that the cause is about."""
         return None if self.cause is None else self.cause.rsplit("/", 1)[-1].removesuffix(".json")
+
+
+@step(retries=2, retry_delay_seconds=2)
+def is_answered(pipeline: str, request: RetrainRequest) -> bool:
+    """Tell whether an earlier retrain has answered the check that asks: its event came twice."""
+    answered = read_state(store(), pipeline).state.answered
+    return request.window is not None and answered is not None and request.window <= answered
 
 
 @step

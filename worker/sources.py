@@ -23,7 +23,6 @@ LIBRARIES = (
     "sklearn.compose",
     "torch",
     "onnx",
-    "skl2onnx",
     "onnxruntime",
     "alibi_detect.cd",
     "great_expectations",

@@ -31,7 +31,7 @@ from perennial.drift import (
     promise,
 )
 from perennial.evaluation.gate import GateDecision, holdout_rows, judge
-from perennial.evaluation.span import choose_span
+from perennial.evaluation.span import VALIDATION_WINDOWS, choose_span
 from perennial.evaluation.yardstick import (
     encode_target,
     fit_yardstick,
@@ -242,10 +242,10 @@ class _Replay:
         rows = self._labelled(0, known_until)
         held = holdout_rows(len(rows), self._window_rows, self._spec.gates)
         training, newest = rows[:-held], rows[-held:]
-        span = len(training)
-        if champion is not None:
-            span = self._choose_span(training, held)
-            training = training[-span:]
+        if champion is None:
+            self._usual_rows = len(training)
+        else:
+            training = training[-self._choose_span(training) :]
         model = self._train(self._frame.iloc[training], self._spec)
         self._fits += 1
         y, output = self._target(newest), model.predict(self._frame.iloc[newest])
@@ -264,16 +264,16 @@ class _Replay:
             detector=self._detector(training),
             horizon=known_until,
         )
-        return version, Attempt(window=-1, span=span, gate=gate)
+        return version, Attempt(window=-1, span=len(training), gate=gate)
 
-    def _choose_span(self, training: NDArray[Any], held: int) -> int:
-        frame = self._frame.iloc[training]
+    def _choose_span(self, training: NDArray[Any]) -> int:
         choice = choose_span(
             len(training),
-            yardstick_losses(frame, self._spec),
-            validation_rows=max(held, self._window_rows),
+            yardstick_losses(self._frame.iloc[training], self._spec),
+            usual=self._usual_rows,
+            validation_rows=VALIDATION_WINDOWS * self._window_rows,
         )
-        self._fits += choice.fits
+        self._fits += len(choice.tried)
         return choice.rows
 
     def _detector(self, training: NDArray[Any]) -> Detector | None:

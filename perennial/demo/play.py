@@ -24,6 +24,7 @@ _RUN_TIMEOUT = 120.0
 _HEAL_TIMEOUT = 600.0
 _ASK_AGAIN = 15.0
 _ATTEMPTS = 5
+_CHECKS = 10
 _ANSWERS = {"Registered", "Refused", "Held", "Failed"}
 _POLL = 0.1
 
@@ -147,13 +148,17 @@ class Demo:
     def _check(self, window: int) -> Check:
         """Run the monitor's deployment until it has judged the window."""
         key = layout.check(self._name, window_id(window + 1))
-        for _ in range(_ATTEMPTS):
+        state = None
+        for _ in range(_CHECKS):
             run = self._deployments.start(MONITOR, {"pipeline": self._name})
-            self._deployments.wait(run, timeout=_RUN_TIMEOUT)
+            state = self._deployments.wait(run, timeout=_RUN_TIMEOUT)
             found = self._store.find(key)
             if found is not None:
                 return Check.model_validate_json(found.data)
-        raise StackError(f"the monitor has not judged window {window + 1} in {_ATTEMPTS} runs")
+            time.sleep(1.0)
+        raise StackError(
+            f"the monitor has not judged window {window + 1} in {_CHECKS} runs; {_said(state)}"
+        )
 
     def _await_heal(self, window: int) -> None:
         wanted = window_id(window + 1)

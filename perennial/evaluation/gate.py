@@ -20,7 +20,6 @@ from perennial.spec import Gates, MetricName, Task
 MIN_ROWS = 10
 """With fewer rows no candidate is let through."""
 _WANTED_ROWS = 30
-_MAX_WINDOWS = 4
 
 CheckName = Literal["rows", "finite", "better_than_constant", "not_worse_than_champion"]
 
@@ -55,10 +54,11 @@ class GateDecision(BaseModel):
 def holdout_rows(labelled: int, window: int, gates: Gates) -> int:
     """How many of the newest labelled rows are kept from training for the gate.
 
-    The share ``gates.holdout``, at most four windows of ``window`` rows; where that is very little,
-    30 rows, but never more than a third of all.
+    The share ``gates.holdout``, at most one window of ``window`` rows: the newest rows are what a
+    candidate would learn most from. Where that is very little, 30 rows, but never more than a third
+    of all.
     """
-    wanted = min(int(labelled * gates.holdout), _MAX_WINDOWS * window)
+    wanted = min(int(labelled * gates.holdout), window)
     return min(max(wanted, _WANTED_ROWS), labelled // 3)
 
 

@@ -61,7 +61,9 @@ class Predictor:
         except Exception as error:
             raise ModelError(f"the model cannot be loaded: {_first_line(error)}") from error
         self.signature = signature
-        self._wanted = _check_interface(self._session, signature)
+        self._width = signature.width
+        wanted = _check_interface(self._session, signature)
+        self._takes_numeric, self._takes_categorical = NUMERIC in wanted, CATEGORICAL in wanted
 
     def predict(
         self, numeric: NDArray[Any] | None, categorical: NDArray[Any] | None
@@ -79,17 +81,19 @@ class Predictor:
         Raises:
             ModelError: the graph fails, or gives another shape.
         """
-        given = {NUMERIC: numeric, CATEGORICAL: categorical}
-        feed = {name: given[name] for name in self._wanted}
+        feed = {}
+        if self._takes_numeric:
+            feed[NUMERIC] = numeric
+        if self._takes_categorical:
+            feed[CATEGORICAL] = categorical
         try:
             output: NDArray[np.float32] = self._session.run((OUTPUT,), feed)[0]
         except Exception as error:
             raise ModelError(f"the model failed: {_first_line(error)}") from error
-        rows = len(feed[self._wanted[0]])  # type: ignore[arg-type]
-        if output.shape != (rows, self.signature.width):
+        rows = len(numeric if numeric is not None else categorical)  # type: ignore[arg-type]
+        if output.shape != (rows, self._width):
             raise ModelError(
-                f"the model answered shape {output.shape}, "
-                f"({rows}, {self.signature.width}) was expected"
+                f"the model answered shape {output.shape}, ({rows}, {self._width}) was expected"
             )
         return output
 

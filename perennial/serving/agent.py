@@ -16,7 +16,6 @@ from perennial.serving.metrics import SUFFIX, Metrics
 from perennial.serving.mirror import Mirror
 from perennial.serving.options import ServingOptions
 from perennial.serving.paths import AgentStatus, ServerPaths, write_agent_status
-from perennial.serving.shadow import yield_to_others
 from perennial.serving.upload import Uploader, count_waiting
 from perennial.store import Store
 
@@ -24,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _UPLOAD_EVERY = 0.2
 _LONGEST_PAUSE = 2.0
-_SHARE_OF_TIME = 0.2
+_LONGEST_MIRROR_PAUSE = 0.8
 
 
 class Agent:
@@ -106,13 +105,11 @@ class Agent:
         self._metrics.write(self._paths.run / f"agent{SUFFIX}")
 
     def _mirror_pause(self, took: float) -> float:
-        """With many pipelines a round takes longer, and the pause with it."""
-        return min(_LONGEST_PAUSE, max(self._options.poll, took / _SHARE_OF_TIME - took))
+        """With many pipelines a round takes longer, and the pause with it, within limits."""
+        return max(self._options.poll, min(_LONGEST_MIRROR_PAUSE, 2 * took))
 
     def _repeat(self, step: Callable[[], bool], pause: Callable[[float], float]) -> None:
         """Repeat a step until the end; while the store is away less and less often."""
-        if step == self.upload:
-            yield_to_others()
         failures = 0
         while not self._stop.is_set():
             began = time.monotonic()

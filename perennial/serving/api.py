@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from perennial.errors import PerennialError
 from perennial.serving import docs, oip, rows
@@ -77,10 +78,17 @@ class Api:
         if name is not None:
             response.headers = (*response.headers, ("x-request-id", name))
         if response.status != 200:
-            self._metrics.add("perennial_requests_total", ("", "", "", str(response.status)))
+            model = self._model_in(request.path)
+            self._metrics.add("perennial_requests_total", (model, "", "", str(response.status)))
         if self._options.access_log:
             self._note(logging.INFO, "answered", request, response.status)
         return response
+
+    def _model_in(self, path: str) -> str:
+        """Name the pipeline that a path is about; empty where it is about none that is known."""
+        name = path.removeprefix(_V2).removeprefix(_V1).split("/")[0].rpartition(":")
+        known = name[0] or name[2]
+        return known if known in self._table.served else ""
 
     def _respond(self, request: Request) -> Response:
         try:
@@ -114,7 +122,7 @@ class Api:
     def _route(self, request: Request) -> Response:
         path = request.path
         if path.startswith(_V2):
-            return self._v2(request, path.removeprefix(_V2).split("/"))
+            return self._v2(request, *_split_v2(path))
         if path.startswith(_V1):
             name, _, verb = path.removeprefix(_V1).rpartition(":")
             if verb == "predict":
@@ -130,27 +138,20 @@ class Api:
         self._admit(request, method, scope)
         return answer(request)
 
-    def _v2(self, request: Request, parts: list[str]) -> Response:
+    def _v2(self, request: Request, name: str, version: str | None, action: str) -> Response:
         """Routes below ``/v2/models/<name>``, with ``/versions/<version>`` or without."""
-        name, version, rest = parts[0], None, parts[1:]
-        if rest[:1] == ["versions"] and len(rest) > 1:
-            version, rest = rest[1], rest[2:]
-        match rest:
-            case ["infer"]:
-                self._admit(request, "POST", "predict")
-                return self._infer(name, version, request)
-            case []:
-                self._admit(request, "GET", "read")
-                model = self._dataplane.model(name, version)
-                return json_response(oip.model_metadata(model, self._dataplane.served(name)))
-            case ["ready"]:
-                self._admit(request, "GET", "read")
-                model = self._dataplane.model(name, version)
-                return json_response({"name": name, "version": model.version, "ready": True})
-            case ["config"]:
-                self._admit(request, "GET", "read")
-                return json_response(oip.model_config(self._dataplane.model(name, version)))
-        raise HttpError(404, f"there is nothing at {request.path[:200]!r}")
+        if action == "infer":
+            self._admit(request, "POST", "predict")
+            return self._infer(name, version, request)
+        if action not in ("", "ready", "config"):
+            raise HttpError(404, f"there is nothing at {request.path[:200]!r}")
+        self._admit(request, "GET", "read")
+        model = self._dataplane.model(name, version)
+        if action == "ready":
+            return json_response({"name": name, "version": model.version, "ready": True})
+        if action == "config":
+            return json_response(oip.model_config(model))
+        return json_response(oip.model_metadata(model, self._dataplane.served(name)))
 
     def _admit(self, request: Request, method: str, scope: Scope | None) -> None:
         """See that a request has the method and the right, and undo its compression."""
@@ -160,9 +161,9 @@ class Api:
             raise HttpError(405, message, ("Allow", allow))
         if self._tokens is not None and scope is not None:
             self._authorize(self._tokens, request, scope)
-        encoding = (request.header(b"content-encoding") or "identity").lower()
-        if encoding != "identity":
-            request.body = decompress(request.body, encoding, self._options.max_body)
+        encoding = request.header(b"content-encoding")
+        if encoding is not None and encoding != "identity":
+            request.body = decompress(request.body, encoding.lower(), self._options.max_body)
 
     def _authorize(self, tokens: Tokens, request: Request, scope: Scope) -> None:
         try:
@@ -262,3 +263,12 @@ class Api:
     def _make_id(self) -> str:
         """Make an id that no other row of any server has."""
         return f"{self._prefix}-{next(self._count):x}"
+
+
+@lru_cache(maxsize=1024)
+def _split_v2(path: str) -> tuple[str, str | None, str]:
+    """Give name, version and what is asked of them."""
+    name, *rest = path.removeprefix(_V2).split("/")
+    if len(rest) > 1 and rest[0] == "versions":
+        return name, rest[1], "/".join(rest[2:])
+    return name, None, "/".join(rest)

@@ -204,6 +204,8 @@ def worker_metrics() -> Metrics:
                 "counter",
             ),
             Family("perennial_requests_in_flight", "Requests being answered now.", "gauge"),
+            Family("perennial_large_requests", "Large requests, waiting or answered.", "gauge"),
+            Family("perennial_shadow_waiting", "Shadow requests that wait.", "gauge"),
         )
     )
 

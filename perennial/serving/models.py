@@ -26,6 +26,7 @@ class LoadedModel:
         self.predictor = Predictor(model, self.signature)
         self.rows = RowDecoder(self.signature)
         self.tensors = TensorEncoder(self.signature)
+        self.outputs = [InferOutput(name) for name, *_ in outputs(self.signature)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,10 +158,9 @@ def respond(
 ) -> Response:
     """Write an answer in the form that was asked for."""
     by_default = request.parameters.binary_data_output
-    wanted = request.outputs or [InferOutput(name) for name, *_ in outputs(model.signature)]
     described: list[dict[str, Any]] = []
     blobs: list[bytes] = []
-    for asked in wanted:
+    for asked in request.outputs or model.outputs:
         datatype, shape, values = _output(asked.name, model.signature, output)
         entry: dict[str, Any] = {"name": asked.name, "datatype": datatype, "shape": shape}
         binary = asked.parameters.binary_data

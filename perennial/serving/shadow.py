@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import sys
 import threading
 from collections.abc import Callable
 
@@ -13,17 +11,12 @@ from perennial.errors import PerennialError
 
 logger = logging.getLogger(__name__)
 
-_NICE = 10
-
-
-def yield_to_others() -> None:
-    """Lower the priority of the calling thread, where the system has one for each thread."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-
 
 class ShadowRunner:
-    """One thread, of lower priority than the answers where the system allows it.
+    """One thread beside the answers.
+
+    It has their priority: a thread that is made to wait while it holds the interpreter's lock would
+    make them wait as well.
 
     Args:
         bound: how many may wait.
@@ -47,13 +40,17 @@ class ShadowRunner:
         except queue.Full:
             self._on_drop()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Finish what waits, then stop."""
         self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        yield_to_others()
         while (job := self._queue.get()) is not None:
             try:
                 job()

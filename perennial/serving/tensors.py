@@ -159,6 +159,7 @@ class TensorEncoder:
         self._context = signature.context
         # A feature of the same name wins over the matrix.
         self._has_numeric_matrix = bool(self._numeric) and NUMERIC not in self._numeric
+        self._is_one_matrix = self._has_numeric_matrix and not self._categorical
         self._has_text_matrix = bool(self._categorical) and CATEGORICAL not in self._categorical
 
     def encode(self, tensors: dict[str, Tensor], max_rows: int) -> EncodedRows:
@@ -169,6 +170,10 @@ class TensorEncoder:
                 422 for too many rows.
         """
         rows = _count_rows(tensors, max_rows)
+        if self._is_one_matrix and NUMERIC in tensors and len(tensors) == 1:
+            # The most frequent request of all, without the detours.
+            numbers = self._matrix(tensors[NUMERIC], rows)
+            return EncodedRows(numbers, np.empty((rows, 0), dtype=object), [])
         left = dict(tensors)
         encoded = EncodedRows(
             self._numbers(left, rows), self._texts(left, rows), self._contexts(left, rows)
@@ -182,13 +187,16 @@ class TensorEncoder:
     def _numbers(self, left: dict[str, Tensor], rows: int) -> NDArray[np.float64]:
         width = len(self._numeric)
         if self._has_numeric_matrix and NUMERIC in left:
-            matrix = left.pop(NUMERIC)
-            _check_shape(matrix, [rows, width])
-            return _numbers(matrix).reshape(rows, width)
+            return self._matrix(left.pop(NUMERIC), rows)
         columns = np.empty((rows, width), dtype=np.float64)
         for index, name in enumerate(self._numeric):
             columns[:, index] = _numbers(self._column(left, name, rows))
         return columns
+
+    def _matrix(self, tensor: Tensor, rows: int) -> NDArray[np.float64]:
+        width = len(self._numeric)
+        _check_shape(tensor, [rows, width])
+        return _numbers(tensor).reshape(rows, width)
 
     def _texts(self, left: dict[str, Tensor], rows: int) -> NDArray[Any]:
         width = len(self._categorical)
@@ -231,10 +239,12 @@ class TensorEncoder:
 
 
 def _count_rows(tensors: dict[str, Tensor], max_rows: int) -> int:
-    rows = {tensor.shape[0] if tensor.shape else 0 for tensor in tensors.values()}
-    if len(rows) > 1:
-        raise HttpError(400, f"the inputs have different numbers of rows: {sorted(rows)}")
-    found = rows.pop() if rows else 0
+    found = 0
+    for tensor in tensors.values():
+        rows = tensor.shape[0] if tensor.shape else 0
+        if found not in (0, rows):
+            raise HttpError(400, f"the inputs have different numbers of rows: {found}, {rows}")
+        found = rows
     if found == 0:
         raise HttpError(400, "inputs: at least one row is needed")
     if found > max_rows:

@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 _TICK = 0.1
 _TICKS_PER_DUMP = 5
 _GARBAGE = 10_000
+_SWITCH_INTERVAL = 0.0005
 
 
 class Worker:
@@ -106,6 +108,9 @@ class Worker:
         """Tell the other processes this one's numbers, and hear how much log waits."""
         self._log.waiting = read_agent_status(self._paths).waiting_bytes
         self._metrics.set("perennial_requests_in_flight", self.connections.in_flight)
+        self._metrics.set("perennial_large_requests", self.connections.large)
+        self._metrics.set("perennial_shadow_waiting", self._shadows.waiting)
+        self._metrics.set("perennial_model_load_failures_total", self._table.failures)
         try:
             self._metrics.write(self._metrics_file)
         except OSError as error:
@@ -147,6 +152,8 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True, help="process id of the server")
     arguments = parser.parse_args()
     configure_logging()
+    # A thread with a large request or a shadow lets the answers pass after this many seconds.
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     # A number beyond float32 is found in the answer, not in every request.
     warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning)
     options = msgspec.json.decode(arguments.options, type=ServingOptions)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from datetime import datetime
 
 import httpx
@@ -103,11 +104,29 @@ def test_every_station_is_a_deployment_of_its_own(demo):
     assert {"retrain", "rollout", "monitor"} <= {deployment["name"] for deployment in found}
 
 
-def test_no_flow_run_is_left_unfinished(demo):
-    runs = httpx.post(f"{demo.settings.prefect_api_url}/flow_runs/filter", json={}).json()
-    assert {run["state_type"] for run in runs} == {"COMPLETED"}
-    names = {run["name"] for run in runs}
-    assert any(re.fullmatch(r"retrain turning: loss .*", name) for name in names)
+def flow_runs(demo):
+    return httpx.post(f"{demo.settings.prefect_api_url}/flow_runs/filter", json={}).json()
+
+
+def test_every_flow_run_ends_and_says_what_it_did(demo):
+    deadline = time.monotonic() + 60
+    while any(run["end_time"] is None for run in flow_runs(demo)):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    runs = flow_runs(demo)
+    # A second event for the same shift is cancelled by the deployment's limit, if it comes in time.
+    assert {run["state_type"] for run in runs} <= {"COMPLETED", "CANCELLED"}
+    assert any(run["name"].startswith("retrain turning: loss ") for run in runs)
+    assert {"Registered", "Promoted", "Checked"} <= {run["state_name"] for run in runs}
+
+
+def test_no_shift_is_answered_twice(demo):
+    answers = [
+        entry.cause
+        for entry in read_history(demo.store, "turning")
+        if entry.event in ("version.registered", "version.refused")
+    ]
+    assert len(set(answers)) == len(answers)
 
 
 @pytest.mark.parametrize("command", ["versions", "history"])

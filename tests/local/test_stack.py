@@ -232,6 +232,8 @@ def test_a_killed_supervisor_takes_all_along_and_the_next_up_starts_anew(
 ):
     state = StackFiles(directory).read_state()
     os.kill(state.supervisor.pid, signal.SIGKILL)
+    while state.supervisor.find() is not None:
+        time.sleep(0.02)
     assert not is_up(directory)
     assert ensure_up(directory, project=project).started
     assert stack_processes(state.id) == []

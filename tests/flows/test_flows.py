@@ -1,0 +1,124 @@
+import json
+
+import numpy as np
+import pytest
+
+from flows.monitor import monitor
+from flows.retrain import retrain
+from flows.rollout import rollout
+from perennial.registry import list_versions, read_history, read_state
+from perennial.store import acquire_lease, layout
+from tests.flows.conftest import frame
+
+
+def run(flow, **parameters):
+    return flow(**parameters, return_state=True)
+
+
+def trained(pipeline, data=None):
+    pipeline(frame() if data is None else data)
+    assert run(retrain, pipeline="line").name == "Registered"
+    assert run(rollout, pipeline="line").name == "Promoted"
+
+
+def test_a_first_version_is_trained_and_takes_over(connected, pipeline):
+    pipeline(frame())
+    state = run(retrain, pipeline="line", reason="to begin")
+    assert (state.name, state.type.value) == ("Registered", "COMPLETED")
+    assert read_state(connected, "line").state.champion is None
+    run(rollout, pipeline="line")
+    (manifest,) = list_versions(connected, "line")
+    assert read_state(connected, "line").state.champion == manifest.version
+    assert manifest.lineage.reason == "to begin"
+    assert [e.event for e in read_history(connected, "line")] == [
+        "version.registered",
+        "rollout.promoted",
+    ]
+
+
+def test_a_rollout_without_a_challenger_changes_nothing(connected, pipeline):
+    trained(pipeline)
+    before = read_state(connected, "line")
+    assert run(rollout, pipeline="line").name == "Nothing to do"
+    assert read_state(connected, "line") == before
+
+
+def test_a_pipeline_that_is_nowhere_fails_in_one_line(connected):
+    state = run(retrain, pipeline="nobody")
+    assert state.type.value == "FAILED"
+    assert state.message.startswith("there is no pipeline 'nobody'")
+    assert "\n" not in state.message
+
+
+def test_a_broken_declaration_fails_with_the_keys_path(connected, pipeline):
+    folder = pipeline(frame())
+    file = folder / "pipeline.yaml"
+    file.write_text(file.read_text() + "polcy: {}\n")
+    state = run(retrain, pipeline="line")
+    assert "polcy: unknown key; did you mean policy?" in state.message
+
+
+def test_of_two_retrains_the_second_steps_aside(connected, pipeline):
+    pipeline(frame())
+    acquire_lease(connected, "line", "another run")
+    state = run(retrain, pipeline="line")
+    assert state.name == "Skipped"
+    assert "another run holds the lease on line" in state.message
+
+
+def test_rows_that_break_a_hold_rule_are_not_trained_on(connected, pipeline):
+    folder = pipeline(frame())
+    run(retrain, pipeline="line")
+    file = folder / "expectations.json"
+    suite = json.loads(file.read_text())
+    for rule in suite["expectations"]:
+        if rule["kwargs"].get("column") == "x" and "min_value" in rule["kwargs"]:
+            rule["kwargs"].update(min_value=100, max_value=200)
+            rule["meta"]["severity"] = "hold"
+    file.write_text(json.dumps(suite))
+    state = run(retrain, pipeline="line")
+    assert state.name == "Held"
+    assert state.message.startswith("x: expect_column_values_to_be_between is broken")
+    assert len(list_versions(connected, "line")) == 1
+
+
+def test_a_candidate_that_is_worse_is_refused_and_the_champion_stays(connected, pipeline):
+    trained(pipeline)
+    champion = read_state(connected, "line").state.champion
+    spoiled = frame()
+    spoiled.loc[:300, "y"] = np.random.default_rng(1).permutation(spoiled.loc[:300, "y"])
+    pipeline(spoiled)
+    state = run(retrain, pipeline="line", reason="drift", cause=layout.check("line", "w000007"))
+    assert state.name == "Refused"
+    assert "against the champion" in state.message
+    after = read_state(connected, "line").state
+    assert (after.champion, after.challenger, after.answered) == (champion, None, "w000007")
+    assert [m.version for m in list_versions(connected, "line")] == [champion]
+    assert list(read_history(connected, "line"))[-1].event == "version.refused"
+
+
+def test_an_event_that_comes_twice_is_answered_once(connected, pipeline):
+    trained(pipeline)
+    cause = layout.check("line", "w000003")
+    assert run(retrain, pipeline="line", cause=cause).name == "Registered"
+    assert run(retrain, pipeline="line", cause=cause).name == "Answered already"
+    assert len(list_versions(connected, "line")) == 2
+
+
+def test_a_pipeline_without_a_version_is_not_judged(connected, pipeline):
+    pipeline(frame())
+    state = run(monitor, pipeline="line")
+    assert state.name == "Checked"
+    assert list(connected.scan(layout.checks("line"))) == []
+
+
+@pytest.mark.usefixtures("connected")
+def test_rows_that_a_source_gained_are_judged_and_a_drift_is_asked_for_until_answered(pipeline):
+    trained(pipeline)
+    grown = frame(400)
+    turned = frame(150, slope=-3.0, seed=5)
+    pipeline(type(grown)({c: [*grown[c], *turned[c]] for c in grown}))
+    state = run(monitor, pipeline="line")
+    assert state.name == "Drift confirmed"
+    assert "loss" in state.message
+    assert run(monitor, pipeline="line").name == "Drift confirmed"

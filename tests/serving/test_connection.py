@@ -1,0 +1,316 @@
+"""HTTP as it comes over a socket: broken, slow, large, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from serving_models import REGRESSION, local_api, sum_model
+
+from perennial.serving.connection import Connections
+from perennial.serving.http import Request, Response
+from perennial.serving.options import ServingOptions
+
+LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Slow:
+    """An api that takes a while over large bodies."""
+
+    def __init__(self, api: object) -> None:
+        self._api = api
+        self.gate = threading.Event()
+
+    def handle(self, request: Request) -> Response:
+        if request.headers.get(b"x-slow"):
+            self.gate.wait(10)
+        return self._api.handle(request)
+
+
+class Listening:
+    """A server in a thread of this process."""
+
+    def __init__(self, directory: Path, options: ServingOptions) -> None:
+        local = local_api(directory, {}, options)
+        local.add_and_place(REGRESSION, {"1": sum_model()}, champion="1")
+        self.api = Slow(local.api)
+        self._options = options
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        with ThreadPoolExecutor(1) as threads:
+            self.connections = Connections(self.api, self._options, threads, lambda job: job())
+            server = await self._loop.create_server(self.connections.make, "127.0.0.1", 0)
+            self.port = server.sockets[0].getsockname()[1]
+            self._ready.set()
+            while not self._stop.is_set():
+                self.connections.sweep()
+                await asyncio.sleep(0.02)
+            server.close()
+            await self.connections.drain()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    def join(self) -> None:
+        self.api.gate.set()
+        self._thread.join(20)
+
+    def dial(self) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", self.port))
+        sock.settimeout(10)
+        return sock
+
+    def send(self, *parts: bytes) -> bytes:
+        """Send, and read until the server closes."""
+        with self.dial() as sock:
+            for part in parts:
+                try:
+                    sock.sendall(part)
+                except (BrokenPipeError, ConnectionResetError):
+                    break
+            return read_all(sock)
+
+
+def read_all(sock: socket.socket) -> bytes:
+    data = b""
+    while chunk := sock.recv(65536):
+        data += chunk
+    return data
+
+
+def read_one(sock: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += sock.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    while len(body) < length:
+        body += sock.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+@contextmanager
+def listening(directory: Path, **options: float) -> Iterator[Listening]:
+    server = Listening(directory, ServingOptions(**options))
+    try:
+        yield server
+    finally:
+        server.stop()
+        server.join()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
+    with listening(tmp_path_factory.mktemp("s"), max_body=100_000, offload=2000) as server:
+        yield server
+
+
+def predict(body: bytes | dict, *headers: str) -> bytes:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [
+        "POST /v1/models/m:predict HTTP/1.1",
+        "Host: x",
+        f"Content-Length: {len(data)}",
+        *headers,
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + data
+
+
+ROW = {"rows": [{"x": 1}], "ids": ["a"]}
+
+
+def test_a_connection_serves_many_requests(server: Listening) -> None:
+    with server.dial() as sock:
+        for _ in range(3):
+            sock.sendall(predict(ROW))
+            assert b'"value":1.0' in read_one(sock)
+
+
+def test_a_request_may_come_byte_by_byte(server: Listening) -> None:
+    with server.dial() as sock:
+        for byte in predict(ROW):
+            sock.sendall(bytes([byte]))
+        assert b'"value":1.0' in read_one(sock)
+
+
+def test_pipelined_requests_are_answered_in_order(server: Listening) -> None:
+    large = {"rows": [{"x": 7}] * 500}
+    answer = server.send(
+        predict({"rows": [{"x": 1}]})
+        + predict(large)
+        + predict({"rows": [{"x": 3}]})
+        + predict({"rows": [{"x": 4}]}, "Connection: close")
+    )
+    bodies = [
+        json.loads(part.split(b"\r\n\r\n")[1]) for part in answer.split(b"HTTP/1.1 200 OK")[1:]
+    ]
+    assert [b["predictions"][0]["value"] for b in bodies] == [1.0, 7.0, 3.0, 4.0]
+
+
+def test_chunked_bodies_and_expectations_are_understood(server: Listening) -> None:
+    body = json.dumps(ROW).encode()
+    chunked = b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (5, body[:5], len(body) - 5, body[5:])
+    head = b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    with server.dial() as sock:
+        sock.sendall(head + b"\r\n" + chunked)
+        assert b'"value":1.0' in read_one(sock)
+        sock.sendall(predict(b"", "Expect: 100-continue").replace(b": 0", b": %d" % len(body)))
+        assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(body)
+        assert b'"value":1.0' in read_one(sock)
+
+
+def test_head_has_the_length_and_no_body(server: Listening) -> None:
+    answer = server.send(
+        LIVE.replace(b"GET", b"HEAD").replace(b"x\r\n", b"x\r\nConnection: close\r\n")
+    )
+    assert b"content-length: 13" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        predict(b"").replace(b": 0", b": -5"),
+        predict(b"").replace(b": 0", b": 99999999999999999999999"),
+        predict(b"{}", "Transfer-Encoding: chunked"),
+        predict(b"zz\r\n").replace(b"Content-Length: 4", b"Transfer-Encoding: chunked"),
+    ],
+)
+def test_what_is_no_http_gets_400_and_the_end_of_the_connection(
+    server: Listening, data: bytes
+) -> None:
+    answer = server.send(data)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert "error" in json.loads(answer.split(b"\r\n\r\n", 1)[1])
+
+
+def test_too_large_a_body_gets_413_before_it_is_read(server: Listening) -> None:
+    announced = predict(b"").replace(b": 0", b": 300000")
+    assert server.send(announced).startswith(b"HTTP/1.1 413 ")
+    assert server.send(announced, b"x" * 300_000).startswith(b"HTTP/1.1 413 ")
+    chunked = predict(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+    assert server.send(chunked, *[chunk] * 20).startswith(b"HTTP/1.1 413 ")
+
+
+def test_an_endless_head_gets_431(server: Listening) -> None:
+    answer = server.send(b"GET / HTTP/1.1\r\n", *[b"a: " + b"b" * 10_000 + b"\r\n"] * 100)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_the_request_id_comes_back(server: Listening) -> None:
+    with server.dial() as sock:
+        sock.sendall(predict(ROW, "X-Request-Id: r-17"))
+        assert b"x-request-id: r-17\r\n" in read_one(sock)
+
+
+def test_slow_clients_are_told_and_dropped(tmp_path: Path) -> None:
+    with listening(tmp_path, deadline=0.3, idle=0.3) as server:
+        assert server.send(predict(ROW)[:-5]).startswith(b"HTTP/1.1 408 ")
+        assert server.send(b"GE").startswith((b"HTTP/1.1 408 ", b""))
+        assert server.send(b"") == b""
+        with server.dial() as sock:
+            sock.sendall(LIVE)
+            assert b"200 OK" in read_one(sock)
+            assert sock.recv(10) == b""
+
+
+def test_slow_clients_hold_nobody_else_up(tmp_path: Path) -> None:
+    with listening(tmp_path) as server:
+        slow = [server.dial() for _ in range(200)]
+        for sock in slow:
+            sock.sendall(predict(ROW)[:-5])
+        with server.dial() as sock:
+            began = time.monotonic()
+            sock.sendall(predict(ROW))
+            assert b'"value":1.0' in read_one(sock)
+            assert time.monotonic() - began < 1
+        for sock in slow:
+            sock.close()
+
+
+def test_too_many_requests_at_a_time_get_503(tmp_path: Path) -> None:
+    with listening(tmp_path, max_requests=3) as server:
+        held = [server.dial() for _ in range(3)]
+        for sock in held:
+            sock.sendall(predict(ROW)[:-5])
+        time.sleep(0.2)
+        refused = server.send(LIVE)
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1" in refused.lower()
+        for sock in held:
+            sock.sendall(predict(ROW)[-5:])
+            assert b'"value":1.0' in read_one(sock)
+            sock.close()
+        with server.dial() as sock:
+            sock.sendall(LIVE)
+            assert b"200 OK" in read_one(sock)
+
+
+def test_too_many_large_requests_get_503_and_small_ones_pass_them(tmp_path: Path) -> None:
+    with listening(tmp_path, max_large=2, offload=1000) as server:
+        large = predict({"rows": [{"x": 1}] * 200}, "X-Slow: 1")
+        held = [server.dial() for _ in range(2)]
+        for sock in held:
+            sock.sendall(large)
+        time.sleep(0.2)
+        with server.dial() as sock:
+            sock.sendall(predict(ROW))
+            assert b"200 OK" in read_one(sock)
+            sock.sendall(large)
+            assert b"503" in read_one(sock)
+        server.api.gate.set()
+        for sock in held:
+            assert b"200 OK" in read_one(sock)
+            sock.close()
+
+
+def test_a_shutdown_finishes_what_was_taken(tmp_path: Path) -> None:
+    with listening(tmp_path, offload=1000) as server:
+        busy, idle = server.dial(), server.dial()
+        busy.sendall(predict({"rows": [{"x": 1}] * 200}, "X-Slow: 1"))
+        idle.sendall(LIVE)
+        assert b"200 OK" in read_one(idle)
+        time.sleep(0.1)
+        server.stop()
+        assert idle.recv(10) == b""
+        server.api.gate.set()
+        answer = read_all(busy)
+        assert b"200 OK" in answer
+        assert b"connection: close" in answer
+        busy.close()
+        idle.close()
+
+
+def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
+    with listening(tmp_path, offload=1000) as server:
+        for _ in range(3):
+            with server.dial() as sock:
+                sock.sendall(predict({"rows": [{"x": 1}] * 200}, "X-Slow: 1"))
+                time.sleep(0.05)
+            with server.dial() as sock:
+                sock.sendall(predict(ROW)[:-3])
+                time.sleep(0.05)
+        server.api.gate.set()
+        deadline = time.monotonic() + 5
+        while server.connections.in_flight or server.connections.large or server.connections.open:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
