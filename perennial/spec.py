@@ -191,15 +191,22 @@ class Policy(_Section):
         description="The champion's loss counts as risen from this share above its promise on.",
     )
     loss_p_value: float = Field(
-        default=0.1, gt=0, lt=1, description="Level of the test of the loss against its promise."
+        default=0.02, gt=0, lt=1, description="Level of the test of the loss against its promise."
     )
     persistence: int = Field(
         default=2,
         ge=1,
-        description="Windows in a row that must say so before a shift is confirmed.",
+        description="Windows in a row that must say so before a shift is confirmed; a rise of the "
+        "loss that is clear in one window needs no second one.",
     )
     cooldown: int = Field(
         default=1, ge=0, description="Windows after a heal in which none is asked for again."
+    )
+    refresh: int = Field(
+        default=8,
+        ge=1,
+        description="Windows without a heal after which a candidate is trained even if the loss "
+        "has not risen; the gate decides, and every refusal in a row doubles the wait.",
     )
 
 
@@ -222,7 +229,7 @@ class Gates(_Section):
         gt=0,
         lt=0.9,
         description="Share of the labelled rows, the newest, that is kept from training "
-        "for the gate; at most one window.",
+        "for the gate; at most half a window.",
     )
 
 

@@ -34,7 +34,6 @@ from perennial.registry import (
     State,
     read_file,
     read_history,
-    read_manifest,
     read_state,
 )
 from perennial.registry.versions import REFERENCE_FILE
@@ -44,8 +43,8 @@ from perennial.store.lease import utc_now
 from tasks import events
 from tasks.artifacts import publish, table
 from tasks.connection import fetch, store
-from tasks.gate import Metrics, answer, load_version
 from tasks.step import step
+from tasks.versions import answer, find_champion, load_version, metrics_of
 
 ENOUGH_LABELS = 0.8
 """A window's loss is judged once this share of its labels has come, or later labels have."""
@@ -85,11 +84,11 @@ class CheckRef(BaseModel):
 def check_windows(declaration: Declaration) -> list[CheckRef]:
     """Judge every full window behind the last check; each verdict is written before the next."""
     name = declaration.spec.name
-    state = read_state(store(), name).state
-    if state.champion is None:
+    champion = find_champion(name)
+    if champion is None:
         get_run_logger().info("%s has no version yet: there is nothing to judge", name)
         return []
-    watch = Watch(declaration, read_manifest(store(), name, state.champion))
+    watch = Watch(declaration, champion)
     done = []
     for check in watch.checks():
         ref = _write(check)
@@ -207,11 +206,11 @@ class Judge:
 
     def __init__(self, spec: PipelineSpec, champion: Manifest, rows: int) -> None:
         self._spec = spec
-        self._predictor = load_version(spec.name, champion.version)
-        self._promise = Metrics.model_validate(champion.metrics).promise
+        self._predictor = load_version(champion)
+        self._metrics = metrics_of(champion)
         reference = pd.read_parquet(io.BytesIO(read_file(store(), champion, REFERENCE_FILE)))
         # The reference is thinned out: as many of its rows make up a window's span as are left.
-        share = len(reference) / max(champion.metrics["trained_rows"], 1)
+        share = len(reference) / max(self._metrics.trained_rows, 1)
         self._detector = build_detector(
             spec.policy,
             reference,
@@ -239,7 +238,7 @@ class Judge:
         verdicts = [
             check_loss(
                 window.window,
-                self._promise,
+                self._metrics.promise,
                 task=self._spec.task,
                 metric=self._spec.metric,
                 y=y,

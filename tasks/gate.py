@@ -9,21 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from perennial.drift.loss import Promise, promise
+from perennial.drift.loss import promise
 from perennial.evaluation.gate import GateDecision, judge
 from perennial.evaluation.metrics import score
 from perennial.evaluation.targets import align_classes, encode_known
-from perennial.packaging.predictor import Predictor, encode_frame
+from perennial.packaging.predictor import Predictor
 from perennial.packaging.signature import Signature
-from perennial.registry import (
-    Declaration,
-    FileEntry,
-    read_file,
-    read_manifest,
-    read_signature,
-    read_state,
-    write_file,
-)
+from perennial.registry import Declaration, FileEntry, Manifest, write_file
 from perennial.registry.versions import GATE_FILE, METRICS_FILE, MODEL_FILE, SIGNATURE_FILE
 from perennial.store import layout
 from tasks.artifacts import publish, table
@@ -31,18 +23,7 @@ from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
 from tasks.train import CandidateRef
-
-
-class Metrics(BaseModel):
-    """``metrics.json`` of a version: what it showed on rows that it had not seen."""
-
-    format: int = 1
-    metric: str
-    score: float | None
-    rows: int
-    """Rows of the gate, behind those trained on."""
-    trained_rows: int
-    promise: Promise
+from tasks.versions import Metrics, answer, find_champion, load_version, metrics_of
 
 
 class GateResult(BaseModel):
@@ -71,12 +52,14 @@ def judge_candidate(
     output = answer(mine, held)[known]
     seen = frame.iloc[-len(held) - candidate.trained_rows : -len(held)]
     training, _ = encode_known(seen[spec.target], mine.signature)
+    champion = find_champion(spec.name)
+    theirs = None if champion is None else _answers_of(champion, held, mine.signature)[known]
     decision = judge(
         task=spec.task,
         metric=spec.metric,
         y=y,
         candidate=output,
-        champion=_champion_output(spec.name, held, mine.signature, known),
+        champion=theirs,
         training_y=training,
         gates=spec.gates,
     )
@@ -86,28 +69,19 @@ def judge_candidate(
         score=figure if np.isfinite(figure) else None,
         rows=len(y),
         trained_rows=candidate.trained_rows,
-        promise=promise(spec.task, spec.metric, y, output),
+        usual_rows=candidate.usual_rows,
+        promise=promise(
+            spec.task,
+            spec.metric,
+            y,
+            output,
+            standing=None if champion is None else metrics_of(champion).promise,
+        ),
     )
     publish("gate", spec.name, _markdown(decision), description=candidate.version)
     return GateResult(
         decision=decision, metrics=metrics, files=_record(candidate, decision, metrics)
     )
-
-
-def answer(predictor: Predictor, frame: pd.DataFrame) -> NDArray[Any]:
-    """Answer the rows of a frame; float32 (rows, width)."""
-    return predictor.predict(*encode_frame(predictor.signature, frame))
-
-
-def load_version(pipeline: str, version: str) -> Predictor:
-    """Load a registered version, held against its manifest.
-
-    Raises:
-        ModelError: a file was altered, or the graph cannot be loaded.
-    """
-    manifest = read_manifest(store(), pipeline, version)
-    model = read_file(store(), manifest, MODEL_FILE)
-    return Predictor(model, read_signature(store(), manifest))
 
 
 def _read_candidate(candidate: CandidateRef) -> Predictor:
@@ -119,15 +93,10 @@ def _read_candidate(candidate: CandidateRef) -> Predictor:
     return Predictor(data(MODEL_FILE), signature)
 
 
-def _champion_output(
-    pipeline: str, held: pd.DataFrame, signature: Signature, known: NDArray[Any]
-) -> NDArray[Any] | None:
+def _answers_of(champion: Manifest, held: pd.DataFrame, signature: Signature) -> NDArray[Any]:
     """The champion's answers with its columns in the candidate's order of classes."""
-    champion = read_state(store(), pipeline).state.champion
-    if champion is None:
-        return None
-    predictor = load_version(pipeline, champion)
-    output = answer(predictor, held)[known]
+    predictor = load_version(champion)
+    output = answer(predictor, held)
     return align_classes(output, predictor.signature.classes, signature.classes)
 
 

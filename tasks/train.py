@@ -12,14 +12,15 @@ from pydantic import BaseModel
 
 from perennial.datasets.stream import window_rows
 from perennial.evaluation.gate import holdout_rows
-from perennial.evaluation.span import choose_span
-from perennial.registry import Declaration, FileEntry, next_version, read_state, write_file
+from perennial.evaluation.span import VALIDATION_WINDOWS, choose_span
+from perennial.registry import Declaration, FileEntry, next_version, write_file
 from perennial.registry.versions import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
 from perennial.spec import PipelineSpec
 from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
+from tasks.versions import find_champion, metrics_of
 
 if TYPE_CHECKING:
     from perennial.packaging.parity import Parity
@@ -36,6 +37,8 @@ class CandidateRef(BaseModel):
     estimator: str
     files: dict[str, FileEntry]
     trained_rows: int
+    usual_rows: int
+    """Rows that the pipeline's first version was trained on."""
     holdout_rows: int
     """The newest rows of the snapshot, which the candidate has not seen."""
     train_seconds: float
@@ -60,8 +63,10 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     window = window_rows(spec, frame)
     held = holdout_rows(len(frame), window, spec.gates)
     seen = frame.iloc[: len(frame) - held]
-    if read_state(store(), spec.name).state.champion is not None:
-        seen = _newest_that_teach(seen, spec, max(held, window))
+    champion = find_champion(spec.name)
+    usual = len(seen) if champion is None else metrics_of(champion).usual_rows
+    if champion is not None:
+        seen = _rows_that_teach(seen, spec, usual, VALIDATION_WINDOWS * window)
     trained = train(seen, spec)
     model = export(trained.model, trained.signature)
     probe = encode_frame(trained.signature, seen)
@@ -90,19 +95,20 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
             for name, data in files.items()
         },
         trained_rows=len(seen),
+        usual_rows=usual,
         holdout_rows=held,
         train_seconds=seconds,
     )
 
 
-def _newest_that_teach(
-    frame: pd.DataFrame, spec: PipelineSpec, validation_rows: int
+def _rows_that_teach(
+    frame: pd.DataFrame, spec: PipelineSpec, usual: int, validation_rows: int
 ) -> pd.DataFrame:
     """Leave out the oldest rows where a quick model shows that they teach what no longer holds."""
     from perennial.evaluation.yardstick import yardstick_losses
 
     losses = yardstick_losses(frame, spec)
-    choice = choose_span(len(frame), losses, validation_rows=validation_rows)
+    choice = choose_span(len(frame), losses, usual=usual, validation_rows=validation_rows)
     get_run_logger().info("training on the newest %d of %d rows", choice.rows, len(frame))
     return frame.iloc[len(frame) - choice.rows :]
 

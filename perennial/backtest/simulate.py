@@ -260,7 +260,13 @@ class _Replay:
         )
         version = _Version(
             model=model,
-            promised=promise(self._spec.task, self._spec.metric, y, output),
+            promised=promise(
+                self._spec.task,
+                self._spec.metric,
+                y,
+                output,
+                standing=None if champion is None else champion.promised,
+            ),
             detector=self._detector(training),
             horizon=known_until,
         )

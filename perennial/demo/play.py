@@ -81,7 +81,7 @@ class Demo:
 
         Raises:
             StackError: a part of the stack does not do its work in time.
-            PerennialError: the first training failed.
+            PerennialError: trainings fail.
         """
         started = time.monotonic()
         clear_earlier(self._store, self._name)
@@ -127,10 +127,17 @@ class Demo:
                 return self._client.serves(state.champion)
             if time.monotonic() - asked > _ASK_AGAIN:
                 asked = time.monotonic()
+                self._give_up_on_failures()
                 self._deployments.start(MONITOR, {"pipeline": self._name})
             return False
 
         self._wait(what, settled, _HEAL_TIMEOUT)
+
+    def _give_up_on_failures(self) -> None:
+        """End the demo where the retrain fails each time: no patience will mend that."""
+        states = self._deployments.newest_states(RETRAIN, _ATTEMPTS)
+        if len(states) == _ATTEMPTS and all(state["type"] == "FAILED" for state in states):
+            raise PerennialError(f"the retrain of {self._name} keeps failing: {_said(states[0])}")
 
     def _play_window(self, window: int) -> None:
         low, high = self._plan.rows(window)

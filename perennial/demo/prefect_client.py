@@ -29,9 +29,7 @@ class Deployments:
         Raises:
             StackError: the server refuses, or does not answer for half a minute.
         """
-        if name not in self._ids:
-            self._ids[name] = self._call("GET", f"/deployments/name/{name}")["id"]
-        path = f"/deployments/{self._ids[name]}/create_flow_run"
+        path = f"/deployments/{self._id(name)}/create_flow_run"
         body = {"parameters": parameters, "state": {"type": "SCHEDULED", "name": "Scheduled"}}
         return str(self._call("POST", path, body)["id"])
 
@@ -45,9 +43,23 @@ class Deployments:
             time.sleep(_POLL)
         return None
 
+    def newest_states(self, name: str, count: int) -> list[dict[str, Any]]:
+        """States of the newest runs of ``flow/deployment``, the newest first."""
+        body = {
+            "deployments": {"id": {"any_": [self._id(name)]}},
+            "sort": "START_TIME_DESC",
+            "limit": count,
+        }
+        return [run["state"] for run in self._call("POST", "/flow_runs/filter", body)]
+
     def close(self) -> None:
         """Let the connection go."""
         self._http.close()
+
+    def _id(self, name: str) -> str:
+        if name not in self._ids:
+            self._ids[name] = str(self._call("GET", f"/deployments/name/{name}")["id"])
+        return self._ids[name]
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         deadline = time.monotonic() + 30

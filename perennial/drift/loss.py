@@ -19,13 +19,17 @@ from perennial.spec import MetricName, Policy, Task
 
 
 class Promise(BaseModel):
-    """What a version's losses were on the gate's rows. Goes into its ``metrics.json``."""
+    """What a version's losses are held against. Goes into its ``metrics.json``."""
 
     model_config = ConfigDict(frozen=True)
 
     format: Literal[1] = 1
     rows: int
+    """The gate's rows, on which it was measured."""
+    measured: float
+    """Mean loss of these rows."""
     mean: float
+    """Mean loss that is promised: the measured one, or less (see `promise`)."""
     variance: float
     """Of a row's loss."""
     stderr: float
@@ -55,20 +59,40 @@ class LossVerdict(BaseModel):
     risen: bool
 
 
-def promise(task: Task, metric: MetricName, y: NDArray[Any], output: NDArray[Any]) -> Promise:
+def promise(
+    task: Task,
+    metric: MetricName,
+    y: NDArray[Any],
+    output: NDArray[Any],
+    *,
+    standing: Promise | None = None,
+) -> Promise:
     """Sum up a version's losses on the gate's rows (shapes as in `perennial.evaluation.metrics`).
+
+    A candidate made right after a change has seen little of the new world: it is better than the
+    champion, and still bad. Were its own loss the new standard, nobody would ever ask for a better
+    one. So a standard is given up slowly: where the loss is above what the champion had promised,
+    the promise is the geometric mean of both.
+
+    Args:
+        standing: the champion's promise; None for a first version.
 
     Raises:
         ValueError: there are no rows.
     """
     losses = paired_losses(task, metric, y, output)
-    mean = batch_mean(losses)
+    measured = batch_mean(losses)
+    mean = measured.mean
+    if standing is not None and 0 < standing.mean < mean:
+        mean = math.sqrt(standing.mean * mean)
+    share = mean / measured.mean if measured.mean > 0 else 1.0
     return Promise(
-        rows=mean.rows,
-        mean=mean.mean,
-        variance=float(np.var(losses)),
-        stderr=mean.stderr,
-        freedom=mean.freedom,
+        rows=measured.rows,
+        measured=measured.mean,
+        mean=mean,
+        variance=float(np.var(losses)) * share**2,
+        stderr=measured.stderr * share,
+        freedom=measured.freedom,
     )
 
 

@@ -2,7 +2,9 @@
 
 Labels are the stronger evidence, because only they show whether the model suffers: where they have
 come for the newest windows, a rise of the loss confirms and an input shift alone does not. Where
-they are late or absent, an input shift that lasts confirms.
+they are late or absent, an input shift that lasts confirms. A loss that keeps its promise may still
+be far from what newer rows could teach, which no test of the champion alone can show: so after some
+windows without a heal a candidate is asked for anyway, and the gate has the last word.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class Decision(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     action: Literal["keep", "heal"]
-    ground: Literal["loss", "input", "none"]
+    ground: Literal["loss", "input", "age", "none"]
     """Which evidence it rests on."""
     reason: str
     windows: tuple[str, ...] = ()
@@ -68,15 +70,20 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
     if heals.windows_since is not None and heals.windows_since <= quiet:
         return _keep(f"window {heals.windows_since} of {quiet} in which no heal is asked for again")
     losses = [verdict for seen in history for verdict in seen.losses]
-    if losses and _are_recent(history, policy):
-        return _by_loss(losses, _lasting(history, policy), policy)
-    return _by_input(history, policy)
+    if not (losses and _are_recent(history, policy)):
+        return _by_input(history, policy)
+    decision = _by_loss(losses, _lasting(history, policy), policy)
+    age = len(history) if heals.windows_since is None else heals.windows_since
+    if decision.action == "keep" and age >= policy.refresh * 2**heals.refused:
+        words = f"no heal in {_windows(age)}: newer rows may teach more"
+        return decision.model_copy(update={"action": "heal", "ground": "age", "reason": words})
+    return decision
 
 
 def quiet_windows(policy: Policy, refused: int) -> int:
     """Windows after an answered request in which none is made: the cool-down, doubled with every
-    candidate in a row that was refused."""
-    return policy.cooldown if refused == 0 else max(1, policy.cooldown) * 2**refused
+    candidate in a row that was refused but the first."""
+    return policy.cooldown if refused == 0 else max(1, policy.cooldown) * 2 ** (refused - 1)
 
 
 def _are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
@@ -85,24 +92,36 @@ def _are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
 
 
 def _by_loss(losses: Sequence[LossVerdict], moved: dict[str, str], policy: Policy) -> Decision:
-    recent = losses[-policy.persistence :]
-    if len(recent) < policy.persistence:
-        return _keep(f"labels of {_windows(len(recent))} so far, {policy.persistence} are needed")
-    together = pool(recent, policy)
-    persistent = all(verdict.ratio >= 1 + policy.loss_increase for verdict in recent)
-    words = (
-        f"loss {together.ratio:.2f} times its promise ({together.loss:.4g} against "
-        f"{together.promise.mean:.4g}) over {_windows(len(recent))}, p {together.p_value:.2g}"
-    )
-    if not (persistent and together.risen):
-        return _keep(words, loss_ratio=together.ratio)
+    """A rise that is clear in the newest window is enough; a smaller one has to last."""
+    newest = losses[-1:]
+    lasting = losses[-policy.persistence :]
+    together = pool(lasting, policy)
+    persistent = all(verdict.ratio >= 1 + policy.loss_increase for verdict in lasting)
+    if len(lasting) == policy.persistence and persistent and together.risen:
+        return _heal_for_loss(lasting, moved, policy)
+    if newest[0].risen:
+        return _heal_for_loss(newest, moved, policy)
+    return _keep(_compare(together, len(lasting)), loss_ratio=together.ratio)
+
+
+def _heal_for_loss(
+    verdicts: Sequence[LossVerdict], moved: dict[str, str], policy: Policy
+) -> Decision:
+    together = pool(verdicts, policy)
     return Decision(
         action="heal",
         ground="loss",
-        reason="; ".join([words, *moved.values()]),
-        windows=tuple(verdict.window for verdict in recent),
+        reason="; ".join([_compare(together, len(verdicts)), *moved.values()]),
+        windows=tuple(verdict.window for verdict in verdicts),
         features=tuple(moved),
         loss_ratio=together.ratio,
+    )
+
+
+def _compare(together: LossVerdict, windows: int) -> str:
+    return (
+        f"loss {together.ratio:.2f} times its promise ({together.loss:.4g} against "
+        f"{together.promise.mean:.4g}) over {_windows(windows)}, p {together.p_value:.2g}"
     )
 
 

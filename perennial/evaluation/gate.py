@@ -54,11 +54,11 @@ class GateDecision(BaseModel):
 def holdout_rows(labelled: int, window: int, gates: Gates) -> int:
     """How many of the newest labelled rows are kept from training for the gate.
 
-    The share ``gates.holdout``, at most one window of ``window`` rows: the newest rows are what a
-    candidate would learn most from. Where that is very little, 30 rows, but never more than a third
-    of all.
+    The share ``gates.holdout``, at most half a window of ``window`` rows: the newest rows are what
+    a candidate would learn most from. Where that is very little, 30 rows, but never more than a
+    third of all.
     """
-    wanted = min(int(labelled * gates.holdout), window)
+    wanted = min(int(labelled * gates.holdout), window // 2)
     return min(max(wanted, _WANTED_ROWS), labelled // 3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -9,6 +10,8 @@ import httpx
 from perennial.errors import StackError
 
 POOL = "perennial"
+TRIES = 10
+PAUSE = 0.5
 
 
 def ensure_pool(api_url: str, worker_type: str) -> str:
@@ -47,10 +50,14 @@ def _client(api_url: str) -> httpx.Client:
 
 def _call(client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
     """Return the decoded answer; None where there is nothing under this path."""
-    try:
-        answer = client.request(method, path, json=body)
-    except httpx.HTTPError as error:
-        raise StackError(f"the Prefect server does not answer: {error}") from error
+    for _ in range(TRIES):
+        try:
+            answer = client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise StackError(f"the Prefect server does not answer: {error}") from error
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        time.sleep(PAUSE)  # SQLite is locked: Prefect's own client waits and asks again, too
     if answer.status_code == httpx.codes.NOT_FOUND:
         return None
     if answer.is_error:

@@ -126,8 +126,8 @@ def _check_interface(session: Any, signature: Signature) -> tuple[str, ...]:
 class EncodedRows(NamedTuple):
     """Rows as columns: what goes into the graph, and what goes into the log."""
 
-    numeric: NDArray[np.float64]
-    """(rows, numeric features), NaN is missing."""
+    numeric: NDArray[Any]
+    """float64 (or float32, as it was sent) of shape (rows, numeric features), NaN is missing."""
     categorical: NDArray[Any]
     """Object array of str (rows, categorical features), "" is missing."""
     context: list[list[str | None]]
@@ -135,7 +135,7 @@ class EncodedRows(NamedTuple):
 
     def inputs(self) -> tuple[NDArray[np.float32] | None, NDArray[Any] | None]:
         """Give the two inputs of `Predictor.predict`."""
-        numeric = self.numeric.astype(np.float32) if self.numeric.shape[1] else None
+        numeric = self.numeric.astype(np.float32, copy=False) if self.numeric.shape[1] else None
         return numeric, self.categorical if self.categorical.shape[1] else None
 
     def refuse_infinite(self, signature: Signature) -> None:

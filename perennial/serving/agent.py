@@ -98,6 +98,7 @@ class Agent:
         now = time.time()
         self._metrics.set("perennial_log_waiting_bytes", waiting.size)
         self._metrics.set("perennial_log_waiting_segments", waiting.files)
+        self._metrics.set("perennial_log_broken_segments_total", self._uploader.broken)
         self._metrics.set("perennial_log_lag_seconds", now - (waiting.since or now))
         if self._store_seen:
             self._metrics.set("perennial_state_age_seconds", now - self._store_seen)

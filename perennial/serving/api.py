@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from perennial.errors import PerennialError
-from perennial.serving import docs, oip, rows
+from perennial.serving import docs, metadata, oip, rows
 from perennial.serving.auth import Denied, Scope, Tokens
 from perennial.serving.dataplane import Dataplane, Query
 from perennial.serving.http import (
@@ -64,7 +64,7 @@ class Api:
         self._fixed: dict[str, tuple[str, Scope | None, Callable[[Request], Response]]] = {
             "/v2/health/live": ("GET", None, lambda _: json_response({"live": True})),
             "/v2/health/ready": ("GET", None, self._ready),
-            "/v2": ("GET", "read", lambda _: json_response(oip.server_metadata())),
+            "/v2": ("GET", "read", lambda _: json_response(metadata.server_metadata())),
             "/v2/repository/index": ("POST", "read", self._index),
             "/metrics": ("GET", "read", self._metrics_page),
             "/openapi.json": ("GET", "read", lambda _: json_response(docs.OPENAPI)),
@@ -150,8 +150,8 @@ class Api:
         if action == "ready":
             return json_response({"name": name, "version": model.version, "ready": True})
         if action == "config":
-            return json_response(oip.model_config(model))
-        return json_response(oip.model_metadata(model, self._dataplane.served(name)))
+            return json_response(metadata.model_config(model))
+        return json_response(metadata.model_metadata(model, self._dataplane.served(name)))
 
     def _admit(self, request: Request, method: str, scope: Scope | None) -> None:
         """See that a request has the method and the right, and undo its compression."""
@@ -212,7 +212,7 @@ class Api:
                 pipeline=name,
                 fixed=version is not None,
                 key=request.header(b"x-routing-key") or request_id,
-                ids=oip.row_ids(request_id, len(encoded.numeric)),
+                ids=[request_id],
                 asked=model,
                 encoded=encoded,
                 encode=lambda other: other.tensors.encode(inputs, max_rows),
@@ -255,7 +255,7 @@ class Api:
         return True
 
     def _index(self, _: Request) -> Response:
-        return json_response(oip.repository_index(self._table.served))
+        return json_response(metadata.repository_index(self._table.served))
 
     def _metrics_page(self, _: Request) -> Response:
         return Response(200, self._exposition().encode(), "text/plain; version=0.0.4")

@@ -62,6 +62,8 @@ class Connections:
         """Requests of which something has arrived and whose answer has not been given."""
         self.large = 0
         """Those of them that wait for a thread or are in one."""
+        self.buffered = 0
+        """Bytes of their bodies."""
         self.closing = False
         self.date = b""
         """The header of this second."""
@@ -123,6 +125,7 @@ class Connection(asyncio.Protocol):
         if self._reading_request:
             self._end_of_request()
         self._shared.in_flight -= len(self._queue)
+        self._shared.buffered -= sum(len(request.body) for request, _ in self._queue)
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -157,7 +160,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It does again."""
         self._writable = True
-        self.deadline = time.monotonic() + self._options.idle
+        self.deadline = float("inf") if self._busy else time.monotonic() + self._options.idle
         self._next()
 
     # The parser's side
@@ -194,9 +197,12 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """A part of the body came."""
         self._size += len(body)
+        self._shared.buffered += len(body)
+        self._body.append(body)
         if self._size > self._options.max_body:
             raise self._too_large()
-        self._body.append(body)
+        if self._shared.buffered > self._options.max_buffered:
+            raise HttpError(503, "too many large bodies at a time", RETRY_SOON)
 
     def on_message_complete(self) -> None:
         """A request is complete."""
@@ -207,6 +213,7 @@ class Connection(asyncio.Protocol):
             self._body[0] if len(self._body) == 1 else b"".join(self._body),
             time.perf_counter(),
         )
+        self._body = []
         self._reading_request = False
         keep_alive = self._parser.should_keep_alive() and not self._shared.closing
         if self._busy or not self._writable:
@@ -221,12 +228,13 @@ class Connection(asyncio.Protocol):
     # Answers
 
     def _answer(self, request: Request, keep_alive: bool) -> None:
-        large = len(request.body) >= self._options.offload or b"content-encoding" in request.headers
+        size = len(request.body)
+        large = size >= self._options.offload or b"content-encoding" in request.headers
         if not large:
-            self._finish(request, self._shared.api.handle(request), keep_alive)
+            self._finish(request, size, self._shared.api.handle(request), keep_alive)
         elif self._shared.large >= self._options.max_large:
             refusal = HttpError(503, "too many large requests at a time", RETRY_SOON)
-            self._finish(request, error_response(refusal), keep_alive)
+            self._finish(request, size, error_response(refusal), keep_alive)
         else:
             self._busy = True
             self._shared.large += 1
@@ -234,16 +242,18 @@ class Connection(asyncio.Protocol):
             job = self._loop.run_in_executor(
                 self._shared.executor, self._shared.api.handle, request
             )
-            job.add_done_callback(lambda job: self._done(request, job.result(), keep_alive))
+            job.add_done_callback(lambda job: self._done(request, size, job.result(), keep_alive))
 
-    def _done(self, request: Request, response: Response, keep_alive: bool) -> None:
+    def _done(self, request: Request, size: int, response: Response, keep_alive: bool) -> None:
         self._shared.large -= 1
         self._busy = False
-        self._finish(request, response, keep_alive)
+        self._finish(request, size, response, keep_alive)
         self._next()
 
-    def _finish(self, request: Request, response: Response, keep_alive: bool) -> None:
+    def _finish(self, request: Request, size: int, response: Response, keep_alive: bool) -> None:
+        """Give an answer; ``size`` is that of the body as it came."""
         self._shared.in_flight -= 1
+        self._shared.buffered -= size
         if self._transport.is_closing():
             return
         self._write(response, keep_alive, with_body=request.method != "HEAD")
@@ -301,8 +311,11 @@ class Connection(asyncio.Protocol):
         self.deadline = time.monotonic() + _LINGER
 
     def _end_of_request(self) -> None:
+        """Forget a request that is not complete."""
         self._reading_request = False
         self._shared.in_flight -= 1
+        self._shared.buffered -= self._size
+        self._body = []
 
     def time_out(self) -> None:
         """Give up on a client that sends, or takes, too slowly."""

@@ -35,7 +35,7 @@ class Query(msgspec.Struct, frozen=True):
     key: str
     """Routing key."""
     ids: list[str]
-    """One a row."""
+    """One a row, or one for all."""
     asked: LoadedModel
     """The model by whose signature the rows were encoded."""
     encoded: EncodedRows
@@ -144,7 +144,7 @@ class Dataplane:
             model.signature_json,
             _record(query.ids, encoded, output, model.version, role, elapsed),
         )
-        self._metrics.meter(query.pipeline, model.version, role).count(len(query.ids), elapsed)
+        self._metrics.meter(query.pipeline, model.version, role).count(len(output), elapsed)
         return output
 
 
@@ -175,9 +175,11 @@ def _record(
         version=version,
         role=role,
         latency=int(elapsed * 1e6),
+        rows=len(output),
         ids=ids,
         numeric=encoded.numeric.tobytes(),
         categorical=encoded.categorical.tolist() if encoded.categorical.shape[1] else None,
         context=encoded.context or None,
         output=output.tobytes(),
+        single=encoded.numeric.dtype == np.float32,
     )

@@ -36,7 +36,12 @@ class _OpenSegment:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self.opened = time.monotonic()
         self.size = 0
-        self.append(frame(_encode(head)))
+        try:
+            self.append(frame(_encode(head)))
+        except LogFull:
+            os.close(self._fd)
+            path.unlink()
+            raise
 
     def append(self, data: bytes) -> None:
         try:

@@ -3,12 +3,13 @@
 Prometheus text exposition, version 0.0.4. Every process keeps its own numbers and writes them to
 ``DIR/run/<writer>.metrics`` twice a second; whoever is asked adds up the files of the others and
 its own numbers. The file of a dead worker stays until the server starts anew, so that sums only
-grow.
+grow; what it said of the moment counts no more.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ Labels = tuple[str, ...]
 Kind = Literal["counter", "gauge", "histogram"]
 
 SUFFIX = ".metrics"
+_SILENCE = 30.0
 LATENCY_BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     10.0,
@@ -114,14 +116,14 @@ def exposition(own: Metrics, directory: Path, own_file: Path) -> str:
         directory: where the processes put their numbers.
         own_file: this process's file: passed over, its numbers are newer here.
     """
-    total: dict[str, Family] = {}
-    dumps = [own.dump()]
+    total = {family.name: family for family in _decode(own.dump())}
     for path in sorted(directory.glob(f"*{SUFFIX}")):
-        if path != own_file:
-            dumps.append(path.read_bytes())
-    for dump in dumps:
-        for family in _decode(dump):
-            _merge(total.setdefault(family.name, family), family)
+        if path == own_file:
+            continue
+        is_alive = time.time() - path.stat().st_mtime < _SILENCE
+        for family in _decode(path.read_bytes()):
+            if is_alive or family.kind != "gauge":
+                _merge(total.setdefault(family.name, family), family)
     return "".join(_text(family) for family in total.values())
 
 

@@ -9,6 +9,7 @@ from perennial.errors import ModelError
 from perennial.packaging.predictor import Predictor
 from perennial.packaging.signature import Signature
 from perennial.serving.lineup import LocalModels, Placement
+from perennial.serving.oip import InferOutput, outputs
 from perennial.serving.rows import RowDecoder
 from perennial.serving.tensors import TensorEncoder
 
@@ -86,7 +87,7 @@ class ModelTable:
                 continue
             try:
                 served[name] = self._load(name, placement, before)
-            except (ModelError, OSError) as error:
+            except (ModelError, OSError, ValueError) as error:
                 self.failures += 1
                 logger.error("pipeline %s keeps its models: %s", name, error)
                 if before is not None:

@@ -7,20 +7,21 @@ answer.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
-import perennial
 from perennial.packaging.predictor import predicted_labels
 from perennial.packaging.signature import OUTPUT, Signature
 from perennial.serving import tensors
 from perennial.serving.http import JSON, HttpError, Response, encode_json
-from perennial.serving.models import LoadedModel, Served
 from perennial.serving.rows import MAX_ID, decode_json
+
+if TYPE_CHECKING:
+    from perennial.serving.models import LoadedModel
 
 LABEL = "label"
 HEADER_LENGTH = b"inference-header-content-length"
@@ -88,7 +89,7 @@ def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, dict[st
     """
     binary = memoryview(b"")
     if header_length is not None:
-        if not header_length.isdecimal() or int(header_length) > len(body):
+        if not header_length.isdecimal() or int(header_length[:20]) > len(body):
             raise HttpError(
                 400, f"Inference-Header-Content-Length: {header_length[:50]!r} is wrong"
             )
@@ -126,11 +127,6 @@ def _tensors(request: InferRequest, binary: memoryview) -> dict[str, tensors.Ten
     if len(binary):
         raise HttpError(400, f"{len(binary)} bytes of binary data belong to no input")
     return found
-
-
-def row_ids(request_id: str, rows: int) -> list[str]:
-    """Name the rows of a request."""
-    return [request_id] if rows == 1 else [f"{request_id}#{row}" for row in range(rows)]
 
 
 def check_outputs(request: InferRequest, signature: Signature) -> None:
@@ -206,69 +202,3 @@ def outputs(signature: Signature) -> list[tuple[str, str, list[int]]]:
     """Name, datatype and shape of the outputs."""
     found = [(OUTPUT, "FP32", [-1, signature.width])]
     return [*found, (LABEL, tensors.BYTES, [-1, 1])] if signature.classes else found
-
-
-def server_metadata() -> dict[str, Any]:
-    """Describe the server."""
-    return {
-        "name": "perennial",
-        "version": perennial.__version__,
-        "extensions": ["binary_tensor_data", "model_repository", "model_configuration"],
-    }
-
-
-def model_metadata(model: LoadedModel, served: Served) -> dict[str, Any]:
-    """Describe a model by its signature; its versions are those that are loaded."""
-
-    def tensor_list(found: list[tuple[str, str, list[int]]]) -> list[dict[str, Any]]:
-        return [{"name": n, "datatype": d, "shape": s} for n, d, s in found]
-
-    signature = model.signature
-    return {
-        "name": model.pipeline,
-        "versions": [m.version for m in served.models],
-        "platform": "onnxruntime_onnx",
-        "inputs": tensor_list(inputs(signature)),
-        "outputs": tensor_list(outputs(signature)),
-        "parameters": {
-            "version": model.version,
-            "task": signature.task,
-            "target": signature.target,
-            "classes": list(signature.classes),
-            "context": list(signature.context),
-        },
-    }
-
-
-def model_config(model: LoadedModel) -> dict[str, Any]:
-    """Describe a model as Triton's model configuration does."""
-
-    def tensor_list(found: list[tuple[str, str, list[int]]]) -> list[dict[str, Any]]:
-        types = {"FP32": "TYPE_FP32", tensors.BYTES: "TYPE_STRING"}
-        return [{"name": n, "data_type": types[d], "dims": s} for n, d, s in found]
-
-    return {
-        "name": model.pipeline,
-        "platform": "onnxruntime_onnx",
-        "backend": "onnxruntime",
-        "max_batch_size": 0,
-        "input": tensor_list(inputs(model.signature)),
-        "output": tensor_list(outputs(model.signature)),
-    }
-
-
-def repository_index(served: dict[str, Served]) -> list[dict[str, Any]]:
-    """List every version of every pipeline, loaded or refused."""
-    entries: list[dict[str, Any]] = []
-    for name, entry in sorted(served.items()):
-        for model in entry.models:
-            entries.append({"name": name, "version": model.version, "state": "READY", "reason": ""})
-        for version, reason in entry.placement.refused.items():
-            entries.append(
-                {"name": name, "version": version, "state": "UNAVAILABLE", "reason": reason}
-            )
-        if entry.champion is None and not entry.placement.refused:
-            entries.append(
-                {"name": name, "version": "", "state": "UNAVAILABLE", "reason": "no champion yet"}
-            )
-    return entries

@@ -24,6 +24,8 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of one request; beyond it 422."""
     max_requests: int = 512
     """Requests at a time in one worker; beyond it 503."""
+    max_buffered: int = 512 * 1024 * 1024
+    """Bytes of all bodies that one worker holds; beyond it 503."""
     deadline: float = 30.0
     """Time from a request's first byte to its answer; beyond it 503."""
     idle: float = 75.0
@@ -68,9 +70,14 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
         try:
             options = msgspec.convert(given, cls, strict=False)
         except msgspec.ValidationError as error:
-            raise StackError(f"{PREFIX}*: {error}") from None
+            raise StackError(f"{_variable_in(error)}: {error}") from None
         for name in cls.__struct_fields__:
             value = getattr(options, name)
             if not isinstance(value, bool) and not value > 0:
                 raise StackError(f"{PREFIX}{name.upper()} must be above zero")
         return options
+
+
+def _variable_in(error: msgspec.ValidationError) -> str:
+    """Name the variable that msgspec complains about: its message ends with its path."""
+    return PREFIX + str(error).rpartition("$.")[2].strip("`").upper()

@@ -11,6 +11,7 @@ the end; its answer never left, and a reader drops it.
 ``<writer>-<n>.open``   a worker appends to it
 ``<writer>-<n>.closed`` complete, waits for the uploader
 ``<ulid>.<rows>.sealed`` its key in the store is fixed; put, then removed
+``....broken``          cannot be read, which only a damaged disk explains; kept for a person
 =====================  ===========================================================================
 """
 
@@ -29,6 +30,7 @@ from perennial.errors import PerennialError
 OPEN = ".open"
 CLOSED = ".closed"
 SEALED = ".sealed"
+BROKEN = ".broken"
 
 Kind = Literal["predictions", "feedback"]
 
@@ -58,15 +60,25 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     role: str
     latency: int
     """Microseconds."""
+    rows: int
     ids: list[str]
+    """One a row, or the one id of a request of several rows: see `row_ids`."""
     numeric: bytes
-    """float64, (rows, numeric features)."""
+    """float64 or, where ``single``, float32, (rows, numeric features)."""
     categorical: list[list[str]] | None
     """One list a row, "" is missing; None: no categorical features."""
     context: list[list[str | None]] | None
     """One list a row; None: nothing was sent."""
     output: bytes
     """float32, (rows, width)."""
+    single: bool = False
+
+
+def row_ids(ids: list[str], rows: int) -> list[str]:
+    """Name the rows of a request that has one id: ``<id>#0``, ``<id>#1``, ..."""
+    if len(ids) == rows:
+        return ids
+    return [f"{ids[0]}#{row}" for row in range(rows)]
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -112,7 +124,7 @@ class Segment(msgspec.Struct, frozen=True):
     @property
     def rows(self) -> int:
         """Rows that it puts into the store."""
-        return sum(len(record.ids) for record in self.predictions) + len(self.feedback)
+        return sum(record.rows for record in self.predictions) + len(self.feedback)
 
 
 def read_segment(path: Path) -> Segment | None:

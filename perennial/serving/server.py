@@ -30,6 +30,7 @@ from perennial.serving.auth import FILE_VARIABLE, Tokens
 from perennial.serving.metrics import SUFFIX, agent_metrics
 from perennial.serving.options import ServingOptions
 from perennial.serving.paths import ServerPaths
+from perennial.serving.upload import is_alive
 from perennial.settings import Settings
 from perennial.store import open_store
 
@@ -39,7 +40,7 @@ _TICK = 0.1
 _RESTART_PAUSE = 1.0
 _SHORT_LIFE = 5.0
 _BIND_PATIENCE = 15.0
-_FLUSH_PATIENCE = 10.0
+_FLUSH_PATIENCE = 3.0
 
 
 @dataclass
@@ -174,7 +175,7 @@ def serve(
     _refuse_open_door(host)
     paths = ServerPaths(directory.absolute())
     paths.make()
-    with _held(paths.lock), _listen(host, port) as sock:
+    with _held(paths.lock), _listen(host, port, paths.locks) as sock:
         server = Server(settings, sock, paths.directory, workers=workers, options=options)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.stop)
@@ -211,8 +212,8 @@ def _held(lock: Path) -> Iterator[None]:
         yield
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind; for a while also against the workers of a server that was killed."""
+def _listen(host: str, port: int, locks: Path) -> socket.socket:
+    """Bind; the workers of a server that was killed are given time to leave the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     deadline = time.monotonic() + _BIND_PATIENCE
     while True:
@@ -223,8 +224,9 @@ def _listen(host: str, port: int) -> socket.socket:
             sock.listen(2048)
         except OSError as error:
             sock.close()
-            if time.monotonic() > deadline:
-                raise StackError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            if time.monotonic() > deadline or not any(map(is_alive, locks.iterdir())):
+                reason = f"cannot listen on {host}:{port}: {error.strerror}"
+                raise StackError(f"{reason}; choose another --port") from None
             time.sleep(0.2)
         else:
             return sock

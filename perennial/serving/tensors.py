@@ -184,7 +184,7 @@ class TensorEncoder:
             )
         return encoded
 
-    def _numbers(self, left: dict[str, Tensor], rows: int) -> NDArray[np.float64]:
+    def _numbers(self, left: dict[str, Tensor], rows: int) -> NDArray[Any]:
         width = len(self._numeric)
         if self._has_numeric_matrix and NUMERIC in left:
             return self._matrix(left.pop(NUMERIC), rows)
@@ -193,7 +193,7 @@ class TensorEncoder:
             columns[:, index] = _numbers(self._column(left, name, rows))
         return columns
 
-    def _matrix(self, tensor: Tensor, rows: int) -> NDArray[np.float64]:
+    def _matrix(self, tensor: Tensor, rows: int) -> NDArray[Any]:
         width = len(self._numeric)
         _check_shape(tensor, [rows, width])
         return _numbers(tensor).reshape(rows, width)
@@ -252,9 +252,11 @@ def _count_rows(tensors: dict[str, Tensor], max_rows: int) -> int:
     return found
 
 
-def _numbers(tensor: Tensor) -> NDArray[np.float64]:
+def _numbers(tensor: Tensor) -> NDArray[Any]:
     if tensor.numbers is None:
         raise HttpError(400, f"input {tensor.name[:200]!r} must be numbers, not BYTES")
+    if tensor.numbers.dtype == np.float32:
+        return tensor.numbers
     return tensor.numbers.astype(np.float64, copy=False)
 
 

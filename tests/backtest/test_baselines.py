@@ -1,4 +1,4 @@
-"""The reference policies do what issue and paper say, and the same on any number of cores."""
+"""The reference policies refit when they should, on what they should, on any number of cores."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_they_refit_as_often_as_their_names_say(runs) -> None:
 def test_a_flip_is_survived_by_whoever_retrains(runs) -> None:
     assert runs["every"].score < runs["periodic-5"].score < runs["never"].score
     last = {name: run.window_scores[-1] for name, run in runs.items()}
-    assert last["every"] < 0.2 < 1 < last["never"]
+    assert last["every"] < 0.5 < 1 < last["never"]
 
 
 def test_all_answer_the_first_windows_alike(runs) -> None:

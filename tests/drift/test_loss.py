@@ -33,6 +33,21 @@ def test_a_promise_is_mean_and_variance_of_the_row_losses() -> None:
     assert (what.rows, what.mean, what.variance) == (2, 2.0, 1.0)
 
 
+def test_a_standard_is_given_up_slowly() -> None:
+    old = promised(scale=1.0)
+    y = np.random.default_rng(5).normal(0, 3, 300)
+    new = promise("regression", "rmse", y, np.zeros((300, 1)), standing=old)
+    assert old.mean < new.mean < new.measured
+    assert new.mean == pytest.approx((old.mean * new.measured) ** 0.5)
+
+
+def test_a_better_standard_is_taken_at_once() -> None:
+    old = promised(scale=3.0)
+    y = np.random.default_rng(5).normal(0, 1, 300)
+    new = promise("regression", "rmse", y, np.zeros((300, 1)), standing=old)
+    assert new.mean == new.measured < old.mean
+
+
 def test_errors_half_as_large_again_are_a_rise() -> None:
     y = np.random.default_rng(1).normal(0, 1.5, 300)
     found = verdict(y, promised())

@@ -11,7 +11,7 @@ from perennial.spec import Policy
 
 POLICY = Policy(persistence=2, cooldown=1, loss_increase=0.1, loss_p_value=0.1)
 NEVER = HealRecord()
-PROMISE = Promise(rows=100, mean=1.0, variance=1.0, stderr=0.05, freedom=9)
+PROMISE = Promise(rows=100, measured=1.0, mean=1.0, variance=1.0, stderr=0.05, freedom=9)
 
 
 def loss(ratio: float, stderr: float = 0.05) -> LossVerdict:
@@ -81,6 +81,13 @@ def test_features_that_moved_with_the_loss_are_named() -> None:
     assert "heat: mean 1 -> 2" in decision.reason
 
 
+def test_a_rise_that_is_clear_in_one_window_needs_no_second() -> None:
+    clear = loss(1.6).model_copy(update={"risen": True, "window": "w000009"})
+    decision = decide([*seen(1.0), Verdicts(window="w", losses=(clear,))], NEVER, POLICY)
+    assert decision.action == "heal"
+    assert decision.windows == ("w000009",)
+
+
 @pytest.mark.parametrize("ratios", [(), (1.6,), (1.6, 1.0), (1.0, 1.6), (1.05, 1.05)])
 def test_a_loss_that_does_not_last_or_is_small_is_kept(ratios: tuple[float, ...]) -> None:
     assert decide(seen(*ratios), NEVER, POLICY).action == "keep"
@@ -121,16 +128,35 @@ def test_nothing_is_asked_for_during_the_cool_down() -> None:
     assert decide(history, HealRecord(windows_since=2), POLICY).action == "heal"
 
 
-def test_every_refusal_doubles_the_wait() -> None:
-    assert [quiet_windows(POLICY, refused) for refused in range(4)] == [1, 2, 4, 8]
+def test_every_further_refusal_doubles_the_wait() -> None:
+    assert [quiet_windows(POLICY, refused) for refused in range(4)] == [1, 1, 2, 4]
     history = seen(2.0, 2.0)
-    assert decide(history, HealRecord(windows_since=4, refused=2), POLICY).action == "keep"
-    assert decide(history, HealRecord(windows_since=5, refused=2), POLICY).action == "heal"
+    assert decide(history, HealRecord(windows_since=4, refused=3), POLICY).action == "keep"
+    assert decide(history, HealRecord(windows_since=5, refused=3), POLICY).action == "heal"
 
 
 def test_refusals_back_off_without_a_cool_down_too() -> None:
     assert quiet_windows(Policy(cooldown=0), 0) == 0
-    assert quiet_windows(Policy(cooldown=0), 1) == 2
+    assert quiet_windows(Policy(cooldown=0), 1) == 1
+
+
+def test_a_champion_of_some_age_is_challenged_though_it_keeps_its_promise() -> None:
+    policy = Policy(refresh=5)
+    assert decide(seen(*[1.0] * 4), NEVER, policy).action == "keep"
+    decision = decide(seen(*[1.0] * 5), NEVER, policy)
+    assert (decision.action, decision.ground) == ("heal", "age")
+    assert decide(seen(*[1.0] * 9), HealRecord(windows_since=4), policy).action == "keep"
+    assert decide(seen(*[1.0] * 9), HealRecord(windows_since=5), policy).action == "heal"
+
+
+def test_a_challenge_that_was_refused_is_repeated_later_and_later() -> None:
+    policy, history = Policy(refresh=5), seen(*[1.0] * 30)
+    assert decide(history, HealRecord(windows_since=19, refused=2), policy).action == "keep"
+    assert decide(history, HealRecord(windows_since=20, refused=2), policy).action == "heal"
+
+
+def test_age_alone_asks_for_nothing_where_there_are_no_labels() -> None:
+    assert decide(blind(*[()] * 50), NEVER, Policy(refresh=5)).action == "keep"
 
 
 def test_nothing_seen_is_kept() -> None:

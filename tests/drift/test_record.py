@@ -14,7 +14,7 @@ figures = st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(min_size=1, max_size=8)
 counts = st.integers(0, 10**9)
 
-promises = st.builds(Promise, mean=figures, variance=figures, stderr=figures)
+promises = st.builds(Promise, measured=figures, mean=figures, variance=figures, stderr=figures)
 losses = st.builds(
     LossVerdict,
     window=names,

@@ -95,10 +95,19 @@ class Prefect:
         return self.post("/logs/filter", chosen)
 
     def get(self, path):
-        return self.client.get(path).raise_for_status().json()
+        return self._call("GET", path)
 
     def post(self, path, body):
-        return self.client.post(path, json=body).raise_for_status().json()
+        return self._call("POST", path, body)
+
+    def _call(self, method, path, body=None):
+        """Ask again after a 503, as Prefect's own client does: SQLite was locked."""
+        for _ in range(20):
+            answer = self.client.request(method, path, json=body)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.5)
+        return answer.raise_for_status().json()
 
 
 def part(directory, name):

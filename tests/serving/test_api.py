@@ -27,6 +27,7 @@ from serving_models import (
 from perennial.packaging.signature import Feature, Signature
 from perennial.serving.http import Response
 from perennial.serving.options import ServingOptions
+from perennial.serving.segment import row_ids
 from perennial.serving.tensors import from_binary, pack_bytes
 
 PREDICT, INFER, FEEDBACK = "/v1/models/m:predict", "/v2/models/m/infer", "/v1/models/m:feedback"
@@ -75,7 +76,7 @@ def test_matrices_and_single_features_give_the_same_answer(local: LocalApi) -> N
         "id": "q",
         "outputs": [{"name": "output", "shape": [2, 1], "datatype": "FP32", "data": [4.0, 3.0]}],
     }
-    assert local.records()[1].ids == ["q#0", "q#1"]
+    assert row_ids(local.records()[1].ids, 2) == ["q#0", "q#1"]
     assert local.records()[1].context == [["noon"], [None]]
 
 

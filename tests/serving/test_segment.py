@@ -63,6 +63,7 @@ def record(*ids: str) -> PredictionRecord:
         version="0001-a",
         role="champion",
         latency=17,
+        rows=rows,
         ids=list(ids),
         numeric=np.array([[1.5, np.nan]] * rows).tobytes(),
         categorical=[["a"]] * rows,
@@ -175,6 +176,9 @@ class FlakyStore:
             raise StoreError("the answer was lost")
         if fault == "killed":
             raise KeyboardInterrupt
+
+    def get(self, key: str) -> bytes:
+        return self.objects[key]
 
 
 @settings(max_examples=40, deadline=None)

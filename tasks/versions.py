@@ -1,0 +1,64 @@
+"""Registered versions, as the steps need them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from perennial.drift.loss import Promise
+from perennial.packaging.predictor import Predictor, encode_frame
+from perennial.registry import (
+    Manifest,
+    read_file,
+    read_manifest,
+    read_signature,
+    read_state,
+)
+from perennial.registry.versions import MODEL_FILE
+from tasks.connection import store
+
+
+class Metrics(BaseModel):
+    """``metrics.json`` of a version: what it showed on rows that it had not seen."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    metric: str
+    score: float | None
+    rows: int
+    """Rows of the gate, behind those trained on."""
+    trained_rows: int
+    usual_rows: int
+    """Rows that the pipeline's first version was trained on: the span where nothing speaks for
+    another."""
+    promise: Promise
+
+
+def find_champion(pipeline: str) -> Manifest | None:
+    """Read the manifest of the version that answers, if there is one."""
+    champion = read_state(store(), pipeline).state.champion
+    return None if champion is None else read_manifest(store(), pipeline, champion)
+
+
+def metrics_of(manifest: Manifest) -> Metrics:
+    """What a version showed at its gate."""
+    return Metrics.model_validate(manifest.metrics)
+
+
+def load_version(manifest: Manifest) -> Predictor:
+    """Load a version's graph, held against its manifest.
+
+    Raises:
+        ModelError: a file was altered, or the graph cannot be loaded.
+    """
+    model = read_file(store(), manifest, MODEL_FILE)
+    return Predictor(model, read_signature(store(), manifest))
+
+
+def answer(predictor: Predictor, frame: pd.DataFrame) -> NDArray[Any]:
+    """Answer the rows of a frame; float32 (rows, width)."""
+    return predictor.predict(*encode_frame(predictor.signature, frame))
