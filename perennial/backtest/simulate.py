@@ -6,10 +6,9 @@ for a heal a candidate is trained, judged by the gate, and answers from the next
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +32,8 @@ from perennial.drift import (
 from perennial.evaluation.gate import GateDecision, holdout_rows, judge
 from perennial.evaluation.span import VALIDATION_WINDOWS, choose_span
 from perennial.evaluation.yardstick import (
+    Answering,
+    Fit,
     encode_target,
     fit_yardstick,
     raw_features,
@@ -42,17 +43,6 @@ from perennial.evaluation.yardstick import (
 from perennial.spec import PipelineSpec
 
 _START = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-class Model(Protocol):
-    """What a trainer gives."""
-
-    def predict(self, frame: pd.DataFrame) -> NDArray[Any]:
-        """Answer rows: float of shape (rows, width)."""
-        ...
-
-
-Trainer = Callable[[pd.DataFrame, PipelineSpec], Model]
 
 
 @dataclass(frozen=True)
@@ -94,7 +84,8 @@ def simulate(
     windows: int,
     train_fraction: float = 0.2,
     label_delay_windows: int = 1,
-    train: Trainer | None = None,
+    train: Fit | None = None,
+    probe: Fit | None = None,
     watch_inputs: bool = True,
 ) -> SimulatedRun:
     """Replay the loop over a stream.
@@ -105,6 +96,7 @@ def simulate(
         label_delay_windows: windows by which labels come later than their window's end; with
             ``windows`` or more they never come.
         train: fits a candidate; None: the yardstick, HistGradientBoosting on the raw features.
+        probe: fits the quick models by which the span is chosen; None: the yardstick.
         watch_inputs: False leaves the input tests out (and spares the import of alibi-detect).
 
     Raises:
@@ -116,7 +108,7 @@ def simulate(
         train_fraction=train_fraction,
         label_delay_windows=label_delay_windows,
     )
-    replay = _Replay(frame, spec, where, train, watch_inputs)
+    replay = _Replay(frame, spec, where, train, probe, watch_inputs)
     for window in range(windows):
         replay.step(window)
     return replay.result()
@@ -124,7 +116,7 @@ def simulate(
 
 @dataclass(frozen=True)
 class _Version:
-    model: Model
+    model: Answering
     promised: Promise
     detector: Detector | None
     horizon: int
@@ -139,12 +131,13 @@ class _Replay:
         frame: pd.DataFrame,
         spec: PipelineSpec,
         where: Cut,
-        train: Trainer | None,
+        train: Fit | None,
+        probe: Fit | None,
         watch_inputs: bool,
     ) -> None:
         self._frame, self._spec, self._where = frame, spec, where
         self._classes = () if spec.task == "regression" else target_classes(frame[spec.target])
-        self._train = train or self._yardstick
+        self._train, self._probe = train or self._yardstick, probe
         self._watch_inputs = watch_inputs
         self._known = frame[spec.target].notna().to_numpy()
         self._window_rows = int(where.bounds[1] - where.bounds[0])
@@ -154,8 +147,8 @@ class _Replay:
         self._fits = 0
         self._heals = HealRecord()
         self._since = 0
-        candidate, _ = self._candidate(where.first, champion=None)
-        self._champion = candidate
+        self._usual_rows = 0
+        self._champion, _ = self._candidate(where.first, champion=None)
 
     def step(self, window: int) -> None:
         """Answer a window, check it, and heal where the policy says so."""
@@ -275,7 +268,7 @@ class _Replay:
     def _choose_span(self, training: NDArray[Any]) -> int:
         choice = choose_span(
             len(training),
-            yardstick_losses(self._frame.iloc[training], self._spec),
+            yardstick_losses(self._frame.iloc[training], self._spec, self._probe),
             usual=self._usual_rows,
             validation_rows=VALIDATION_WINDOWS * self._window_rows,
         )
@@ -292,7 +285,7 @@ class _Replay:
             window_rows=self._window_rows,
         )
 
-    def _yardstick(self, frame: pd.DataFrame, spec: PipelineSpec) -> Model:
+    def _yardstick(self, frame: pd.DataFrame, spec: PipelineSpec) -> Answering:
         return fit_yardstick(frame, spec, self._classes, seed=spec.model.seed)
 
     def _labelled(self, low: int, high: int) -> NDArray[Any]:

@@ -32,8 +32,8 @@ class FeatureVerdict(BaseModel):
     effect: float
     """Population stability index, freed of what chance alone adds; 0.1 is small, 0.25 large."""
     threshold: float
-    """The effect from which the feature counts: the policy's, or what the reference's own windows
-    show among one another if that is more."""
+    """The effect from which the feature counts: the policy's, or twice what the reference's own
+    windows show among one another if that is more."""
     direction: Direction
     detail: str
     """What changed, in words: ``mean 0.31 -> 0.52``."""

@@ -3,8 +3,8 @@ for categories and for the rate of missing values.
 
 The library goes blind on a column with one NaN, so each column is tested alone, on its present
 values; what is missing is a feature of its own. A significant shift only counts with an effect: the
-stability index must pass the policy's threshold and what the reference's own windows show among one
-another, so that a season or a trend inside the reference is not news.
+stability index must pass the policy's threshold and twice what the reference's own windows show
+among one another, so that a season or a trend inside the reference is not news.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from perennial.drift.effect import history_effect, stability_index
 from perennial.errors import SourceError
 from perennial.packaging.signature import Feature
 
+_USUAL_MARGIN = 2.0
+"""By how much a shift must pass the largest one inside the reference: its few windows show less
+than what an unchanged stream will."""
 _MIN_VALUES = 5
 """With fewer present values on a side no test is made."""
 
@@ -181,7 +184,7 @@ def _judge(found: Sequence[_Comparison], config: TabularConfig) -> list[FeatureV
     corrected = false_discovery_control([c.p_value for c in found]) if found else []
     verdicts = []
     for c, p_value in zip(found, corrected, strict=True):
-        threshold = max(config.effect_size, c.usual)
+        threshold = max(config.effect_size, _USUAL_MARGIN * c.usual)
         shifted = bool(p_value <= config.p_value and c.effect > threshold)
         verdicts.append(
             FeatureVerdict(

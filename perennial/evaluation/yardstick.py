@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -144,13 +145,34 @@ def fit_yardstick(
     return Yardstick(encoder, width, constant, estimator, columns, time.process_time() - started)
 
 
-def yardstick_losses(frame: pd.DataFrame, spec: PipelineSpec) -> Losses:
-    """Give the function by which `choose_span` tries spans of ``frame`` (labelled, time order)."""
+class Answering(Protocol):
+    """A fitted model of any kind."""
+
+    def predict(self, frame: pd.DataFrame) -> NDArray[Any]:
+        """Answer rows: float of shape (rows, width)."""
+        ...
+
+
+Fit = Callable[[pd.DataFrame, PipelineSpec], Answering]
+
+
+def yardstick_losses(frame: pd.DataFrame, spec: PipelineSpec, fit: Fit | None = None) -> Losses:
+    """Give the function by which `choose_span` tries spans of ``frame`` (labelled, time order).
+
+    Args:
+        fit: fits the quick model; None: the yardstick. Its classes are those of ``frame``, sorted
+            as `target_classes` does.
+    """
     classes = () if spec.task == "regression" else target_classes(frame[spec.target])
     y = encode_target(frame[spec.target], spec, classes)
 
     def losses(low: int, high: int, end: int) -> NDArray[Any]:
-        model = fit_yardstick(frame.iloc[low:high], spec, classes, seed=spec.model.seed)
+        rows = frame.iloc[low:high]
+        model: Answering = (
+            fit_yardstick(rows, spec, classes, seed=spec.model.seed)
+            if fit is None
+            else fit(rows, spec)
+        )
         output = model.predict(frame.iloc[high:end])
         return row_losses(spec.task, spec.metric, y[high:end], output)
 

@@ -78,11 +78,14 @@ class Api:
         if name is not None:
             response.headers = (*response.headers, ("x-request-id", name))
         if response.status != 200:
-            model = self._model_in(request.path)
-            self._metrics.add("perennial_requests_total", (model, "", "", str(response.status)))
+            self.count_refusal(response.status, self._model_in(request.path))
         if self._options.access_log:
             self._note(logging.INFO, "answered", request, response.status)
         return response
+
+    def count_refusal(self, status: int, model: str = "") -> None:
+        """Count a request that no model answered."""
+        self._metrics.add("perennial_requests_total", (model, "", "", str(status)))
 
     def _model_in(self, path: str) -> str:
         """Name the pipeline that a path is about; empty where it is about none that is known."""

@@ -233,6 +233,7 @@ class Connection(asyncio.Protocol):
         if not large:
             self._finish(request, size, self._shared.api.handle(request), keep_alive)
         elif self._shared.large >= self._options.max_large:
+            self._shared.api.count_refusal(503)
             refusal = HttpError(503, "too many large requests at a time", RETRY_SOON)
             self._finish(request, size, error_response(refusal), keep_alive)
         else:
@@ -306,6 +307,7 @@ class Connection(asyncio.Protocol):
         """
         if self._transport.is_closing():
             return
+        self._shared.api.count_refusal(error.status)
         self._transport.write(self._message(error_response(error), keep_alive=False))
         self._transport.write_eof()
         self.deadline = time.monotonic() + _LINGER

@@ -46,6 +46,8 @@ class Lineup(msgspec.Struct, frozen=True):
     """All pipelines by name."""
 
     pipelines: dict[str, Placement] = {}
+    reported: list[tuple[str, str]] = []
+    """Pipeline and version of the refusals that stand in the history already."""
     format: int = 1
 
 

@@ -47,11 +47,7 @@ class Mirror:
         self._by = by
         self._clock = clock
         self._lineup = models.read_lineup()
-        self._known_refusals = {
-            (name, version)
-            for name, placement in (self._lineup or Lineup()).pipelines.items()
-            for version in placement.refused
-        }
+        self._reported = {*self.lineup.reported}
         self._etags: dict[str, str] = {}
         self._names: list[str] = []
         self._listed_at = 0.0
@@ -75,7 +71,7 @@ class Mirror:
             self._follow(name, placements)
         if self._lineup is not None and placements == self._lineup.pipelines:
             return False
-        self._lineup = Lineup(pipelines=placements)
+        self._lineup = Lineup(pipelines=placements, reported=sorted(self._reported))
         self._models.write_lineup(self._lineup)
         self._models.remove_unused(self._lineup, self._clock() - _KEEP_COPIES)
         return True
@@ -152,12 +148,12 @@ class Mirror:
 
     def _report(self, name: str, refused: dict[str, str]) -> None:
         for version, reason in refused.items():
-            if (name, version) in self._known_refusals:
+            if (name, version) in self._reported:
                 continue
             logger.error("version %s of %s is refused: %s", version, name, reason)
             entry = new_entry("model.refused", version=version, reason=reason, by=self._by)
             append_history(self._store, name, entry)
-            self._known_refusals.add((name, version))
+            self._reported.add((name, version))
 
 
 def try_out(model: bytes, signature: bytes) -> None:

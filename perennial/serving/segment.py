@@ -51,7 +51,7 @@ class SegmentHead(msgspec.Struct, frozen=True):
     format: int = 1
 
 
-class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
+class PredictionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Rows that one model answered together."""
 
     time: int
@@ -81,7 +81,7 @@ def row_ids(ids: list[str], rows: int) -> list[str]:
     return [f"{ids[0]}#{row}" for row in range(rows)]
 
 
-class FeedbackRecord(msgspec.Struct, frozen=True, array_like=True):
+class FeedbackRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The truth about one prediction."""
 
     time: int

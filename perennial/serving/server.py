@@ -27,10 +27,10 @@ import msgspec
 from perennial.errors import StackError
 from perennial.serving.agent import Agent
 from perennial.serving.auth import FILE_VARIABLE, Tokens
+from perennial.serving.liveness import is_alive, make_lock
 from perennial.serving.metrics import SUFFIX, agent_metrics
 from perennial.serving.options import ServingOptions
 from perennial.serving.paths import ServerPaths
-from perennial.serving.upload import is_alive
 from perennial.settings import Settings
 from perennial.store import open_store
 
@@ -112,10 +112,8 @@ class Server:
 
     def _start_worker(self) -> _Child:
         name = secrets.token_hex(6)
-        lock = os.open(self._paths.locks / name, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = make_lock(self._paths.locks, name)
         try:
-            # The lock belongs to the open file: the child holds it when ours is closed.
-            fcntl.flock(lock, fcntl.LOCK_EX)
             command = [sys.executable, "-m", "perennial.serving.worker"]
             command += ["--socket", str(self._socket.fileno()), "--name", name]
             command += ["--dir", str(self._paths.directory), "--parent", str(os.getpid())]

@@ -9,10 +9,8 @@ Segments go up one at a time, in the order of their keys.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from ulid import ULID
 from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
 from perennial.errors import Conflict
 from perennial.packaging.signature import Signature
+from perennial.serving.liveness import is_alive
 from perennial.serving.segment import (
     BROKEN,
     CLOSED,
@@ -73,7 +72,7 @@ class Uploader:
             StoreError: the store is away; what is not uploaded yet stays on the disk.
         """
         close_orphans(self._directory, self._locks)
-        rows = sum(self._guard(self._put, path) for path in _sorted(self._directory, SEALED))
+        rows = sum(self._guard(self._put_sealed, path) for path in _sorted(self._directory, SEALED))
         for path in _sorted(self._directory, CLOSED):
             rows += self._guard(self._seal_and_put, path)
         return rows
@@ -90,25 +89,25 @@ class Uploader:
             return 0
 
     def _seal_and_put(self, path: Path) -> int:
-        sealed = self._seal(path)
-        return 0 if sealed is None else self._put(sealed)
-
-    def _seal(self, path: Path) -> Path | None:
-        """Fix the key of a segment; one without a whole record is removed."""
+        """Fix the key of a segment and put it; one without a whole record is removed."""
         segment = read_segment(path)
         if segment is None or segment.rows == 0:
             path.unlink()
-            return None
+            return 0
         self._last = _later_than(self._last)
         sealed = path.with_name(f"{self._last}.{segment.rows}{SEALED}")
         path.rename(sealed)
-        return sealed
+        return self._put(sealed, segment)
 
-    def _put(self, path: Path) -> int:
+    def _put_sealed(self, path: Path) -> int:
+        """Put a segment whose key was fixed before."""
         segment = read_segment(path)
-        ulid, rows, _ = path.name.split(".")
         if segment is None:
-            raise ValueError(f"{path}: a sealed segment has lost its head")
+            raise ValueError("its head is lost")
+        return self._put(path, segment)
+
+    def _put(self, path: Path, segment: Segment) -> int:
+        ulid, rows, _ = path.name.split(".")
         prefix = PREFIXES[segment.head.kind](segment.head.pipeline)
         key = layout.log_segment(prefix, ulid, int(rows))
         try:
@@ -150,18 +149,6 @@ def close_orphans(directory: Path, locks: Path) -> None:
 
 def _writers(locks: Path) -> Iterator[str]:
     return (path.name for path in locks.iterdir()) if locks.is_dir() else iter(())
-
-
-def is_alive(lock: Path) -> bool:
-    """Tell whether a process holds the lock."""
-    fd = os.open(lock, os.O_RDWR)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from serving_models import REGRESSION, local_api, sum_model
 
+from perennial.serving.api import Api
 from perennial.serving.connection import Connections
 from perennial.serving.http import Request, Response
 from perennial.serving.options import ServingOptions
@@ -23,10 +24,11 @@ LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Slow:
-    """An api that takes a while over large bodies."""
+    """An api that holds requests with the header X-Slow until its gate is opened."""
 
-    def __init__(self, api: object) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
+        self.count_refusal = api.count_refusal
         self.gate = threading.Event()
 
     def handle(self, request: Request) -> Response:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import io
+import os
 import resource
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from serving_models import REGRESSION
 
 from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
 from perennial.errors import Conflict, StoreError
+from perennial.serving.liveness import make_lock
 from perennial.serving.log import Log
 from perennial.serving.segment import (
     FeedbackRecord,
@@ -25,7 +28,7 @@ from perennial.serving.segment import (
     frames,
     read_segment,
 )
-from perennial.serving.upload import Uploader, close_orphans, to_parquet
+from perennial.serving.upload import Uploader, close_orphans, count_waiting, to_parquet
 
 payloads = st.lists(st.binary(min_size=1, max_size=200), max_size=8)
 
@@ -156,6 +159,44 @@ def test_only_the_segments_of_dead_workers_are_taken_over(tmp_path: Path) -> Non
     close_orphans(tmp_path / "log", locks)
     assert path.with_suffix(".closed").exists()
     assert not (locks / "w1").exists()
+
+
+def test_no_worker_is_taken_for_dead_before_it_is_born(tmp_path: Path) -> None:
+    locks = tmp_path / "locks"
+    locks.mkdir()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            close_orphans(tmp_path / "log", locks)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    held = [make_lock(locks, f"w{number}") for number in range(300)]
+    stop.set()
+    watcher.join()
+    assert len(list(locks.iterdir())) == 300
+    for fd in held:
+        os.close(fd)
+    close_orphans(tmp_path / "log", locks)
+    assert not list(locks.iterdir())
+
+
+def test_a_segment_that_cannot_be_read_holds_nobody_up(tmp_path: Path) -> None:
+    folder = tmp_path / "bike" / "predictions"
+    folder.mkdir(parents=True)
+    (folder / "01ARZ3NDEKTSV4RRFFQ69G5FAV.3.sealed").write_bytes(b"damaged")
+    (folder / "w0-1.closed").write_bytes(frame(b"no msgpack of ours"))
+    log = make_log(tmp_path)
+    log.predictions("bike", SIGNATURE, record("a"))
+    log.close()
+    store = FlakyStore([])
+    uploader = Uploader(store, tmp_path, tmp_path / "no-locks")
+    assert uploader.run_once() == 1
+    assert uploader.broken == 2
+    assert arrived(store) == ["a"]
+    assert len(list(folder.glob("*.broken"))) == 2
+    assert count_waiting(tmp_path).files == 0
 
 
 class FlakyStore:

@@ -1,0 +1,126 @@
+"""From state.json to the line-up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from serving_models import REGRESSION, put_state, put_version, sum_model
+
+from perennial.errors import StoreError
+from perennial.packaging.signature import Feature, Signature
+from perennial.registry import read_history
+from perennial.serving.lineup import LocalModels
+from perennial.serving.mirror import Mirror
+from perennial.settings import Settings
+from perennial.store import Store, layout, open_store
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> LocalModels:
+    return LocalModels(tmp_path / "models")
+
+
+@pytest.fixture
+def mirror(store: Store, models: LocalModels) -> Mirror:
+    return Mirror(store, models, by="test")
+
+
+def test_the_stage_says_which_versions_are_held(store: Store, mirror: Mirror) -> None:
+    for version in ("0001-a", "0002-b"):
+        put_version(store, "bike", version, sum_model())
+    stages = {
+        "registered": ("0001-a", None, None),
+        "shadow": ("0001-a", "0002-b", None),
+        "canary": ("0001-a", "0002-b", None),
+        "idle": ("0001-a", None, None),
+    }
+    for stage, (champion, challenger, previous) in stages.items():
+        put_state(store, "bike", champion, challenger="0002-b", stage=stage, weight=0.25)
+        assert mirror.sweep()
+        placement = mirror.lineup.pipelines["bike"]
+        assert (placement.champion, placement.challenger) == (champion, challenger)
+        assert placement.previous == previous
+        assert placement.weight == (0.25 if stage == "canary" else 0.0)
+    put_state(store, "bike", "0002-b", previous="0001-a", stage="bake")
+    mirror.sweep()
+    assert mirror.lineup.pipelines["bike"].versions == ("0002-b", "0001-a")
+
+
+def test_a_round_without_news_changes_nothing(store: Store, mirror: Mirror) -> None:
+    put_version(store, "bike", "0001-a", sum_model())
+    put_state(store, "bike", "0001-a")
+    assert mirror.sweep()
+    assert not mirror.sweep()
+
+
+def test_versions_that_cannot_be_served_are_refused_once(
+    store: Store, models: LocalModels, mirror: Mirror
+) -> None:
+    narrow = Signature(task="regression", target="y", features=(Feature(name="x", kind="numeric"),))
+    put_version(store, "bike", "0001-a", sum_model())
+    put_version(store, "bike", "0002-b", sum_model(), damaged=True)
+    put_version(store, "bike", "0003-c", b"no graph")
+    put_version(store, "bike", "0004-d", sum_model(), narrow)
+    reasons = {
+        "0002-b": "sha256 differs",
+        "0003-c": "cannot be loaded",
+        "0004-d": "its signature says",
+        "0005-e": "no manifest",
+        "../../x": "no version",
+    }
+    put_state(store, "bike", "0001-a")
+    mirror.sweep()
+    for version, reason in reasons.items():
+        put_state(store, "bike", version)
+        mirror.sweep()
+        placement = mirror.lineup.pipelines["bike"]
+        assert placement.champion == "0001-a"
+        assert reason in placement.refused[version]
+    put_state(store, "bike", "0002-b", revision=9)
+    Mirror(store, models, by="the same after a restart").sweep()
+    events = [(entry.event, entry.version) for entry in read_history(store, "bike")]
+    assert events == [("model.refused", version) for version in reasons]
+
+
+def test_a_fresh_server_falls_back_to_the_previous_version(store: Store, mirror: Mirror) -> None:
+    put_version(store, "bike", "0001-a", sum_model())
+    put_version(store, "bike", "0002-b", sum_model(), damaged=True)
+    put_state(store, "bike", "0002-b", previous="0001-a", stage="bake")
+    mirror.sweep()
+    placement = mirror.lineup.pipelines["bike"]
+    assert placement.champion == "0001-a"
+    assert "0002-b" in placement.refused
+
+
+def test_a_state_that_cannot_be_read_leaves_the_models(store: Store, mirror: Mirror) -> None:
+    put_version(store, "bike", "0001-a", sum_model())
+    put_state(store, "bike", "0001-a")
+    mirror.sweep()
+    store.put(layout.state("bike"), b"{")
+    assert not mirror.sweep()
+    assert mirror.lineup.pipelines["bike"].champion == "0001-a"
+
+
+def test_a_pipeline_that_is_gone_is_dropped(store: Store, mirror: Mirror) -> None:
+    put_version(store, "bike", "0001-a", sum_model())
+    put_state(store, "bike", "0001-a")
+    mirror.sweep()
+    store.delete(layout.state("bike"))
+    assert mirror.sweep()
+    assert mirror.lineup.pipelines == {}
+
+
+def test_without_the_store_the_lineup_stays(
+    settings: Settings, store: Store, models: LocalModels, mirror: Mirror
+) -> None:
+    put_version(store, "bike", "0001-a", sum_model(), REGRESSION)
+    put_state(store, "bike", "0001-a")
+    mirror.sweep()
+    away = Settings(
+        bucket=settings.bucket, s3_endpoint="http://127.0.0.1:9", access_key="a", secret_key="b"
+    )
+    later = Mirror(open_store(away, retries=1, timeout=1), models, by="test")
+    with pytest.raises(StoreError):
+        later.sweep()
+    assert later.lineup.pipelines["bike"].champion == "0001-a"
