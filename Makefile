@@ -1,6 +1,6 @@
 # Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check
+.PHONY: help demo test test-slow check bench-demo
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -18,6 +18,9 @@ test: $(STAMP) ## Run the tests that take seconds
 
 test-slow: $(STAMP) ## Run the tests that start the whole stack
 	$(BIN)/pytest -m slow
+
+bench-demo: $(STAMP) ## Measure the loop: the README's figures of the demo
+	$(BIN)/python benchmarks/bench_demo.py
 
 check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check

@@ -33,8 +33,8 @@ def build(data: Path) -> pd.DataFrame:
     key = ["year", "month", "day", "hour", "origin"]
     joined = flights.merge(weather[key + WEATHER], on=key, how="left")
     joined["ts"] = pd.to_datetime(joined[["year", "month", "day", "hour", "minute"]])
-    joined["delayed15"] = (joined["arr_delay"] >= 15).astype(float).where(
-        joined["arr_delay"].notna()
+    joined["delayed15"] = (
+        (joined["arr_delay"] >= 15).astype(float).where(joined["arr_delay"].notna())
     )
     ordered = joined.sort_values("ts", kind="stable").reset_index(drop=True)
     return ordered[["ts", *FEATURES, *WEATHER, "delayed15"]]

@@ -20,7 +20,7 @@ from perennial.errors import SourceError, SpecError
 from perennial.spec import PipelineSpec, load_spec
 
 TRAIN_FRACTION = 0.2
-DEFAULT_WINDOWS = 24
+DEFAULT_WINDOWS = 50
 MIN_WINDOW = 20
 _HISTORY = "history.parquet"
 _EXPECTATIONS = "expectations.json"

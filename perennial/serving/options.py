@@ -32,7 +32,7 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How long a connection without a request stays open."""
     offload: int = 64 * 1024
     """Bodies from this size on are answered in a thread, so that small requests pass them."""
-    max_large: int = 16
+    max_large: int = 64
     """Large requests that may wait in one worker; beyond it 503."""
     segment_size: int = 8 * 1024 * 1024
     """A log segment that has grown to this is sealed."""
@@ -76,6 +76,12 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
             if not isinstance(value, bool) and not value > 0:
                 raise StackError(f"{PREFIX}{name.upper()} must be above zero")
         return options
+
+
+def variables() -> str:
+    """List the variables and their defaults, one a line, for a command's help."""
+    defaults = msgspec.to_builtins(ServingOptions())
+    return "\n".join(f"  {PREFIX}{name.upper()}={value}" for name, value in defaults.items())
 
 
 def _variable_in(error: msgspec.ValidationError) -> str:

@@ -1,7 +1,7 @@
 """The process that owns a server: its socket, its workers, and the way to the store.
 
-Workers inherit one listening socket, so that connections wait rather than fail while a worker that
-was killed is started anew.
+Workers inherit their listening sockets, so that connections wait rather than fail while a worker
+that was killed is started anew.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _RESTART_PAUSE = 1.0
 _SHORT_LIFE = 5.0
 _BIND_PATIENCE = 15.0
 _FLUSH_PATIENCE = 3.0
+_BACKLOG = 2048
 
 
 @dataclass
@@ -54,27 +55,25 @@ class Server:
 
     Args:
         settings: where the store is.
+        sockets: listening; one worker each.
         directory: the server's own; see `perennial.serving.paths`.
-        workers: processes that answer requests.
     """
 
     def __init__(
         self,
         settings: Settings,
-        sock: socket.socket,
+        sockets: list[socket.socket],
         directory: Path,
-        *,
-        workers: int,
         options: ServingOptions,
     ) -> None:
         self._paths = ServerPaths(directory)
-        self._socket = sock
+        self._sockets = sockets
         self._options = options
         self._metrics = agent_metrics()
         store = open_store(settings, retries=1, timeout=10.0)
-        by = f"server {socket.gethostname()}:{sock.getsockname()[1]}"
+        by = f"server {socket.gethostname()}:{sockets[0].getsockname()[1]}"
         self._agent = Agent(store, self._paths, options, self._metrics, by)
-        self._children: list[_Child | None] = [None] * workers
+        self._children: list[_Child | None] = [None] * len(sockets)
         self._stop = threading.Event()
 
     def stop(self, *_: object) -> None:
@@ -102,27 +101,31 @@ class Server:
     def _start_missing(self) -> None:
         for index, child in enumerate(self._children):
             if child is None:
-                self._children[index] = self._start_worker()
+                self._children[index] = self._start_worker(index)
             elif (code := child.process.poll()) is not None:
                 logger.error("worker %d ended with %d and is started anew", index, code)
                 self._metrics.add("perennial_worker_restarts_total")
                 if time.monotonic() - child.started < _SHORT_LIFE:
                     self._stop.wait(_RESTART_PAUSE)
-                self._children[index] = None if self._stop.is_set() else self._start_worker()
+                self._children[index] = None if self._stop.is_set() else self._start_worker(index)
 
-    def _start_worker(self) -> _Child:
+    def _start_worker(self, index: int) -> _Child | None:
+        """Start a worker; None where the system does not allow it now."""
         name = secrets.token_hex(6)
-        lock = make_lock(self._paths.locks, name)
+        sock = self._sockets[index].fileno()
         try:
+            lock = make_lock(self._paths.locks, name)
             command = [sys.executable, "-m", "perennial.serving.worker"]
-            command += ["--socket", str(self._socket.fileno()), "--name", name]
+            command += ["--socket", str(sock), "--name", name]
             command += ["--dir", str(self._paths.directory), "--parent", str(os.getpid())]
             command += ["--options", msgspec.json.encode(self._options).decode()]
-            process = subprocess.Popen(
-                command, pass_fds=(self._socket.fileno(), lock), stdin=subprocess.DEVNULL
-            )
-        finally:
-            os.close(lock)
+            try:
+                process = subprocess.Popen(command, pass_fds=(sock, lock), stdin=subprocess.DEVNULL)
+            finally:
+                os.close(lock)
+        except OSError as error:
+            logger.error("worker %d cannot be started now: %s", index, error)
+            return None
         return _Child(process, time.monotonic())
 
     def _end_workers(self) -> None:
@@ -173,11 +176,11 @@ def serve(
     _refuse_open_door(host)
     paths = ServerPaths(directory.absolute())
     paths.make()
-    with _held(paths.lock), _listen(host, port, paths.locks) as sock:
-        server = Server(settings, sock, paths.directory, workers=workers, options=options)
+    with _held(paths.lock), _listening(host, port, workers, paths.locks) as sockets:
+        server = Server(settings, sockets, paths.directory, options)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.stop)
-        logger.info("listening on http://%s:%d", host, sock.getsockname()[1])
+        logger.info("listening on http://%s:%d", host, sockets[0].getsockname()[1])
         server.run()
 
 
@@ -210,21 +213,49 @@ def _held(lock: Path) -> Iterator[None]:
         yield
 
 
-def _listen(host: str, port: int, locks: Path) -> socket.socket:
-    """Bind; the workers of a server that was killed are given time to leave the port."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+@contextlib.contextmanager
+def _listening(host: str, port: int, count: int, locks: Path) -> Iterator[list[socket.socket]]:
+    """Listen by one socket a worker; workers of a server that was killed may leave the port first.
+
+    The system spreads new connections over the sockets. They are held here too, so that those that
+    wait for a worker that was killed are taken by the one that follows it.
+    """
     deadline = time.monotonic() + _BIND_PATIENCE
     while True:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((host, port))
-            sock.listen(2048)
+            sockets = _bind_all(host, port, count)
+            break
         except OSError as error:
-            sock.close()
             if time.monotonic() > deadline or not any(map(is_alive, locks.iterdir())):
                 reason = f"cannot listen on {host}:{port}: {error.strerror}"
                 raise StackError(f"{reason}; choose another --port") from None
             time.sleep(0.2)
-        else:
-            return sock
+    with contextlib.ExitStack() as stack:
+        for sock in sockets:
+            stack.enter_context(sock)
+            sock.listen(_BACKLOG)
+        yield sockets
+
+
+def _bind_all(host: str, port: int, count: int) -> list[socket.socket]:
+    """Bind sockets to one port that nobody else has."""
+    first = _bind(host, port, shared=False)
+    if count == 1:
+        return [first]
+    # A shared port could be shared with a stranger: that it was free is known by now.
+    port = first.getsockname()[1]
+    first.close()
+    return [_bind(host, port, shared=True) for _ in range(count)]
+
+
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -310,6 +310,7 @@ def test_a_named_version_answers_itself(local: LocalApi) -> None:
     assert local.ask("POST", "/v2/models/m/versions/3/infer", body).status == 404
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_a_model_that_answers_nan_is_the_servers_fault_and_infinity_the_clients(
     tmp_path: Path,
 ) -> None:
