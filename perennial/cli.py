@@ -183,7 +183,10 @@ def demo(
         str, typer.Argument(help="Folder of a pipeline.yaml, or a name below data/.")
     ] = "data/bike",
     windows: Annotated[
-        int | None, typer.Option(min=1, help="How many windows to play. Left out: 24.")
+        int | None,
+        typer.Option(
+            min=1, help="How many windows to play. Left out: of the declared size, at most 50."
+        ),
     ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the stack up, for a look at Prefect's UI.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from perennial.settings import Settings
-from perennial.store import Store, open_store
+from perennial.store import Store, open_store, probe
 
 
 @cache
@@ -16,8 +16,14 @@ def settings() -> Settings:
 
 @cache
 def store() -> Store:
-    """The bucket; one connection pool a process."""
-    return open_store(settings())
+    """The bucket, tried before it is trusted; one connection pool a process.
+
+    Raises:
+        StoreError: it cannot be reached, refuses the credentials, or ignores conditional writes.
+    """
+    opened = open_store(settings())
+    probe(opened)
+    return opened
 
 
 def fetch(bucket: str, key: str) -> bytes:

@@ -62,8 +62,9 @@ def _counts_rows(column: pd.Series) -> bool:
 
 
 def guess_window(rows: int) -> int:
-    """Rows a window: about 50 windows behind the first fifth, at least 20 rows."""
-    return max(20, round(rows * 0.8 / 50))
+    """Rows a window: 50 windows behind the first fifth, or fewer of 100 rows on a short stream."""
+    rest = round(rows * 0.8)
+    return max(20, rest // 50, min(100, rest // 8))
 
 
 def write_pipeline_yaml(

@@ -20,7 +20,7 @@ from perennial.errors import SourceError, SpecError
 from perennial.spec import PipelineSpec, load_spec
 
 TRAIN_FRACTION = 0.2
-DEFAULT_WINDOWS = 50
+MAX_WINDOWS = 50
 MIN_WINDOW = 20
 _HISTORY = "history.parquet"
 _EXPECTATIONS = "expectations.json"
@@ -108,7 +108,7 @@ def make_plan(source: Path, directory: Path, windows: int | None) -> Plan:
     Args:
         source: folder of the pipeline.yaml to play.
         directory: the demo's folder; what an earlier demo left there of this pipeline goes.
-        windows: how many windows to play; None: 24, or fewer on a short stream.
+        windows: how many windows to play; None: of as many rows as declared, at most 50.
 
     Raises:
         SpecError, SourceError: the declaration or the stream is unfit, or too short.
@@ -117,7 +117,7 @@ def make_plan(source: Path, directory: Path, windows: int | None) -> Plan:
     home = source if source.is_dir() else source.parent
     frame = read_source(spec, home)
     rest = len(frame) - int(len(frame) * TRAIN_FRACTION)
-    count = windows or min(DEFAULT_WINDOWS, rest // MIN_WINDOW)
+    count = windows or _default_windows(spec, rest)
     if count < 1 or rest // count < MIN_WINDOW:
         raise SourceError(
             f"{len(frame)} rows are too few for {count or 1} windows of at least {MIN_WINDOW} rows "
@@ -131,6 +131,11 @@ def make_plan(source: Path, directory: Path, windows: int | None) -> Plan:
     )
     _write(plan, home)
     return plan
+
+
+def _default_windows(spec: PipelineSpec, rest: int) -> int:
+    declared = spec.monitor.window.rows or 0
+    return min(MAX_WINDOWS, rest // max(declared, MIN_WINDOW))
 
 
 def _write(plan: Plan, home: Path) -> None:

@@ -292,10 +292,18 @@ def predicted_labels(signature: Signature, output: NDArray[Any]) -> list[str]:
     return [signature.classes[index] for index in output.argmax(axis=1).tolist()]
 
 
+_NO_COLUMNS = np.empty((1, 0), dtype=object)
+
+
+def no_columns(rows: int) -> NDArray[Any]:
+    """Make the ``categorical`` part of `EncodedRows` for a model without categorical features."""
+    return _NO_COLUMNS if rows == 1 else np.empty((rows, 0), dtype=object)
+
+
 def object_array(rows: list[list[str]], columns: int) -> NDArray[Any]:
     """Make the ``categorical`` input from one list a row."""
     if columns == 0:
-        return np.empty((len(rows), 0), dtype=object)
+        return no_columns(len(rows))
     return np.array(rows, dtype=object).reshape(len(rows), columns)
 
 

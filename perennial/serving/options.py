@@ -30,7 +30,7 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Time from a request's first byte to its answer; beyond it 503."""
     idle: float = 75.0
     """How long a connection without a request stays open."""
-    offload: int = 64 * 1024
+    offload: int = 32 * 1024
     """Bodies from this size on are answered in a thread, so that small requests pass them."""
     max_large: int = 64
     """Large requests that may wait in one worker; beyond it 503."""

@@ -14,7 +14,7 @@ def position(key: str, salt: str) -> float:
         key: the routing key of a request.
         salt: the challenger's version, so that each rollout tries itself on other keys.
     """
-    digest = blake2b(key.encode(), digest_size=8, key=salt.encode()[:64]).digest()
+    digest = blake2b(f"{salt}\0{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") * _SCALE
 
 

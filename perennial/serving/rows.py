@@ -21,6 +21,7 @@ and classification, with one probability a class::
 from __future__ import annotations
 
 import math
+import struct
 import time
 from typing import Any
 
@@ -71,6 +72,7 @@ class RowDecoder:
         self._numeric = len(signature.numeric)
         self._texts = len(signature.numeric) + len(signature.categorical)
         self._categorical = len(signature.categorical)
+        self._pack = struct.Struct(f"{self._numeric}d").pack
         self._has_context = bool(signature.context)
         self._names = (*signature.numeric, *signature.categorical, *signature.context)
         self._encoder = RowEncoder(signature)
@@ -108,10 +110,9 @@ class RowDecoder:
             return self.decode_slowly(data, max_rows)
         rows = _check(body, max_rows)
         values = [msgspec.structs.astuple(row) for row in rows]
-        numeric = np.array([v[: self._numeric] for v in values], dtype=np.float64)
         return DecodedRows(
             EncodedRows(
-                numeric.reshape(len(rows), self._numeric),
+                self._numbers(values),
                 object_array(self._categories(values), self._categorical),
                 self._contexts(values),
             ),
@@ -123,6 +124,13 @@ class RowDecoder:
         body = decode_json(_any_rows, data)
         rows = _check(body, max_rows)
         return DecodedRows(self._encoder.encode(rows), body.ids)
+
+    def _numbers(self, values: list[tuple[Any, ...]]) -> NDArray[np.float64]:
+        width = self._numeric
+        if len(values) == 1 and None not in values[0][:width]:
+            # Half as long as the general way, and most requests have one row.
+            return np.ndarray((1, width), np.float64, self._pack(*values[0][:width]))
+        return np.array([v[:width] for v in values], dtype=np.float64).reshape(len(values), width)
 
     def _categories(self, values: list[tuple[Any, ...]]) -> list[list[str]]:
         start, stop = self._numeric, self._texts
@@ -190,6 +198,8 @@ def predictions(
 ) -> list[dict[str, Any]]:
     """Write the output of a graph as predictions."""
     if signature.task == "regression":
+        if len(ids) == 1:
+            return [{"id": ids[0], "value": output.item()}]
         return [{"id": i, "value": row[0]} for i, row in zip(ids, output.tolist(), strict=True)]
     chosen = predicted_labels(signature, output)
     if signature.task == "binary":

