@@ -26,7 +26,14 @@ model.fit(data["x"], data["y"])
 
 _MLSERVER_FIT = _FIT + 'import joblib\njoblib.dump(model, "model.joblib")\n'
 
-_MLFLOW_FIT = _FIT + 'import mlflow.sklearn\nmlflow.sklearn.save_model(model, "model")\n'
+_MLFLOW_FIT = (
+    _FIT
+    + """
+import mlflow.sklearn
+predictor = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
+mlflow.sklearn.save_model(model, "model", skops_trusted_types=[predictor])
+"""
+)
 
 _BENTOML_FIT = _FIT + 'import joblib\njoblib.dump(model, "model.joblib")\n'
 

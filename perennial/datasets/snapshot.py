@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from perennial.errors import StoreError
+from perennial.packaging.signature import canonical_label
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now
 
@@ -114,12 +115,12 @@ def _values(array: pa.Array) -> Iterator[bytes]:
 
 
 def _to_arrow(frame: pd.DataFrame) -> pa.Table:
-    """Arrow without pandas metadata; mixed object columns as text."""
+    """Arrow without pandas metadata; object columns as text."""
     columns = {}
     for name in frame.columns:
         column = frame[name]
         if column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype):
-            text = [None if pd.isna(value) else str(value) for value in column]
+            text = [None if pd.isna(value) else canonical_label(value) for value in column]
             columns[str(name)] = pa.array(text, pa.string())
         else:
             columns[str(name)] = pa.Array.from_pandas(column)

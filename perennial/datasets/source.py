@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from perennial.errors import SourceError
+from perennial.packaging.signature import canonical_label
 from perennial.spec import PipelineSpec
 
 _CSV = (".csv", ".csv.gz")
@@ -30,7 +31,9 @@ def read_source(
 
     Returns:
         All columns as they stand; the time column, where one is declared, as datetime64, sorted by
-        it (rows of the same time keep their order), else row order. The index counts from 0.
+        it (rows of the same time keep their order), else row order. Text columns hold str and None
+        alone: other values stand as `canonical_label` writes them, which is how the server and the
+        log write them too. The index counts from 0.
 
     Raises:
         SourceError: it cannot be found or read, is empty, or lacks a column that the spec names.
@@ -43,7 +46,33 @@ def read_source(
     if spec.time is not None:
         frame = frame.assign(**{spec.time: parse_time(frame[spec.time], f"time: {spec.time}")})
         frame = frame.sort_values(spec.time, kind="stable")
+    mixed = [name for name in frame.columns if name != spec.target and _is_mixed(frame[name])]
+    frame = frame.assign(**{name: _as_text(frame[name], spec) for name in mixed})
     return frame.reset_index(drop=True)
+
+
+def _is_mixed(column: pd.Series) -> bool:
+    return column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype)
+
+
+def _as_text(column: pd.Series, spec: PipelineSpec) -> pd.Series:
+    values = column.tolist()
+    if column.name not in spec.ignore:
+        for row, value in enumerate(values):
+            if isinstance(value, list | dict | tuple) or hasattr(value, "__array__"):
+                raise SourceError(
+                    f"column {column.name!r} holds {type(value).__name__} in row {row}: "
+                    "a feature is a number or a text; put the column under ignore"
+                )
+    texts = [
+        value if type(value) is str else None if _is_missing(value) else canonical_label(value)
+        for value in values
+    ]
+    return pd.Series(texts, index=column.index, dtype=object)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or value != value  # noqa: PLR0124
 
 
 def parse_time(column: pd.Series, where: str) -> pd.Series:

@@ -70,3 +70,27 @@ def test_a_time_that_is_none_is_shown_with_its_row(folder):
     (folder / "a.csv").write_text("ts,x,y\n2030-01-01,1,0\nsoon,2,1\n")
     with pytest.raises(SourceError, match="time: ts: 'soon' in row 1 is no time"):
         read_source(spec_of(time="ts"), folder)
+
+
+def test_text_is_written_as_the_server_writes_it(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "member": [True, False, None],
+            "size": pd.Categorical(["s", "m", None]),
+            "y": [0, 1, 0],
+        }
+    )
+    frame.to_parquet(tmp_path / "a.parquet")
+    rows = read_source(spec_of("a.parquet"), tmp_path)
+    assert list(rows["member"]) == ["true", "false", None]
+    assert list(rows["size"]) == ["s", "m", None]
+
+
+def test_a_column_of_lists_is_named(tmp_path):
+    pd.DataFrame({"tags": [["a"], ["b"]], "x": [1, 2], "y": [0, 1]}).to_parquet(
+        tmp_path / "a.parquet"
+    )
+    with pytest.raises(SourceError, match="column 'tags' holds"):
+        read_source(spec_of("a.parquet"), tmp_path)
+    kept = read_source(spec_of("a.parquet", ignore=["tags"]), tmp_path)
+    assert list(kept["x"]) == [1, 2]
