@@ -1,6 +1,6 @@
 # Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench-demo
+.PHONY: help demo test test-slow check bench-demo bench-serving
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -21,6 +21,9 @@ test-slow: $(STAMP) ## Run the tests that start the whole stack
 
 bench-demo: $(STAMP) ## Measure the loop: the README's figures of the demo
 	$(BIN)/python benchmarks/bench_demo.py
+
+bench-serving: $(STAMP) ## Measure the server beside MLServer, MLflow and BentoML (needs wrk)
+	$(BIN)/python -m benchmarks.serving --out .bench/serving
 
 check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check

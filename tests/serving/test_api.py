@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from serving_models import (
+
+from perennial.packaging.signature import Feature, Signature
+from perennial.serving.http import Response
+from perennial.serving.options import ServingOptions
+from perennial.serving.segment import row_ids
+from perennial.serving.tensors import from_binary, pack_bytes
+from tests.serving.serving_models import (
     BINARY,
     MULTICLASS,
     REGRESSION,
@@ -23,12 +29,6 @@ from serving_models import (
     softmax_model,
     sum_model,
 )
-
-from perennial.packaging.signature import Feature, Signature
-from perennial.serving.http import Response
-from perennial.serving.options import ServingOptions
-from perennial.serving.segment import row_ids
-from perennial.serving.tensors import from_binary, pack_bytes
 
 PREDICT, INFER, FEEDBACK = "/v1/models/m:predict", "/v2/models/m/infer", "/v1/models/m:feedback"
 

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from serving_models import REGRESSION, local_api, sum_model
 
 from perennial.serving.api import Api
 from perennial.serving.connection import Connections
 from perennial.serving.http import Request, Response
 from perennial.serving.options import ServingOptions
+from tests.serving.serving_models import REGRESSION, local_api, sum_model
 
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from serving_models import REGRESSION, put_state, put_version, sum_model
 
 from perennial.errors import StoreError
 from perennial.packaging.signature import Feature, Signature
@@ -14,6 +13,7 @@ from perennial.serving.lineup import LocalModels
 from perennial.serving.mirror import Mirror
 from perennial.settings import Settings
 from perennial.store import Store, layout, open_store
+from tests.serving.serving_models import REGRESSION, put_state, put_version, sum_model
 
 
 @pytest.fixture

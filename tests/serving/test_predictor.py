@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving_models import REGRESSION, sum_model
 
 from perennial.errors import ModelError, RequestError
 from perennial.packaging.predictor import Predictor, RowEncoder, encode_frame, encode_rows
 from perennial.packaging.signature import Feature, Signature
 from perennial.serving.http import HttpError, encode_json
 from perennial.serving.rows import RowDecoder
+from tests.serving.serving_models import REGRESSION, sum_model
 
 
 def test_rows_are_taken_as_they_are_meant() -> None:

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving_models import REGRESSION
 
 from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
 from perennial.errors import Conflict, StoreError
@@ -29,6 +28,7 @@ from perennial.serving.segment import (
     read_segment,
 )
 from perennial.serving.upload import Uploader, close_orphans, count_waiting, to_parquet
+from tests.serving.serving_models import REGRESSION
 
 payloads = st.lists(st.binary(min_size=1, max_size=200), max_size=8)
 

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving_models import (
+
+from perennial.errors import StackError
+from perennial.registry import read_history
+from perennial.serving.options import ServingOptions
+from perennial.serving.server import serve
+from perennial.settings import Settings
+from perennial.store import Store, layout
+from tests.serving.serving_models import (
     BINARY,
     MULTICLASS,
     put_state,
@@ -18,14 +25,13 @@ from serving_models import (
     softmax_model,
     sum_model,
 )
-from serving_process import ServerProcess, logged_ids, read_log, running_server, wait_for
-
-from perennial.errors import StackError
-from perennial.registry import read_history
-from perennial.serving.options import ServingOptions
-from perennial.serving.server import serve
-from perennial.settings import Settings
-from perennial.store import Store, layout
+from tests.serving.serving_process import (
+    ServerProcess,
+    logged_ids,
+    read_log,
+    running_server,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving_models import MULTICLASS, put_state, put_version, softmax_model, sum_model
-from serving_process import ServerProcess, running_server
 
 from perennial.settings import Settings
 from perennial.store import Store
+from tests.serving.serving_models import (
+    MULTICLASS,
+    put_state,
+    put_version,
+    softmax_model,
+    sum_model,
+)
+from tests.serving.serving_process import ServerProcess, running_server
 
 triton = pytest.importorskip("tritonclient.http")
 aio = pytest.importorskip("tritonclient.http.aio")
