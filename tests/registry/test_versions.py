@@ -63,7 +63,7 @@ def test_a_version_cannot_be_replaced(store):
     lease = acquire_lease(store, "p", "run")
     register(store, lease, manifest("0001-a"))
     with pytest.raises(Conflict):
-        register(store, lease, manifest("0001-a"))
+        register(store, lease, manifest("0001-a").model_copy(update={"fence": 2}))
 
 
 @pytest.mark.parametrize("damage", [b"", b"grapi", b"graph\0"])

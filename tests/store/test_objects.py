@@ -34,6 +34,13 @@ def test_if_match_lets_only_one_of_two_writers_in(store):
     assert store.get("a").data == b"2"
 
 
+def test_a_write_that_was_repeated_because_its_answer_was_lost_counts_once(store):
+    first = store.put("a", b"mine", if_absent=True)
+    assert store.put("a", b"mine", if_absent=True) == first
+    second = store.put("a", b"mine too", if_match=first)
+    assert store.put("a", b"mine too", if_match=first) == second
+
+
 def test_an_unchanged_object_is_not_sent_again(store):
     etag = store.put("a", b"1")
     assert store.get_if_changed("a", etag) is None
