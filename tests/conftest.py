@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from ulid import ULID
 
@@ -90,9 +91,11 @@ def _wait_until_fit(settings: Settings, process: subprocess.Popen[bytes], log: P
 
 
 @pytest.fixture
-def settings(seaweedfs: Settings) -> Settings:
+def settings(seaweedfs: Settings) -> Iterator[Settings]:
     """Settings of a bucket of the test's own; `store` makes it."""
-    return _fresh_bucket(seaweedfs)
+    fresh = _fresh_bucket(seaweedfs)
+    yield fresh
+    _drop_bucket(fresh)
 
 
 @pytest.fixture
@@ -104,9 +107,11 @@ def store(settings: Settings) -> Store:
 
 
 @pytest.fixture(scope="module")
-def module_settings(seaweedfs: Settings) -> Settings:
+def module_settings(seaweedfs: Settings) -> Iterator[Settings]:
     """Settings of a bucket that the tests of one module share."""
-    return _fresh_bucket(seaweedfs)
+    fresh = _fresh_bucket(seaweedfs)
+    yield fresh
+    _drop_bucket(fresh)
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +129,20 @@ def _fresh_bucket(server: Settings) -> Settings:
         access_key=server.access_key,
         secret_key=server.secret_key,
     )
+
+
+def _drop_bucket(settings: Settings) -> None:
+    """Give a bucket's volumes back: the server has only so many for all buckets together."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key,
+        region_name=settings.region,
+    )
+    present = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+    for name in present & {settings.bucket, f"{settings.bucket}-new"}:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+            for item in page.get("Contents", ()):
+                client.delete_object(Bucket=name, Key=item["Key"])
+        client.delete_bucket(Bucket=name)
