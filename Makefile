@@ -20,7 +20,7 @@ test-slow: $(STAMP) ## Run the tests that start the whole stack
 	$(BIN)/pytest -m slow
 
 bench-demo: $(STAMP) ## Measure the loop: the README's figures of the demo
-	$(BIN)/python benchmarks/bench_demo.py
+	$(BIN)/python -m benchmarks.bench_demo
 
 bench-serving: $(STAMP) ## Measure the server beside MLServer, MLflow and BentoML (needs wrk)
 	$(BIN)/python -m benchmarks.serving --out .bench/serving

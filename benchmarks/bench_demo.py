@@ -10,10 +10,10 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from machine import describe
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import describe
 from perennial.demo.run import final_table, run_demo
 from perennial.demo.summary import Summary
 

@@ -23,6 +23,7 @@ import numpy as np
 import onnxruntime
 import psutil
 
+from benchmarks.machine import describe
 from benchmarks.serving import models
 from benchmarks.serving.load import Measurement, Target, measure, median
 from benchmarks.serving.peers import PEERS, Peer, prepare
@@ -34,6 +35,8 @@ from perennial.store import Store, open_store, probe
 ECHO, TENSOR, NAMED = "echo (Starlette, uvicorn)", "perennial, tensor", "perennial, named rows"
 MIXED_TENSOR, MIXED_NAMED = "perennial, tensor, 10 strings", "perennial, named rows, 10 strings"
 BINARY, LOOP = "perennial, 1,000 rows, binary", "onnxruntime in a loop, 1,000 rows"
+
+RESULT = Path(__file__).resolve().parents[1] / "results" / "serving.json"
 
 Processes = dict[str, psutil.Process]
 
@@ -243,8 +246,8 @@ def main() -> None:
     work = (arguments.out / time.strftime("%Y%m%d-%H%M%S")).absolute()
     work.mkdir(parents=True)
     report = run(work, arguments.peers, arguments.seconds, arguments.rounds)
-    (work / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    (work / "report.md").write_text(table(report))
+    result = {"machine": describe(), **report}
+    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(table(report))
 
 
