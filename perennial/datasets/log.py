@@ -5,6 +5,25 @@ given at upload, so key order is the order of arrival in the store and a reader 
 last key it saw misses nothing. One id may stand in the log twice (a client that lost the answer
 asks again; a label is corrected): `read_predictions` keeps the first answer, `read_feedback` the
 latest label.
+
+A segment is a place in the log, not an object: its key is its name for ever, its rows may move.
+`perennial.datasets.compaction` merges small segments into files of sensible size
+(`perennial.datasets.merged`):
+
+1. The merged file is put, once, under a key that sorts right behind those of its segments. From
+   that put on, and by nothing else, the segments named in its metadata lie there.
+2. Then the objects that it replaces are removed.
+
+`list_segments` gives the same segments, with the same keys and rows, before, between and after:
+one that a merged file names is taken from there, whether or not its object still stands. So a
+cursor that names a segment and an offset stays good, and compaction need not know of any. A
+listing that started before step 1 and ended after step 2 has passed the objects, or comes to the
+merged file behind them, since a store lists keys in their order; a segment that is gone when it is
+to be read is looked for in the merged files. A process that dies after step 1 leaves objects that
+nobody reads and the next compaction removes; a server that repeats the put of a removed segment
+makes just such an object. Two compactions at once may merge a segment twice; it is read once.
+
+A reader that is not ours must go by the merged files' metadata, or wait until step 2 is done.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,26 +12,129 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from perennial.datasets.log import ANSWERING_ROLES
+from perennial.datasets.merged import MergedFile, open_merged
+from perennial.errors import NotFound, StoreError
 from perennial.store import Store, layout
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One file of a log: its key and how many rows it holds."""
+    """A span of a log that came into the store at once, wherever it lies by now.
+
+    Its key stays its name after it was merged into a bigger file, and so does its place in the log.
+    """
 
     key: str
     rows: int
+    merged: MergedFile | None = None
+    """The file that it was merged into; None: it is an object of its own."""
+    start: int = 0
+    """Rows of that file before it."""
 
 
-def list_segments(store: Store, prefix: str, *, after: str | None = None) -> list[Segment]:
-    """Name the segments under a log's prefix in the order of their arrival."""
-    found = store.scan(prefix, after=after)
-    return [Segment(info.key, layout.segment_rows(info.key)) for info in found]
+def list_segments(
+    store: Store, prefix: str, *, since: str | None = None, until: str | None = None
+) -> list[Segment]:
+    """Name the segments under a log's prefix in the order of their arrival, each once.
+
+    Args:
+        since, until: keys of segments, or ULIDs under the prefix, both included.
+    """
+    found: dict[str, Segment] = {}
+    merged = []
+    for info in store.scan(prefix, after=_right_before(since)):
+        if layout.is_merged(info.key):
+            merged.append(info)
+        else:
+            found[info.key] = Segment(info.key, layout.segment_rows(info.key))
+    for info in merged:
+        if until is None or f"{prefix}{layout.first_merged(info.key)}" <= until:
+            found |= {segment.key: segment for segment in members(open_merged(store, info))}
+    return [
+        found[key]
+        for key in sorted(found)
+        if (since is None or key >= since) and (until is None or key <= until)
+    ]
 
 
-def read_segment(store: Store, segment: Segment) -> pa.Table:
-    """Read one segment whole."""
-    return pq.read_table(io.BytesIO(store.get(segment.key).data))
+def members(file: MergedFile) -> Iterator[Segment]:
+    """Name the segments that a merged file holds."""
+    for key, rows, start in file.members():
+        yield Segment(key, rows, file, start)
+
+
+def _right_before(key: str | None) -> str | None:
+    """Where a listing has to start to name a segment and every merged file that may hold it."""
+    if key is None:
+        return None
+    prefix, name = key.rsplit("/", 1)
+    return f"{prefix}/{name.split('.')[0]}"
+
+
+class SegmentReader:
+    """Reads segments wherever they lie.
+
+    Keeps the row groups of merged files that it read last: neighbours lie in the same ones.
+    """
+
+    _KEPT = 4
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
+
+    def read(self, segment: Segment) -> pa.Table:
+        """Read one segment whole, also one that was merged since it was listed.
+
+        Raises:
+            NotFound: it is nowhere.
+            StoreError: the store cannot be reached, or the segment is damaged.
+        """
+        if segment.merged is not None:
+            return self._slice(segment.merged, segment)
+        try:
+            data = self._store.get(segment.key).data
+        except NotFound:
+            return self._read_moved(segment)
+        return parse_segment(data, segment.key)
+
+    def _read_moved(self, segment: Segment) -> pa.Table:
+        prefix = segment.key.rsplit("/", 1)[0] + "/"
+        for found in list_segments(self._store, prefix, since=segment.key, until=segment.key):
+            if found.merged is not None:
+                return self._slice(found.merged, found)
+        raise NotFound(segment.key)
+
+    def _slice(self, file: MergedFile, segment: Segment) -> pa.Table:
+        parts = [
+            self._group(file, number).slice(low, rows)
+            for number, low, rows in file.groups(segment.start, segment.rows)
+        ]
+        return pa.concat_tables(parts) if parts else file.empty()
+
+    def _group(self, file: MergedFile, number: int) -> pa.Table:
+        place = (file.info.key, number)
+        if place not in self._groups:
+            self._groups[place] = file.read_group(self._store, number)
+            if len(self._groups) > self._KEPT:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(place)
+        return self._groups[place]
+
+
+def parse_segment(data: bytes, key: str) -> pa.Table:
+    """Read the bytes of a segment that is an object of its own, held against its name.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    try:
+        table = pq.read_table(io.BytesIO(data))
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"segment {key} is damaged: {error}") from None
+    if table.num_rows != layout.segment_rows(key):
+        raise StoreError(f"segment {key} holds {table.num_rows} rows: it was altered or damaged")
+    return table
 
 
 def flatten_predictions(table: pa.Table) -> pd.DataFrame:
@@ -63,7 +167,8 @@ LOG_COLUMNS = {
 
 def read_predictions(store: Store, segments: Iterable[Segment]) -> pd.DataFrame:
     """Read segments into one frame as `flatten_predictions`: answers only, one row an id."""
-    frames = [flatten_predictions(read_segment(store, segment)) for segment in segments]
+    reader = SegmentReader(store)
+    frames = [flatten_predictions(reader.read(segment)) for segment in segments]
     if not frames:
         return pd.DataFrame(columns=list(LOG_COLUMNS.values()))
     frame = pd.concat(frames, ignore_index=True)
@@ -71,10 +176,15 @@ def read_predictions(store: Store, segments: Iterable[Segment]) -> pd.DataFrame:
     return frame.drop_duplicates("_id", keep="first").reset_index(drop=True)
 
 
-def read_feedback(store: Store, pipeline: str, *, after: str | None = None) -> pd.Series:
-    """Read labels: JSON scalars as text, by id; of several for one id the latest."""
-    segments = list_segments(store, layout.feedback_log(pipeline), after=after)
-    tables = [read_segment(store, segment) for segment in segments]
+def read_feedback(store: Store, pipeline: str, *, since: str | None = None) -> pd.Series:
+    """Read labels: JSON scalars as text, by id; of several for one id the latest.
+
+    Args:
+        since: as in `list_segments`.
+    """
+    reader = SegmentReader(store)
+    segments = list_segments(store, layout.feedback_log(pipeline), since=since)
+    tables = [reader.read(segment) for segment in segments]
     if not tables:
         return pd.Series(dtype=object)
     frame = pa.concat_tables(tables).to_pandas().sort_values("time", kind="stable")

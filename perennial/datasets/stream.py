@@ -21,11 +21,11 @@ from ulid import ULID
 from perennial.datasets.log import ANSWERING_ROLES
 from perennial.datasets.log_reader import (
     Segment,
+    SegmentReader,
     flatten_predictions,
     list_segments,
     read_feedback,
     read_predictions,
-    read_segment,
 )
 from perennial.datasets.source import parse_time
 from perennial.packaging.signature import canonical_label
@@ -87,13 +87,11 @@ def read_span(store: Store, source: pd.DataFrame, start: Cursor, end: Cursor) ->
     parts = [source.iloc[start.source_rows : end.source_rows]]
     if end.segment is not None:
         prefix = end.segment.rsplit("/", 1)[0] + "/"
-        inside = [s for s in list_segments(store, prefix) if s.key <= end.segment]
-        for segment in inside:
-            if start.segment is not None and segment.key < start.segment:
-                continue
+        reader = SegmentReader(store)
+        for segment in list_segments(store, prefix, since=start.segment, until=end.segment):
             low = start.offset if segment.key == start.segment else 0
             high = end.offset if segment.key == end.segment else segment.rows
-            parts.append(_answers(store, segment, low, high))
+            parts.append(_answers(reader, segment, low, high))
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
@@ -110,19 +108,18 @@ def _rows_behind(
     if len(fresh):
         yield place, fresh.reset_index(drop=True)
     prefix = layout.prediction_log(spec.name)
-    for segment in list_segments(store, prefix):
-        if cursor.segment is not None and segment.key < cursor.segment:
-            continue
+    reader = SegmentReader(store)
+    for segment in list_segments(store, prefix, since=cursor.segment):
         low = cursor.offset if segment.key == cursor.segment else 0
         if low >= segment.rows:
             continue
         place = place.model_copy(update={"segment": segment.key, "offset": segment.rows})
-        yield place, _answers(store, segment, low, segment.rows)
+        yield place, _answers(reader, segment, low, segment.rows)
 
 
-def _answers(store: Store, segment: Segment, low: int, high: int) -> pd.DataFrame:
+def _answers(reader: SegmentReader, segment: Segment, low: int, high: int) -> pd.DataFrame:
     """Rows [low, high) of a segment that answered a request; ``_row`` is their place in it."""
-    frame = flatten_predictions(read_segment(store, segment))
+    frame = flatten_predictions(reader.read(segment))
     frame["_row"] = np.arange(len(frame))
     frame = frame.iloc[low:high]
     return frame[frame["_role"].isin(ANSWERING_ROLES)].reset_index(drop=True)
@@ -186,8 +183,8 @@ def labels_for(store: Store, pipeline: str, window: pd.DataFrame, target: str) -
         return known
     earliest = window["_time"].min() - _LABEL_SLACK
     prefix = layout.feedback_log(pipeline)
-    after = f"{prefix}{ULID.from_timestamp(earliest.timestamp())}"
-    feedback = read_feedback(store, pipeline, after=after)
+    since = f"{prefix}{ULID.from_timestamp(earliest.timestamp())}"
+    feedback = read_feedback(store, pipeline, since=since)
     told = window["_id"].map(feedback)
     return known.where(told.isna(), told.map(_parse_label))
 

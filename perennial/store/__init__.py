@@ -3,9 +3,11 @@
 from perennial.store.lease import Lease, acquire_lease
 from perennial.store.objects import ObjectInfo, Store, StoredObject, open_store
 from perennial.store.probe import probe
+from perennial.store.ranges import ObjectFile
 
 __all__ = [
     "Lease",
+    "ObjectFile",
     "ObjectInfo",
     "Store",
     "StoredObject",

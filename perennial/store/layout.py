@@ -46,6 +46,36 @@ def segment_rows(key: str) -> int:
     return int(key.rsplit("/", 1)[-1].split(".")[1])
 
 
+def segment_ulid(key: str) -> str:
+    """When a segment was named, and what it sorts by."""
+    return key.rsplit("/", 1)[-1].partition(".")[0]
+
+
+_MERGED = "merged"
+
+
+def merged_segments(prefix: str, first: str, last: str, rows: int) -> str:
+    """Several segments in one file. Sorts right behind the last segment that it holds.
+
+    A listing goes through keys in their order, so one that passed a segment before it was removed,
+    or found it gone, comes to this file later in either case.
+
+    Args:
+        first, last: ULIDs of its first and its last segment.
+    """
+    return f"{prefix}{last}.{_MERGED}.{first}.{rows}.parquet"
+
+
+def is_merged(key: str) -> bool:
+    """Tell a file of several segments from a segment."""
+    return key.rsplit("/", 1)[-1].split(".")[1] == _MERGED
+
+
+def first_merged(key: str) -> str:
+    """ULID of the first segment in a file of several, from its key."""
+    return key.rsplit("/", 1)[-1].split(".")[2]
+
+
 def snapshot(pipeline: str, sha256: str) -> str:
     """The description of the exact data of one training."""
     return f"{pipeline}/snapshots/{sha256}.json"

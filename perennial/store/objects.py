@@ -76,6 +76,25 @@ class Store:
                 return None
             raise self._translate(error, key) from error
 
+    def get_range(self, key: str, start: int, length: int, *, if_match: str | None = None) -> bytes:
+        """Read ``length`` bytes of an object from ``start`` on; at least one must be there.
+
+        Args:
+            if_match: only of the object with this ETag.
+
+        Raises:
+            Conflict: the object was replaced since.
+            NotFound, StoreError: as `get`.
+        """
+        condition = {} if if_match is None else {"IfMatch": if_match}
+        span = f"bytes={start}-{start + length - 1}"
+        try:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key, Range=span, **condition)
+            data: bytes = answer["Body"].read()
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, key) from error
+        return data
+
     def find(self, key: str) -> StoredObject | None:
         """Read an object, or None where there is none."""
         try:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 from ulid import ULID
 
 from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
+from perennial.errors import Conflict
 from perennial.packaging.signature import Feature, Signature
 from perennial.store import layout
 
@@ -18,6 +20,9 @@ SIGNATURE = Signature(
     target="y",
     features=(Feature(name="x", kind="numeric"), Feature(name="c", kind="categorical")),
     context=("ts",),
+)
+WIDE = SIGNATURE.model_copy(
+    update={"features": (*SIGNATURE.features, Feature(name="z", kind="numeric"))}
 )
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -29,8 +34,9 @@ class LogWriter:
         self.store, self.pipeline = store, pipeline
         self.rows = 0
         self.keys = 0
+        self.written = {}
 
-    def predictions(self, rows, *, role="champion", version="0001"):
+    def predictions(self, rows, *, role="champion", version="0001", signature=SIGNATURE):
         numbers = range(self.rows, self.rows + rows)
         self.rows += rows
         table = pa.table(
@@ -47,7 +53,7 @@ class LogWriter:
                 ],
                 "output": [[10.0 * n] for n in numbers],
             },
-            schema=prediction_schema(SIGNATURE),
+            schema=prediction_schema(signature),
         )
         self._put(layout.prediction_log(self.pipeline), table)
 
@@ -62,12 +68,19 @@ class LogWriter:
         )
         self._put(layout.feedback_log(self.pipeline), table)
 
+    def repeat(self, key):
+        """Put a segment again, as a server does whose first put was not answered."""
+        with suppress(Conflict):
+            self.store.put(key, self.written[key], if_absent=True)
+
     def _put(self, prefix, table):
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
         self.keys += 1
         ulid = str(ULID.from_timestamp(START.timestamp() + self.keys))
-        self.store.put(layout.log_segment(prefix, ulid, table.num_rows), buffer.getvalue())
+        key = layout.log_segment(prefix, ulid, table.num_rows)
+        self.written[key] = buffer.getvalue()
+        self.repeat(key)
 
 
 @pytest.fixture
