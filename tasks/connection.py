@@ -26,7 +26,12 @@ def store() -> Store:
     return opened
 
 
+@cache
+def store_of(bucket: str) -> Store:
+    """Any bucket that the run's credentials may read; one connection pool a process."""
+    return open_store(Settings(**{**vars(settings()), "bucket": bucket}))
+
+
 def fetch(bucket: str, key: str) -> bytes:
     """Read an object of any bucket that the run's credentials may read."""
-    other = Settings(**{**vars(settings()), "bucket": bucket})
-    return open_store(other).get(key).data
+    return store_of(bucket).get(key).data

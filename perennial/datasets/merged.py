@@ -57,7 +57,7 @@ class MergedFile:
 
     def read_group(self, store: Store, number: int) -> pa.Table:
         """Read one row group, with the schema that its segments had."""
-        file = pq.ParquetFile(ObjectFile(store, self.info), metadata=self.metadata, pre_buffer=True)
+        file = pq.ParquetFile(_file(store, self.info), metadata=self.metadata, pre_buffer=True)
         return _without_members(file.read_row_group(number))
 
     def empty(self) -> pa.Table:
@@ -72,12 +72,16 @@ def open_merged(store: Store, info: ObjectInfo) -> MergedFile:
         StoreError: it is damaged, or cannot be read.
     """
     try:
-        metadata = pq.ParquetFile(ObjectFile(store, info)).metadata
+        metadata = pq.ParquetFile(_file(store, info)).metadata
     except pa.ArrowInvalid as error:
         raise StoreError(f"{info.key} is damaged: {error}") from None
     if _MEMBERS_KEY not in (metadata.metadata or {}):
         raise StoreError(f"{info.key} does not say which segments it holds: it was altered")
     return MergedFile(info, metadata)
+
+
+def _file(store: Store, info: ObjectInfo) -> ObjectFile:
+    return ObjectFile(store, info.key, size=info.size, etag=info.etag)
 
 
 def merge(prefix: str, keys: Sequence[str], tables: Sequence[pa.Table]) -> tuple[str, bytes]:

@@ -126,6 +126,21 @@ def check(pipeline: str, window: str) -> str:
     return f"{pipeline}/checks/{window}.json"
 
 
+def score_job(output: str) -> str:
+    """What a scoring fixed before its first part. Readers of folders pass over a leading ``_``."""
+    return f"{output}_job.json"
+
+
+def score_part(output: str, number: int) -> str:
+    """One part of the scores; parts sort as their rows do."""
+    return f"{output}part-{number:06d}.parquet"
+
+
+def score_manifest(output: str) -> str:
+    """Written last: no manifest, not all scored."""
+    return f"{output}_manifest.json"
+
+
 def probe(token: str) -> str:
     """A short-lived object by which a store is tried at start."""
     return f".perennial-probe/{token}"

@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import os
 
-from perennial.store.objects import ObjectInfo, Store
+from perennial.store.objects import Store
 
 
 class ObjectFile(io.RawIOBase):
     """A file to read and seek in. Reads fail with `Conflict` once the object was replaced.
 
     Args:
-        info: the object as a listing gave it.
+        size, etag: as a listing gave them.
     """
 
-    def __init__(self, store: Store, info: ObjectInfo) -> None:
+    def __init__(self, store: Store, key: str, *, size: int, etag: str) -> None:
         self._store = store
-        self._info = info
+        self._key = key
+        self._size = size
+        self._etag = etag
         self._at = 0
 
     def readable(self) -> bool:
@@ -34,7 +36,7 @@ class ObjectFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move; as any file does."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._info.size}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         self._at = max(0, base + offset)
         return self._at
 
@@ -45,11 +47,11 @@ class ObjectFile(io.RawIOBase):
             Conflict: the object was replaced since it was listed.
             NotFound, StoreError: as `Store.get`.
         """
-        left = max(0, self._info.size - self._at)
+        left = max(0, self._size - self._at)
         length = left if size < 0 else min(size, left)
         if length == 0:
             return b""
-        data = self._store.get_range(self._info.key, self._at, length, if_match=self._info.etag)
+        data = self._store.get_range(self._key, self._at, length, if_match=self._etag)
         self._at += len(data)
         return data
 

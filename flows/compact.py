@@ -1,0 +1,36 @@
+"""Keep the logs readable: few big files for many small ones."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.states import Failed, State
+
+from flows.outcome import explained, outcome
+from perennial.errors import PerennialError
+from tasks.compact import Sizes, compact_logs
+from tasks.declaration import find_pipelines
+
+
+@flow(name="compact", flow_run_name="compact {pipeline}")
+@explained
+def compact(pipeline: str | None = None, sizes: Sizes | None = None) -> State:
+    """Merge small segments of the prediction log and the feedback log into bigger files.
+
+    Servers may upload and monitors may read meanwhile; a run may be stopped anywhere.
+
+    Args:
+        pipeline: Name of the pipeline. Left out: all of them.
+        sizes: How big the files should be, and what is left alone.
+    """
+    names = [pipeline] if pipeline is not None else find_pipelines()
+    told, failed = [], []
+    for name in names:
+        try:
+            done = compact_logs(name, sizes or Sizes())
+        except PerennialError as error:  # the others are compacted all the same
+            failed.append(f"{name}: {error}")
+        else:
+            told.append(f"{name}: {done.segments} segments in {done.files} files")
+    if failed:
+        return Failed(message="; ".join(failed))
+    return outcome("Compacted", "; ".join(told) or "no pipeline is declared")

@@ -1,0 +1,127 @@
+"""The Parquet files that are to be scored, held against what the model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from perennial.errors import SourceError
+from perennial.packaging.signature import Feature, Signature
+from perennial.scoring.address import Address
+from perennial.store import ObjectFile, ObjectInfo, Store
+
+_SUFFIX = ".parquet"
+
+
+class InputFile(BaseModel):
+    """A file as it stood when the job began."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    size: int
+    """Bytes."""
+    etag: str
+    groups: tuple[int, ...]
+    """Rows of each row group."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in all."""
+        return sum(self.groups)
+
+
+def list_inputs(store: Store, address: Address) -> list[ObjectInfo]:
+    """Name the files at an address in the order of their keys, as readers of folders do.
+
+    Files and folders whose names begin with ``_`` or ``.`` are passed over.
+
+    Raises:
+        SourceError: there is none.
+    """
+    found = [info for info in store.scan(address.key) if _is_input(info.key, address)]
+    if not found:
+        what = "no such file" if address.is_file else f"no file ending in {_SUFFIX} in this folder"
+        raise SourceError(f"input: {address}: {what}")
+    return found
+
+
+def _is_input(key: str, address: Address) -> bool:
+    if address.is_file:
+        return key == address.key
+    inside = key.removeprefix(address.key).split("/")
+    return key.endswith(_SUFFIX) and not any(name.startswith(("_", ".")) for name in inside)
+
+
+def inspect_input(
+    store: Store, info: ObjectInfo, signature: Signature, keep: Sequence[str]
+) -> tuple[InputFile, pa.Schema]:
+    """Read a file's footer and see that the model can take its rows.
+
+    Returns:
+        The file, and the Arrow fields of the columns to keep.
+
+    Raises:
+        SourceError: it is no Parquet file, lacks a column, or one has a type that the model does
+            not take; the message names all such columns.
+    """
+    file = open_input(store, info.key, size=info.size, etag=info.etag)
+    schema = file.schema_arrow
+    _check_columns(schema, signature, keep, info.key)
+    groups = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
+    described = InputFile(key=info.key, size=info.size, etag=info.etag, groups=groups)
+    return described, pa.schema([schema.field(name).with_metadata(None) for name in keep])
+
+
+def open_input(store: Store, key: str, *, size: int, etag: str) -> pq.ParquetFile:
+    """Open a file for reading in ranges.
+
+    Raises:
+        SourceError: it is no Parquet file.
+    """
+    try:
+        return pq.ParquetFile(ObjectFile(store, key, size=size, etag=etag), pre_buffer=True)
+    except pa.ArrowInvalid as error:
+        raise SourceError(f"input: {key} is no Parquet file: {error}") from None
+
+
+def _check_columns(
+    schema: pa.Schema, signature: Signature, keep: Sequence[str], where: str
+) -> None:
+    wanted = [*(feature.name for feature in signature.features), *keep]
+    missing = sorted({name for name in wanted if name not in schema.names})
+    if missing:
+        raise SourceError(
+            f"input: {where} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
+            f"it has {', '.join(schema.names)}"
+        )
+    doubled = sorted({name for name in wanted if schema.names.count(name) > 1})
+    if doubled:
+        raise SourceError(f"input: {where} has more than one column {', '.join(doubled)}")
+    held = [(feature, schema.field(feature.name).type) for feature in signature.features]
+    wrong = [
+        f"{feature.name} must hold {_KINDS[feature.kind]}, it holds {kind}"
+        for feature, kind in held
+        if not _takes(feature, kind)
+    ]
+    if wrong:
+        raise SourceError(f"input: {where}: {'; '.join(wrong)}")
+
+
+_KINDS = {"numeric": "numbers or bools", "categorical": "text, numbers or bools"}
+
+
+def _takes(feature: Feature, kind: pa.DataType) -> bool:
+    """Tell whether the server would take the values of a column, sent as JSON."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return True
+    if pa.types.is_null(kind):
+        return True
+    if feature.kind == "numeric":
+        return bool(pa.types.is_decimal(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
