@@ -1,7 +1,6 @@
 """Keep the logs readable: few big files for many small ones."""
 
-from __future__ import annotations
-
+# Prefect builds the form of `sizes` from the annotation itself: here they are no strings.
 from prefect import flow
 from prefect.states import Failed, State
 

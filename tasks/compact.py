@@ -29,7 +29,7 @@ class Sizes(BaseModel):
     age_minutes: int = Field(60, ge=0, description="Younger segments are left alone.")
 
 
-@step(retries=2, retry_delay_seconds=5)
+@step(retries=2, retry_delay_seconds=2)
 def compact_logs(pipeline: str, sizes: Sizes) -> Compacted:
     """Compact the prediction log and the feedback log of a pipeline.
 

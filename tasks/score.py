@@ -26,7 +26,7 @@ from perennial.scoring import (
 )
 from tasks.artifacts import publish, table
 from tasks.connection import store, store_of
-from tasks.step import step
+from tasks.step import may_pass, step
 from tasks.versions import find_champion, load_version
 
 
@@ -49,7 +49,7 @@ class Scored(BaseModel):
     seconds: float
 
 
-@step(retries=2, retry_delay_seconds=2)
+@step(retries=2, retry_delay_seconds=2, retry_condition_fn=may_pass)
 def open_scoring(
     pipeline: str, source: str, output: str, version: str | None, keep: list[str]
 ) -> ScoreRef:
@@ -77,7 +77,7 @@ def open_scoring(
     return ScoreRef(input=rows, output=scores, job=job)
 
 
-@step(retries=3, retry_delay_seconds=5)
+@step(retries=3, retry_delay_seconds=5, retry_condition_fn=may_pass)
 def score_parts(ref: ScoreRef) -> Scored:
     """Score every part that is not in the store yet, then write the manifest.
 

@@ -116,12 +116,12 @@ _KINDS = {"numeric": "numbers or bools", "categorical": "text, numbers or bools"
 
 def _takes(feature: Feature, kind: pa.DataType) -> bool:
     """Tell whether the server would take the values of a column, sent as JSON."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+    types = pa.types
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
         return True
-    if pa.types.is_null(kind):
+    if types.is_null(kind):
         return True
     if feature.kind == "numeric":
-        return bool(pa.types.is_decimal(kind))
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+        return bool(types.is_decimal(kind))
+    text = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(text) or types.is_large_string(text))
