@@ -169,7 +169,7 @@ def test_a_killed_run_is_gone_on_with(store, settings):
 
 @pytest.mark.usefixtures("model")
 def test_memory_holds_a_part_and_not_the_file(store, settings):
-    """160 MB of rows, in 40 row groups."""
+    """160 MB of rows, in 40 row groups: 4 MB each, and what allocators hold back."""
     sink = io.BytesIO()
     schema = pa.schema([("x", pa.float64()), ("z", pa.float64()), ("city", pa.string())])
     rng = np.random.default_rng(0)
@@ -182,7 +182,7 @@ def test_memory_holds_a_part_and_not_the_file(store, settings):
     process = started(settings, 200_000)
     told = json.loads(process.communicate(timeout=120)[0])
     assert told["parts"] == 40
-    assert told["growth"] < 40 << 20
+    assert told["growth"] < 80 << 20
 
 
 @pytest.mark.usefixtures("model")
