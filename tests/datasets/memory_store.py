@@ -69,7 +69,7 @@ class MemoryStore:
             raise Conflict(key)
         return found.data[start : start + length]
 
-    def scan(self, prefix, *, after=""):
+    def scan(self, prefix, *, after=None):
         after = after or ""
         while True:
             self._request()

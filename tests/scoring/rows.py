@@ -21,7 +21,6 @@ from perennial.scoring import (
     Request,
     Scorer,
     find_job,
-    finish_job,
     fix_job,
     new_job,
     parse_address,
@@ -67,10 +66,6 @@ def scorer(
     manifest = read_manifest(store, "p", job.version)
     model = read_file(store, manifest, MODEL_FILE)
     return Scorer(store, store, "out/", job, Predictor(model, read_signature(store, manifest)))
-
-
-def finish(store: Store, job) -> object:
-    return finish_job(store, "out/", job)
 
 
 def scores(store: Store) -> pa.Table:
