@@ -1,25 +1,39 @@
-"""A version that passed its gate takes over."""
+"""A version that passed its gate proves itself on live traffic, or steps back."""
 
 from __future__ import annotations
+
+import time
 
 from prefect import flow, runtime
 from prefect.states import State
 
 from flows.outcome import explained, outcome
 from tasks.declaration import find_pipeline
-from tasks.promote import promote_challenger
+from tasks.lease import held_watch
+from tasks.rollout import WATCH_SECONDS, next_step, wake_rollout
 
 
 @flow(name="rollout", flow_run_name="rollout {pipeline}")
 @explained
-def rollout(pipeline: str) -> State:
-    """Make the challenger of a pipeline its champion.
+def rollout(pipeline: str, seconds: float = WATCH_SECONDS) -> State:
+    """Take the challenger of a pipeline through its stages: shadow, canary, promotion, bake.
+
+    Goes on from wherever an earlier run stopped. A rollout that lasts longer than one run is taken
+    up by the next.
 
     Args:
         pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
+        seconds: How long this run watches at most.
     """
     declaration = find_pipeline(pipeline)
-    promotion = promote_challenger(declaration.spec.name, str(runtime.flow_run.name))
-    if not promotion.changed:
-        return outcome("Nothing to do", f"no challenger waits; {promotion.version} answers")
-    return outcome("Promoted", f"{promotion.version} answers, {promotion.previous} before it")
+    name, run = declaration.spec.name, str(runtime.flow_run.name)
+    until = time.monotonic() + seconds
+    with held_watch(name, holder=f"{run} ({runtime.flow_run.id})"):
+        taken = [next_step(declaration, run, until - time.monotonic())]
+        while not taken[-1].over:
+            taken.append(next_step(declaration, run, until - time.monotonic()))
+    if taken[-1].in_flight:
+        wake_rollout(name)
+        return outcome(taken[-1].title, taken[-1].reason)
+    told = taken[-2] if taken[-1].title == "Nothing to do" and len(taken) > 1 else taken[-1]
+    return outcome(told.title, told.reason)

@@ -7,6 +7,8 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION   as everywhere
 PERENNIAL_SERVER_URL   the inference server
 PREFECT_API_URL        the Prefect server
 PERENNIAL_PIPELINES    folders in which a pipeline is looked for by name, joined by ':'
+PERENNIAL_NOTIFY       who is told of a rollback: Apprise addresses (mailto://..., slack://...),
+                       joined by spaces
 ====================== =====================================================================
 """
 
@@ -35,6 +37,7 @@ class Settings:
     server_url: str | None = None
     prefect_api_url: str | None = None
     pipeline_folders: tuple[Path, ...] = (Path("data"),)
+    notify: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -58,6 +61,7 @@ class Settings:
             server_url=environ.get("PERENNIAL_SERVER_URL"),
             prefect_api_url=environ.get("PREFECT_API_URL"),
             pipeline_folders=tuple(Path(p) for p in folders.split(":") if p),
+            notify=tuple(environ.get("PERENNIAL_NOTIFY", "").split()),
         )
 
     @classmethod

@@ -32,11 +32,13 @@ from perennial.registry import (
     Declaration,
     Manifest,
     State,
+    failures_in_a_row,
     read_file,
     read_history,
     read_state,
 )
 from perennial.registry.versions import REFERENCE_FILE
+from perennial.rollout.stages import in_flight
 from perennial.spec import PipelineSpec
 from perennial.store import layout
 from perennial.store.lease import utc_now
@@ -112,8 +114,8 @@ def repeat_requests(declaration: Declaration) -> str | None:
     """
     name = declaration.spec.name
     state = read_state(store(), name).state
-    if state.challenger is not None:
-        events.emit(events.VERSION_REGISTERED, name, {"version": state.challenger})
+    if state.challenger is not None or in_flight(state):
+        events.emit(events.ROLLOUT_CONTINUES, name, {"version": state.challenger})
     confirmed = unanswered(name, state)
     if confirmed is None:
         return None
@@ -194,10 +196,14 @@ class Watch:
         if waiting is not None:
             reason = f"the heal that window {waiting.window} asked for has not been answered yet"
             return Decision(action="keep", ground="none", reason=reason)
+        if state.challenger is not None:
+            reason = f"{state.challenger} is on its way to take over ({state.stage})"
+            return Decision(action="keep", ground="none", reason=reason)
         since = (
             _number(seen.window) - _number(state.answered) if state.answered is not None else None
         )
-        heals = HealRecord(windows_since=since, refused=_refused_in_a_row(name))
+        failures = failures_in_a_row(read_history(store(), name))
+        heals = HealRecord(windows_since=since, refused=failures)
         return decide([*self.history, seen], heals, self._spec.policy)
 
 
@@ -282,17 +288,6 @@ def _read(key: str) -> Check:
 
 def _number(window: str) -> int:
     return int(window.removeprefix("w"))
-
-
-def _refused_in_a_row(pipeline: str) -> int:
-    """Candidates that the gate refused since the last one that it let through."""
-    count = 0
-    for entry in read_history(store(), pipeline):
-        if entry.event == "version.refused":
-            count += 1
-        elif entry.event == "version.registered":
-            count = 0
-    return count
 
 
 def _publish(pipeline: str, history: list[Check]) -> None:

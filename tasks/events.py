@@ -11,7 +11,10 @@ from prefect.client.orchestration import get_client
 DRIFT_CONFIRMED = "perennial.drift.confirmed"
 RETRAIN_REQUESTED = "perennial.retrain.requested"
 VERSION_REGISTERED = "perennial.version.registered"
+ROLLOUT_CONTINUES = "perennial.rollout.continues"
+AWAITING_APPROVAL = "perennial.rollout.awaiting_approval"
 PROMOTED = "perennial.rollout.promoted"
+ROLLED_BACK = "perennial.rollout.rolled_back"
 
 
 def emit(event: str, pipeline: str, payload: dict[str, Any]) -> None:

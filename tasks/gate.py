@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from perennial.drift.loss import promise
 from perennial.evaluation.gate import GateDecision, judge
-from perennial.evaluation.metrics import score
+from perennial.evaluation.metrics import prediction_shift, score
 from perennial.evaluation.targets import align_classes, encode_known
 from perennial.packaging.predictor import Predictor
 from perennial.packaging.signature import Signature
@@ -77,6 +77,7 @@ def judge_candidate(
             output,
             standing=None if champion is None else metrics_of(champion).promise,
         ),
+        shift=_shift(theirs, output),
     )
     publish("gate", spec.name, _markdown(decision), description=candidate.version)
     return GateResult(
@@ -98,6 +99,14 @@ def _answers_of(champion: Manifest, held: pd.DataFrame, signature: Signature) ->
     predictor = load_version(champion)
     output = answer(predictor, held)
     return align_classes(output, predictor.signature.classes, signature.classes)
+
+
+def _shift(champion: NDArray[Any] | None, candidate: NDArray[Any]) -> float | None:
+    """How far the answers of the two lie apart, where both have some."""
+    if champion is None or len(champion) < 2:
+        return None
+    figure = prediction_shift(champion, candidate)
+    return figure if np.isfinite(figure) else None
 
 
 def _record(

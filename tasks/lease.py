@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from prefect.logging import get_run_logger
 
 from perennial.errors import LeaseLost, StoreError
-from perennial.store import Lease, acquire_lease
+from perennial.store import Lease, acquire_lease, layout
 from perennial.store.lease import DEFAULT_TTL
 from tasks.connection import store
+
+_WATCH_TTL = timedelta(seconds=15)
+"""A watch that was killed is taken over after this time."""
 
 
 @contextmanager
@@ -21,12 +25,31 @@ def held_lease(pipeline: str, holder: str) -> Iterator[Lease]:
     Raises:
         LeaseHeld: another run holds it.
     """
-    lease = acquire_lease(store(), pipeline, holder)
+    with _held(acquire_lease(store(), pipeline, holder), DEFAULT_TTL) as lease:
+        yield lease
+
+
+@contextmanager
+def held_watch(pipeline: str, holder: str) -> Iterator[Lease]:
+    """Be the one who watches a pipeline's rollout; it spares the others the work, and fences
+    nothing.
+
+    Raises:
+        LeaseHeld: another run watches it.
+    """
+    key = layout.rollout_lease(pipeline)
+    with _held(acquire_lease(store(), pipeline, holder, key=key, ttl=_WATCH_TTL), _WATCH_TTL) as it:
+        yield it
+
+
+@contextmanager
+def _held(lease: Lease, ttl: timedelta) -> Iterator[Lease]:
+    """Renew a lease in the background, give it back at the end."""
     logger = get_run_logger()
     done = threading.Event()
 
     def keep() -> None:
-        while not done.wait(DEFAULT_TTL.total_seconds() / 3):
+        while not done.wait(ttl.total_seconds() / 3):
             try:
                 lease.renew()
             except LeaseLost as error:

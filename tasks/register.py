@@ -19,6 +19,8 @@ from perennial.registry import (
     read_state,
     register,
 )
+from perennial.rollout.stages import challenge
+from perennial.spec import Rollout
 from perennial.store import Lease
 from perennial.store.lease import utc_now
 from tasks import events
@@ -91,7 +93,7 @@ def register_candidate(
         metrics=gate.metrics.model_dump(mode="json"),
     )
     register(store(), lease, manifest)
-    _answer(lease, candidate, gate, request, "version.registered")
+    _answer(lease, candidate, gate, request, "version.registered", spec.rollout)
     get_run_logger().info("registered %s", manifest.version)
     events.emit(
         events.VERSION_REGISTERED,
@@ -120,20 +122,19 @@ def _answer(
     gate: GateResult,
     request: RetrainRequest,
     event: Literal["version.registered", "version.refused"],
+    rollout: Rollout | None = None,
 ) -> None:
-    registered = event == "version.registered"
+    """Write down what became of a candidate; with ``rollout`` it is challenger from here on."""
 
     def change(state: State) -> State:
         answered = max(filter(None, (state.answered, request.window)), default=None)
-        update: dict[str, object] = {"answered": answered}
-        if registered:
-            update |= {"challenger": candidate.version, "stage": "registered", "weight": 0.0}
-        return state.model_copy(update=update)
+        new = state.model_copy(update={"answered": answered})
+        return new if rollout is None else challenge(new, candidate.version, rollout)
 
     entry = new_entry(
         event,
         version=candidate.version,
-        reason=request.reason if registered else gate.decision.reason,
+        reason=gate.decision.reason if rollout is None else request.reason,
         by=request.run,
         cause=request.cause,
         details={

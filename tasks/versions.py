@@ -36,6 +36,8 @@ class Metrics(BaseModel):
     """Rows that the pipeline's first version was trained on: the span where nothing speaks for
     another."""
     promise: Promise
+    shift: float | None = None
+    """How far its answers lay from the champion's on the gate's rows; None: there was none."""
 
 
 def find_champion(pipeline: str) -> Manifest | None:

@@ -160,6 +160,7 @@ LOG_COLUMNS = {
     "time": "_time",
     "version": "_version",
     "role": "_role",
+    "latency": "_latency",
     "output": "_output",
 }
 """Columns of the log and the names they carry in a frame, beside the features."""

@@ -148,6 +148,8 @@ def _write(plan: Plan, home: Path) -> None:
     declared["source"] = {"uri": _HISTORY}
     # The demo asks for each check itself, at the end of a window.
     declared["monitor"] = {"schedule": None, "window": f"{plan.window_rows} rows"}
+    # A heal is settled between two windows, while no traffic flows that a rollout could go by.
+    declared["rollout"] = {"shadow": None, "canary": None, "bake": None}
     (plan.folder / "pipeline.yaml").write_text(
         f"# Made by 'perennial demo' from {home.name}/pipeline.yaml.\n"
         + yaml.safe_dump(declared, sort_keys=False),

@@ -37,7 +37,7 @@ class HealRecord(BaseModel):
     windows_since: int | None = None
     """Windows checked since the last request was answered, this one included; None: never asked."""
     refused: int = 0
-    """Candidates in a row that the gate refused, up to now."""
+    """Candidates in a row that the gate refused, or that were rolled back, up to now."""
 
 
 class Decision(BaseModel):

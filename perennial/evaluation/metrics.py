@@ -64,6 +64,31 @@ def row_losses(task: Task, metric: MetricName, y: NDArray[Any], output: NDArray[
     return _log_loss(y, output)
 
 
+def loss_bound(task: Task, metric: MetricName) -> float | None:
+    """Give the largest loss that `row_losses` can give a row; None: there is none."""
+    if task == "regression":
+        return None
+    return 1.0 if metric in ("accuracy", "balanced_accuracy") else -float(np.log(_EPS))
+
+
+def prediction_shift(champion: NDArray[Any], challenger: NDArray[Any]) -> float:
+    """How far two models' answers to the same rows lie apart, free of the target's unit.
+
+    Args:
+        champion: output (rows, width), two rows at least, finite.
+        challenger: its output on them, the classes in the same order.
+
+    Returns:
+        For one column the mean absolute difference over the standard deviation of the champion's
+        answers; for more the mean total variation distance of the class probabilities (0 to 1).
+    """
+    apart = np.abs(challenger.astype(np.float64) - champion)
+    if champion.shape[1] > 1:
+        return float(apart.sum(axis=1).mean() / 2)
+    spread = float(champion.std(dtype=np.float64))
+    return float(apart.mean()) / spread if spread > 0 else 0.0
+
+
 def predicted_class(output: NDArray[Any]) -> NDArray[Any]:
     """Index of the class that an output row votes for."""
     if output.shape[1] == 1:

@@ -7,8 +7,17 @@ from perennial.registry.declaration import (
     known_pipelines,
     resolve,
 )
-from perennial.registry.history import HistoryEntry, append_history, new_entry, read_history
-from perennial.registry.state import Stage, State, StoredState, change_state, read_state
+from perennial.registry.history import (
+    HistoryEntry,
+    Stage,
+    Standing,
+    append_history,
+    failures_in_a_row,
+    new_entry,
+    read_history,
+    standing_at,
+)
+from perennial.registry.state import State, StoredState, change_state, read_state
 from perennial.registry.versions import (
     FileEntry,
     Lineage,
@@ -29,11 +38,13 @@ __all__ = [
     "Lineage",
     "Manifest",
     "Stage",
+    "Standing",
     "State",
     "StoredState",
     "append_history",
     "change_state",
     "declare",
+    "failures_in_a_row",
     "find_declaration",
     "known_pipelines",
     "list_versions",
@@ -46,5 +57,6 @@ __all__ = [
     "read_state",
     "register",
     "resolve",
+    "standing_at",
     "write_file",
 ]

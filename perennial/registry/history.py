@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -15,10 +16,30 @@ from perennial.store.lease import utc_now
 Event = Literal[
     "version.registered",
     "version.refused",
+    "rollout.advanced",
+    "rollout.approved",
     "rollout.promoted",
+    "rollout.finished",
     "rollout.rolled_back",
     "model.refused",
 ]
+
+
+Stage = Literal["idle", "registered", "shadow", "canary", "bake"]
+"""idle: the champion alone. registered: a challenger waits. shadow: it sees copies of the requests.
+canary: it answers a share of them. bake: it is champion, the previous one is kept warm."""
+
+
+class Standing(BaseModel):
+    """Who answers, and with what share."""
+
+    model_config = ConfigDict(frozen=True)
+
+    champion: str | None
+    challenger: str | None
+    stage: Stage
+    weight: float
+    """Share of the requests that the challenger answers."""
 
 
 class HistoryEntry(BaseModel):
@@ -37,6 +58,8 @@ class HistoryEntry(BaseModel):
     cause: str | None = None
     """Key of the check that led to it."""
     details: dict[str, Any] = Field(default_factory=dict)
+    after: Standing | None = None
+    """What held from then on; None: the state stayed as it was."""
 
 
 def new_entry(
@@ -69,7 +92,39 @@ def append_history(store: Store, pipeline: str, entry: HistoryEntry) -> None:
         return
 
 
-def read_history(store: Store, pipeline: str) -> Iterator[HistoryEntry]:
-    """Yield all entries, the oldest first."""
-    for info in store.scan(layout.history(pipeline)):
+def read_history(
+    store: Store, pipeline: str, *, since: datetime | None = None
+) -> Iterator[HistoryEntry]:
+    """Yield the entries, the oldest first: all of them, or those written from ``since`` on."""
+    prefix = layout.history(pipeline)
+    after = None if since is None else f"{prefix}{ULID.from_datetime(since)}"
+    for info in store.scan(prefix, after=after):
         yield HistoryEntry.model_validate_json(store.get(info.key).data)
+
+
+def standing_at(entries: Iterable[HistoryEntry], moment: datetime) -> HistoryEntry | None:
+    """Find the change whose outcome held at a moment; None: nothing had been changed yet."""
+    changes = [entry for entry in entries if entry.after is not None and entry.at <= moment]
+    return max(changes, key=lambda entry: entry.at, default=None)
+
+
+def failures_in_a_row(entries: Iterable[HistoryEntry]) -> int:
+    """Count the candidates that failed since the last one that proved itself.
+
+    A gate's refusal and a rollback are failures. A version has proved itself when its bake is over,
+    or with its promotion where none is declared.
+
+    Args:
+        entries: the oldest first.
+    """
+    count = 0
+    for entry in entries:
+        if entry.event in ("version.refused", "rollout.rolled_back"):
+            count += 1
+        elif entry.event == "rollout.finished" or _ends_with_promotion(entry):
+            count = 0
+    return count
+
+
+def _ends_with_promotion(entry: HistoryEntry) -> bool:
+    return entry.event == "rollout.promoted" and not entry.details.get("bake")

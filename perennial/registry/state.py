@@ -9,13 +9,9 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from perennial.errors import Conflict, LeaseLost, NotFound
-from perennial.registry.history import HistoryEntry, append_history
+from perennial.registry.history import HistoryEntry, Stage, Standing, append_history
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now
-
-Stage = Literal["idle", "registered", "shadow", "canary", "bake"]
-"""idle: the champion alone. registered: a challenger waits. shadow: it sees copies of the requests.
-canary: it answers a share of them. bake: it is champion, the previous one is kept warm."""
 
 _ATTEMPTS = 20
 
@@ -34,6 +30,14 @@ class State(BaseModel):
     """Share of the requests that the challenger answers."""
     previous: str | None = None
     """The champion before this one: where a rollback goes."""
+    began: AwareDatetime | None = None
+    """When the rollout of the challenger, or of the champion that bakes, began."""
+    since: AwareDatetime | None = None
+    """When its present stage and weight began."""
+    waiting: str | None = None
+    """A version that was registered since and is tried when this rollout is over."""
+    approved: str | None = None
+    """A challenger that a person has let through to promotion."""
     fence: int = 0
     """The highest lease token under which this state was changed."""
     answered: str | None = None
@@ -100,18 +104,20 @@ def change_state(
         wanted = change(current)
         if wanted == current:
             return current
+        standing = Standing.model_validate(wanted, from_attributes=True)
+        written = entry.model_copy(update={"after": standing})
         new = wanted.model_copy(
             update={
                 "revision": current.revision + 1,
                 "fence": max(current.fence, fence or 0),
                 "updated_at": clock(),
-                "last_change": entry,
+                "last_change": written,
             }
         )
         try:
             store.put_json(key, new, if_absent=stored.etag is None, if_match=stored.etag)
         except Conflict:
             continue
-        append_history(store, pipeline, entry)
+        append_history(store, pipeline, written)
         return new
     raise Conflict(key)

@@ -26,6 +26,11 @@ def lease(pipeline: str) -> str:
     return f"{pipeline}/lease.json"
 
 
+def rollout_lease(pipeline: str) -> str:
+    """Who watches the pipeline's rollout now."""
+    return f"{pipeline}/rollout-lease.json"
+
+
 def prediction_log(pipeline: str) -> str:
     """Prefix of the segments of what was asked and answered."""
     return f"{pipeline}/log/predictions/"

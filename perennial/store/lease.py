@@ -44,6 +44,7 @@ class Lease:
     def __init__(
         self,
         store: Store,
+        key: str,
         pipeline: str,
         record: LeaseRecord,
         etag: str,
@@ -52,6 +53,7 @@ class Lease:
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._key = key
         self._record = record
         self._etag = etag
         self._ttl = ttl
@@ -88,7 +90,7 @@ class Lease:
             self._swap(self._clock())
 
     def _swap(self, expires_at: datetime) -> None:
-        key = layout.lease(self.pipeline)
+        key = self._key
         record = self._record.model_copy(update={"expires_at": expires_at})
         try:
             self._etag = self._store.put_json(key, record, if_match=self._etag)
@@ -112,15 +114,19 @@ def acquire_lease(
     pipeline: str,
     holder: str,
     *,
+    key: str | None = None,
     ttl: timedelta = DEFAULT_TTL,
     clock: Callable[[], datetime] = utc_now,
 ) -> Lease:
     """Take the lease on a pipeline; the same holder takes its own again at once (a retried run).
 
+    Args:
+        key: of another lease than the one under which the pipeline is changed.
+
     Raises:
         LeaseHeld: another run holds it and it has not run out.
     """
-    key = layout.lease(pipeline)
+    key = key or layout.lease(pipeline)
     current = store.find(key)
     record = LeaseRecord(token=1, holder=holder, expires_at=clock() + ttl)
     try:
@@ -137,4 +143,4 @@ def acquire_lease(
             etag = store.put_json(key, record, if_match=current.etag)
     except Conflict:
         raise LeaseHeld(f"another run took the lease on {pipeline} at the same time") from None
-    return Lease(store, pipeline, record, etag, ttl=ttl, clock=clock)
+    return Lease(store, key, pipeline, record, etag, ttl=ttl, clock=clock)

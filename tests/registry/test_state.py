@@ -3,10 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from perennial.errors import LeaseLost
-from perennial.registry import change_state, new_entry, read_history, read_state
+from perennial.registry import change_state, new_entry, read_history, read_state, standing_at
 from perennial.registry.state import State
-from perennial.rollout.promotion import promote
 from perennial.store import layout
+from perennial.store.lease import utc_now
 
 
 def entry(text="because"):
@@ -66,15 +66,12 @@ def test_history_that_a_killed_writer_left_out_is_written_by_the_next(store):
     assert [e.reason for e in read_history(store, "bike")] == ["first", "second"]
 
 
-def test_promotion_keeps_the_old_champion_as_the_way_back(store):
-    change_state(store, "bike", challenge("0001"), entry())
-    change_state(store, "bike", lambda s: promote(s, "0001"), entry())
-    change_state(store, "bike", challenge("0002"), entry())
-    state = change_state(store, "bike", lambda s: promote(s, "0002"), entry())
-    assert (state.champion, state.previous, state.challenger) == ("0002", "0001", None)
-    assert state.stage == "idle"
-
-
-def test_only_the_challenger_can_be_promoted(store):
-    change_state(store, "bike", challenge("0001"), entry())
-    assert change_state(store, "bike", lambda s: promote(s, "0009"), entry()).champion is None
+def test_history_says_who_answered_at_a_moment(store):
+    before = utc_now()
+    change_state(store, "bike", lambda s: s.model_copy(update={"champion": "0001"}), entry("one"))
+    between = utc_now()
+    change_state(store, "bike", lambda s: s.model_copy(update={"champion": "0002"}), entry("two"))
+    entries = list(read_history(store, "bike"))
+    assert standing_at(entries, before) is None
+    assert standing_at(entries, between).after.champion == "0001"
+    assert standing_at(entries, utc_now()).after.champion == "0002"

@@ -1,0 +1,177 @@
+"""Take a step of a rollout in the store: the state and its history change together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from perennial.errors import SpecError
+from perennial.registry import (
+    HistoryEntry,
+    State,
+    change_state,
+    list_versions,
+    new_entry,
+    read_manifest,
+    read_state,
+)
+from perennial.rollout import stages
+from perennial.rollout.decision import Move
+from perennial.spec import Rollout
+from perennial.store import Store, layout
+from perennial.store.lease import utc_now
+
+
+def take_step(
+    store: Store,
+    seen: State,
+    move: Move,
+    rollout: Rollout,
+    *,
+    reason: str,
+    by: str,
+    details: dict[str, Any],
+    clock: Callable[[], datetime] = utc_now,
+) -> State | None:
+    """Change the state as a move says, if it still is the state that was ``seen``.
+
+    A rollback answers all windows checked so far: what they saw brought the version that has just
+    failed, so the policy waits for newer ones, longer with every failure in a row.
+
+    Returns:
+        The new state; None where somebody else changed it first.
+
+    Raises:
+        LeaseLost: a retrain changed the pipeline since; look again.
+    """
+    now = clock()
+    windows = _newest_window(store, seen.pipeline) if move == "roll_back" else None
+
+    def change(state: State) -> State:
+        match move:
+            case "advance":
+                return stages.advance(state, seen, rollout, now)
+            case "promote":
+                return stages.promote(state, seen, rollout, now)
+            case "finish":
+                return stages.finish(state, seen)
+            case "roll_back":
+                back = stages.roll_back(state, seen)
+                return state if back == state else _answered(back, windows)
+            case _:
+                return state
+
+    if not stages.is_same_step(read_state(store, seen.pipeline).state, seen):
+        return None
+    entry = _entry(store, seen, change(seen), move, reason=reason, by=by, details=details)
+    after = change_state(store, seen.pipeline, change, entry, fence=seen.fence)
+    wrote = after.last_change is not None and after.last_change.id == entry.id
+    return after if wrote else None
+
+
+def _entry(
+    store: Store,
+    seen: State,
+    after: State,
+    move: Move,
+    *,
+    reason: str,
+    by: str,
+    details: dict[str, Any],
+) -> HistoryEntry:
+    version = seen.champion if seen.stage == "bake" else seen.challenger
+    manifest = read_manifest(store, seen.pipeline, version) if version is not None else None
+    cause = manifest.lineage.cause if manifest is not None else None
+    promoted = move in ("advance", "promote") and after.champion == version
+    if promoted:
+        details = {**details, "previous": after.previous, "bake": after.stage == "bake"}
+    match move:
+        case "roll_back":
+            event = new_entry("rollout.rolled_back", reason=reason, by=by, version=version)
+        case "finish":
+            event = new_entry("rollout.finished", reason=reason, by=by, version=version)
+        case _ if promoted:
+            event = new_entry("rollout.promoted", reason=reason, by=by, version=version)
+        case _:
+            event = new_entry("rollout.advanced", reason=reason, by=by, version=version)
+    details = {"stage": seen.stage, "weight": seen.weight, **details}
+    return event.model_copy(update={"cause": cause, "details": details})
+
+
+def put_back(
+    store: Store, pipeline: str, *, to: str | None, why: str, by: str
+) -> tuple[State, str | None]:
+    """Make an earlier version champion at once, by hand; a rollout under way ends.
+
+    Args:
+        to: the version; None gives up a challenger on its way, or else takes the champion before
+            the present one.
+
+    Returns:
+        The new state, and the version that it was taken from.
+
+    Raises:
+        SpecError: there is no such version, or none to go back to.
+    """
+    seen = read_state(store, pipeline).state
+    target = _target(store, seen, to)
+    given_up = seen.challenger if target == seen.champion else seen.champion
+    windows = _newest_window(store, pipeline)
+    entry = new_entry(
+        "rollout.rolled_back",
+        version=given_up,
+        reason=why,
+        by=by,
+        details={"to": target, "by_hand": True, "stage": seen.stage, "weight": seen.weight},
+    )
+    after = change_state(
+        store, pipeline, lambda state: _answered(stages.put_back(state, target), windows), entry
+    )
+    return after, given_up
+
+
+def approve(store: Store, pipeline: str, *, by: str, why: str) -> str:
+    """Let the challenger that is on its way through to promotion; return its version.
+
+    Raises:
+        SpecError: there is no challenger.
+    """
+    version = read_state(store, pipeline).state.challenger
+    if version is None:
+        raise SpecError(f"{pipeline} has no challenger to approve of: see 'perennial versions'")
+    entry = new_entry("rollout.approved", version=version, reason=why, by=by)
+
+    def change(state: State) -> State:
+        if state.challenger != version:
+            return state
+        return state.model_copy(update={"approved": version})
+
+    change_state(store, pipeline, change, entry)
+    return version
+
+
+def _target(store: Store, seen: State, to: str | None) -> str:
+    versions = [manifest.version for manifest in list_versions(store, seen.pipeline)]
+    listed = ", ".join(versions) or "none"
+    if to is not None:
+        if to not in versions:
+            raise SpecError(f"{seen.pipeline} has no version {to!r}; its versions: {listed}")
+        return to
+    target = seen.champion if seen.challenger is not None else seen.previous
+    if target is None:
+        raise SpecError(
+            f"{seen.pipeline} has no earlier champion on record to go back to: name a version with "
+            f"--to; its versions: {listed}"
+        )
+    return target
+
+
+def _answered(state: State, window: str | None) -> State:
+    answered = max(filter(None, (state.answered, window)), default=None)
+    return state.model_copy(update={"answered": answered})
+
+
+def _newest_window(store: Store, pipeline: str) -> str | None:
+    keys = [info.key for info in store.scan(layout.checks(pipeline))]
+    return keys[-1].rsplit("/", 1)[-1].removesuffix(".json") if keys else None

@@ -1,0 +1,217 @@
+"""One step of a rollout: look until something is decided, then change the state and say so."""
+
+from __future__ import annotations
+
+import time
+
+from prefect.logging import get_run_logger
+from pydantic import BaseModel
+
+from perennial.errors import LeaseLost, SpecError
+from perennial.registry import Declaration, State, read_manifest, read_signature, read_state
+from perennial.rollout.decision import Decision, Move, decide, resolve
+from perennial.rollout.evidence import Evidence
+from perennial.rollout.moves import take_step
+from perennial.rollout.observer import Observer
+from perennial.rollout.stages import in_flight, is_same_step, next_place
+from perennial.spec import Rollout
+from perennial.store.lease import utc_now
+from tasks import events
+from tasks.connection import store
+from tasks.notify import notify
+from tasks.rollout_artifact import publish_rollout
+from tasks.step import step
+from tasks.versions import load_version
+
+_BETWEEN_LOOKS = 1.0
+WATCH_SECONDS = 900.0
+"""How long one run watches; the next one goes on from the state and the log."""
+
+_TITLES: dict[Move, str] = {
+    "stay": "Watching",
+    "await_approval": "Waiting for approval",
+    "advance": "Advanced",
+    "promote": "Promoted",
+    "finish": "Finished",
+    "roll_back": "Rolled back",
+}
+
+
+class RolloutStep(BaseModel):
+    """What became of a rollout."""
+
+    title: str
+    reason: str
+    over: bool
+    """Nothing is left to do in this run."""
+    in_flight: bool
+    """A rollout is under way: somebody has to look again."""
+
+
+@step(retries=20, retry_delay_seconds=3)
+def next_step(declaration: Declaration, run: str, seconds: float) -> RolloutStep:
+    """Watch a pipeline's rollout until it takes a step, somebody else changes it, or time is over.
+
+    Holds nothing: what it goes by stands in the state and the log, so that it may be killed at any
+    point and repeated.
+
+    Args:
+        run: name of the run, for the history.
+        seconds: for how long at most.
+    """
+    seen = read_state(store(), declaration.spec.name).state
+    if seen.stage == "registered":
+        return _begin(declaration, seen, run)
+    if not in_flight(seen):
+        reason = f"no challenger waits; {seen.champion} answers"
+        return RolloutStep(title="Nothing to do", reason=reason, over=True, in_flight=False)
+    return _watch(declaration, seen, run, time.monotonic() + seconds)
+
+
+@step(retries=3, retry_delay_seconds=2)
+def wake_rollout(pipeline: str) -> None:
+    """Ask for the run that goes on with a rollout; where this is lost, the monitor asks again."""
+    version = read_state(store(), pipeline).state.challenger
+    events.emit(events.ROLLOUT_CONTINUES, pipeline, {"version": version})
+
+
+def _begin(declaration: Declaration, seen: State, run: str) -> RolloutStep:
+    """Take a registered version to its first stage; without any, make it champion."""
+    rollout = declaration.spec.rollout
+    first = seen.champion is None
+    at_once = next_place("registered", 0.0, rollout) is None
+    if at_once and not first and rollout.approval == "manual" and not _is_approved(seen):
+        return _ask(seen, "it passed its gate")
+    _refuse_unknown_slices(seen, rollout)
+    return _take(declaration, seen, "advance", run, Evidence(), _GATED)
+
+
+_GATED = Decision(action="promote", reason="passed its gate", checks=())
+
+
+def _refuse_unknown_slices(seen: State, rollout: Rollout) -> None:
+    """Find a slice that can never be followed before the first request is at stake.
+
+    Raises:
+        SpecError: a column is no field of a request.
+    """
+    if not rollout.slices or seen.challenger is None:
+        return
+    signature = read_signature(store(), read_manifest(store(), seen.pipeline, seen.challenger))
+    known = [*(feature.name for feature in signature.features), *signature.context]
+    for column in rollout.slices:
+        if column not in known:
+            raise SpecError(
+                f"rollout.slices: {column!r} is no field of a request to {seen.pipeline}; "
+                f"known: {', '.join(known)}"
+            )
+
+
+def _watch(declaration: Declaration, seen: State, run: str, until: float) -> RolloutStep:
+    spec = declaration.spec
+    observer = Observer(
+        store(),
+        spec,
+        seen,
+        load=lambda version: load_version(read_manifest(store(), spec.name, version)),
+    )
+    asked = False
+    while True:
+        evidence = observer.look(utc_now())
+        decision = decide(evidence, spec.rollout, seen.stage)
+        now = read_state(store(), spec.name).state
+        if not is_same_step(now, seen):
+            return _changed(now)
+        move = resolve(decision, spec.rollout, seen.stage, seen.weight, _is_approved(now))
+        if move not in ("stay", "await_approval"):
+            return _take(declaration, now, move, run, evidence, decision)
+        if move == "await_approval" and not asked:
+            _ask(now, decision.reason)
+            asked = True
+        if time.monotonic() >= until:
+            publish_rollout(declaration, seen, now, evidence, decision, _TITLES[move])
+            return RolloutStep(
+                title=_TITLES[move],
+                reason=f"{_where(now)}: {decision.reason}",
+                over=True,
+                in_flight=True,
+            )
+        time.sleep(_BETWEEN_LOOKS)
+
+
+def _take(
+    declaration: Declaration,
+    seen: State,
+    move: Move,
+    run: str,
+    evidence: Evidence,
+    decision: Decision,
+) -> RolloutStep:
+    """Change the state first: what tells of it comes after, and is lost with the run at worst."""
+    details = {
+        "rows": evidence.rows,
+        "labelled_rows": len(evidence.losses),
+        "checks": [check.model_dump(mode="json") for check in decision.checks],
+    }
+    reason = decision.reason
+    if decision.action == "inconclusive":
+        reason = f"inconclusive, which is declared to mean {move.replace('_', ' ')}: {reason}"
+    try:
+        after = take_step(
+            store(),
+            seen,
+            move,
+            declaration.spec.rollout,
+            reason=reason,
+            by=run,
+            details=details,
+        )
+    except LeaseLost as error:
+        get_run_logger().info("%s: looking again", error)
+        after = None
+    if after is None:
+        return _changed(read_state(store(), seen.pipeline).state)
+    promoted = after.champion != seen.champion and move != "roll_back"
+    title = "Promoted" if promoted else _TITLES[move]
+    _tell(seen, after, title, reason)
+    publish_rollout(declaration, seen, after, evidence, decision, title)
+    words = f"{after.champion} answers, {after.previous} before it" if promoted else reason
+    return RolloutStep(title=title, reason=words, over=False, in_flight=in_flight(after))
+
+
+def _tell(seen: State, after: State, title: str, reason: str) -> None:
+    name = seen.pipeline
+    version = seen.champion if seen.stage == "bake" else seen.challenger
+    get_run_logger().info("%s of %s: %s, now %s: %s", version, name, title, _where(after), reason)
+    payload = {"version": version, "champion": after.champion, "reason": reason}
+    if title == "Promoted":
+        events.emit(events.PROMOTED, name, {**payload, "previous": after.previous})
+    if title == "Rolled back":
+        events.emit(events.ROLLED_BACK, name, {**payload, "stage": seen.stage})
+        notify(
+            f"{name}: {version} was rolled back",
+            f"{reason}. {after.champion} answers all requests.",
+        )
+
+
+def _ask(seen: State, reason: str) -> RolloutStep:
+    """Say that a person has to decide."""
+    payload = {"version": seen.challenger, "reason": reason}
+    events.emit(events.AWAITING_APPROVAL, seen.pipeline, payload)
+    words = f"{seen.challenger} waits for 'perennial approve {seen.pipeline}': {reason}"
+    notify(f"{seen.pipeline}: {seen.challenger} waits for approval", words)
+    return RolloutStep(title="Waiting for approval", reason=words, over=True, in_flight=False)
+
+
+def _changed(now: State) -> RolloutStep:
+    reason = f"somebody else changed the rollout, now {_where(now)}"
+    return RolloutStep(title="Changed", reason=reason, over=False, in_flight=in_flight(now))
+
+
+def _is_approved(state: State) -> bool:
+    return state.approved is not None and state.approved == state.challenger
+
+
+def _where(state: State) -> str:
+    share = f" at {state.weight:.0%}" if state.stage == "canary" else ""
+    return f"{state.stage}{share}"
