@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from perennial.local import RunningStack, StackStatus
+    from perennial.registry import HistoryEntry
     from perennial.store import Store
 
 app = typer.Typer(
@@ -30,6 +32,12 @@ app = typer.Typer(
 
 Directory = Annotated[
     Path, typer.Option("--dir", help="Where the stack keeps its data, logs and state.")
+]
+_MOMENTS = [
+    f"%Y-%m-%d{between}{clock}{zone}"
+    for between in (" ", "T")
+    for clock in ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
+    for zone in ("", "%z")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -288,26 +296,106 @@ def versions(
 @app.command()
 def history(
     pipeline: Annotated[str, typer.Argument(help="Name of the pipeline.")],
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=_MOMENTS,
+            help="Say who answered at this moment; local time, or with a zone such as +0000.",
+        ),
+    ] = None,
     directory: Directory = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
-    """Tell what changed in a pipeline, when, why, and by whom; the oldest first."""
+    """Tell what changed in a pipeline, when, why, and by whom; the oldest first.
+
+    With **--at**: which version answered at that moment, with what share, and the change that had
+    made it so.
+    """
     import json
 
     from rich.console import Console
     from rich.table import Table
 
-    from perennial.registry import read_history
+    from perennial.registry import read_history, standing_at
 
     entries = list(read_history(_open_store(directory), pipeline))
+    if at is not None:
+        entry = standing_at(entries, at.astimezone())
+        if entry is None:
+            raise PerennialError(f"{pipeline} had no version yet at {at.astimezone():%F %T %z}")
+        typer.echo(entry.model_dump_json(indent=2) if as_json else _standing_text(entry))
+        return
     if as_json:
         typer.echo(json.dumps([e.model_dump(mode="json") for e in entries], indent=2))
         return
-    table = Table("when", "what", "version", "why", "by", box=None)
+    table = Table("when", "what", "version", "answers since", "why", "by", box=None)
     for entry in entries:
         when = f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}"
-        table.add_row(when, entry.event, entry.version or "", entry.reason, entry.by)
+        answers = "" if entry.after is None else str(entry.after)
+        table.add_row(when, entry.event, entry.version or "", answers, entry.reason, entry.by)
     Console(highlight=False).print(table)
+
+
+def _standing_text(entry: HistoryEntry) -> str:
+    since = f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{entry.after}\nsince {since}: {entry.event} ({entry.reason}), by {entry.by}"
+
+
+@app.command()
+def rollback(
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline.")],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="The version that shall answer. Left out: a challenger on its way is given up, "
+            "else the champion before the present one comes back."
+        ),
+    ] = None,
+    why: Annotated[str, typer.Option(help="Kept in the history.")] = "by hand",
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Put an earlier version back at once; needs the object store, and nothing else.
+
+    A rollout under way ends. Servers follow within two seconds. The policy hears of it: it asks for
+    a new heal only after a while, so that the same data does not bring the same model back.
+    """
+    from perennial.rollout.moves import put_back
+
+    store = _open_store(directory)
+    state, given_up = put_back(store, pipeline, to=to, why=why, by=_person())
+    if as_json:
+        typer.echo(state.model_dump_json(indent=2))
+        return
+    gone = f"; {given_up} does not any more" if given_up not in (None, state.champion) else ""
+    typer.echo(f"{state.champion} answers for {pipeline}{gone}.")
+
+
+@app.command()
+def approve(
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline.")],
+    why: Annotated[str, typer.Option(help="Kept in the history.")] = "by hand",
+    directory: Directory = DEFAULT_DIR,
+) -> None:
+    """Let the challenger through to promotion, where pipeline.yaml says **approval: manual**.
+
+    It is promoted once its rollout has come that far; guardrails and the test of its loss hold on.
+    """
+    from perennial.rollout.moves import approve as let_through
+
+    version = let_through(_open_store(directory), pipeline, by=_person(), why=why)
+    typer.echo(f"{version} of {pipeline} may be promoted.")
+
+
+def _person() -> str:
+    """Who sits at the command line."""
+    import getpass
+
+    try:
+        return f"{getpass.getuser()} on the command line"
+    except (KeyError, OSError):
+        # A container whose user has no name.
+        return "the command line"
 
 
 def _open_store(directory: Path) -> Store:

@@ -41,6 +41,14 @@ class Standing(BaseModel):
     weight: float
     """Share of the requests that the challenger answers."""
 
+    def __str__(self) -> str:
+        if self.champion is None:
+            return "nobody answers yet"
+        if self.stage == "canary":
+            return f"{self.champion} {1 - self.weight:.0%}, {self.challenger} {self.weight:.0%}"
+        shadow = f", {self.challenger} in its shadow" if self.stage == "shadow" else ""
+        return f"{self.champion} 100%{shadow}"
+
 
 class HistoryEntry(BaseModel):
     """One change of a pipeline."""

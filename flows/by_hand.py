@@ -1,0 +1,40 @@
+"""What a person decides about a rollout, from Prefect's UI."""
+
+from __future__ import annotations
+
+from prefect import flow, runtime
+from prefect.states import State
+
+from flows.outcome import explained, outcome
+from tasks.by_hand import let_through, put_back
+from tasks.declaration import find_pipeline
+
+
+@flow(name="rollback", flow_run_name="rollback {pipeline}")
+@explained
+def rollback(pipeline: str, to: str | None = None, why: str = "asked for by hand") -> State:
+    """Put an earlier version back at once; a rollout under way ends.
+
+    Args:
+        pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
+        to: The version that shall answer. Left out: a challenger on its way is given up, else the
+            champion before the present one comes back.
+        why: Kept in the history.
+    """
+    name = find_pipeline(pipeline).spec.name
+    version = put_back(name, to, why, str(runtime.flow_run.name))
+    return outcome("Rolled back", f"{version} answers")
+
+
+@flow(name="approve", flow_run_name="approve {pipeline}")
+@explained
+def approve(pipeline: str, why: str = "approved of in the UI") -> State:
+    """Let the challenger of a pipeline with ``approval: manual`` through to promotion.
+
+    Args:
+        pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
+        why: Kept in the history.
+    """
+    name = find_pipeline(pipeline).spec.name
+    version = let_through(name, why, str(runtime.flow_run.name))
+    return outcome("Approved", f"{version} may be promoted")

@@ -1,0 +1,38 @@
+"""What a person decides about a rollout."""
+
+from __future__ import annotations
+
+from prefect.logging import get_run_logger
+
+from perennial.rollout import moves
+from tasks import events
+from tasks.connection import store
+from tasks.notify import notify
+from tasks.step import step
+
+
+@step(retries=3, retry_delay_seconds=1)
+def put_back(pipeline: str, to: str | None, why: str, run: str) -> str:
+    """Make an earlier version champion at once, and return it.
+
+    Raises:
+        SpecError: there is no such version, or none to go back to.
+    """
+    state, given_up = moves.put_back(store(), pipeline, to=to, why=why, by=run)
+    get_run_logger().info("%s answers for %s now", state.champion, pipeline)
+    payload = {"version": given_up, "champion": state.champion, "reason": why}
+    events.emit(events.ROLLED_BACK, pipeline, payload)
+    notify(f"{pipeline}: back to {state.champion}", f"{why} ({run})")
+    return str(state.champion)
+
+
+@step(retries=3, retry_delay_seconds=1)
+def let_through(pipeline: str, why: str, run: str) -> str:
+    """Approve of the challenger, wake its rollout, and return its version.
+
+    Raises:
+        SpecError: there is no challenger.
+    """
+    version = moves.approve(store(), pipeline, by=run, why=why)
+    events.emit(events.ROLLOUT_CONTINUES, pipeline, {"version": version})
+    return version
