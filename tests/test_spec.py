@@ -111,3 +111,19 @@ def test_a_span_of_rows_comes_back(rows):
 def test_a_spec_comes_back_from_its_json():
     spec = parse_spec({**LEAST, "monitor": {"window": "7d"}}, origin="x")
     assert PipelineSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_stages_of_a_rollout_have_defaults_and_can_be_left_out():
+    assert parse_spec(LEAST, origin="x").rollout.canary.weights == (0.1, 0.5)
+    stages = {"shadow": None, "canary": {"rows": 50}, "bake": None}
+    rollout = parse_spec({**LEAST, "rollout": stages}, origin="x").rollout
+    assert (rollout.shadow, rollout.bake, rollout.canary.rows) == (None, None, 50)
+
+
+def test_weights_of_a_canary_have_to_grow():
+    said = refusal(rollout={"canary": {"weights": [0.5, 0.1]}})
+    assert "rollout.canary.weights: each share must be larger than the one before it" in said
+
+
+def test_an_unknown_key_of_a_stage_is_named_with_the_likely_one():
+    assert "did you mean rows?" in refusal(rollout={"bake": {"row": 5}})

@@ -34,6 +34,7 @@ def test_the_flows_see_the_first_fifth_alone(source, tmp_path):
     declared = load_spec(plan.folder)
     assert declared.monitor.window.rows == 100
     assert declared.monitor.schedule is None
+    assert (declared.rollout.shadow, declared.rollout.canary, declared.rollout.bake) == (None,) * 3
     assert declared.model.time_budget.total_seconds() == 7
 
 

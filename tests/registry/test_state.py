@@ -3,7 +3,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from perennial.errors import LeaseLost
-from perennial.registry import change_state, new_entry, read_history, read_state, standing_at
+from perennial.registry import (
+    change_state,
+    failures_in_a_row,
+    new_entry,
+    read_history,
+    read_state,
+    standing_at,
+)
 from perennial.registry.state import State
 from perennial.store import layout
 from perennial.store.lease import utc_now
@@ -75,3 +82,16 @@ def test_history_says_who_answered_at_a_moment(store):
     assert standing_at(entries, before) is None
     assert standing_at(entries, between).after.champion == "0001"
     assert standing_at(entries, utc_now()).after.champion == "0002"
+
+
+def told(event, **details):
+    return new_entry(event, reason="so", by="test", details=details)
+
+
+def test_failures_count_until_a_version_has_proved_itself():
+    refused, back = told("version.refused"), told("rollout.rolled_back")
+    promoted = told("rollout.promoted", bake=True)
+    cycle = [told("version.registered"), promoted, back]
+    assert failures_in_a_row([refused, *cycle, *cycle]) == 3
+    assert failures_in_a_row([*cycle, promoted, told("rollout.finished"), refused]) == 1
+    assert failures_in_a_row([refused, told("rollout.promoted", bake=False)]) == 0
