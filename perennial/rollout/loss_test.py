@@ -48,10 +48,11 @@ def loss_check(losses: Losses, rollout: Rollout) -> Check:
     """Test the loss over all labelled rows, both ways, each at ``rollout.alpha``."""
     found = capitals(losses, rollout.margin)
     wealth = math.log(1 / rollout.alpha)
-    if found.against_worse >= wealth:
-        status: Status = "green"
+    # Where the world turned and both were shown, the challenger has become worse, or was before.
+    if found.against_not_worse >= wealth:
+        status: Status = "breach"
     else:
-        status = "breach" if found.against_not_worse >= wealth else "waiting"
+        status = "green" if found.against_worse >= wealth else "waiting"
     change = relative_difference(losses)
     words = {
         "green": f"shown to be within {rollout.margin:+.1%}",

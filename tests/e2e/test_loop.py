@@ -63,7 +63,7 @@ LAYOUT = [
     r"pipeline\.json",
     r"expectations\.json",
     r"state\.json",
-    r"lease\.json",
+    r"(rollout-)?lease\.json",
     r"log/(predictions|feedback)/[0-9A-Z]{26}\.(merged\.[0-9A-Z]{26}\.)?\d+\.parquet",
     r"snapshots/[0-9a-f]{64}\.(json|parquet)",
     r"versions/\d{4}-[0-9a-f]{8}/(manifest|signature|metrics|gate)\.json",

@@ -38,6 +38,16 @@ def test_a_worse_one_is_rolled_back_in_every_stage():
     assert {action(evidence, stage) for stage in ("shadow", "canary", "bake")} == {"roll_back"}
 
 
+def test_one_that_was_better_and_became_worse_is_rolled_back():
+    good, bad = losses(1000, -0.3), losses(3000, 1.0, seed=1)
+    turned = Losses(
+        np.concatenate([good.challenger, bad.challenger]),
+        np.concatenate([good.champion, bad.champion]),
+    )
+    assert action(replace(LAST, losses=good)) == "promote"
+    assert action(replace(LAST, losses=turned)) == "roll_back"
+
+
 def test_one_that_is_worse_by_just_the_margin_is_not_promoted():
     seen = [action(replace(LAST, losses=losses(1500, 0.05, seed=s))) for s in range(60)]
     assert seen.count("promote") <= 5
