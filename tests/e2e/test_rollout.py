@@ -173,7 +173,7 @@ def test_a_good_challenger_takes_over_though_its_rollout_is_killed_in_every_stag
 def test_a_challenger_that_is_worse_on_live_rows_is_rolled_back_by_itself(stack):
     champion = stack.state.champion
     url = str(stack.settings.server_url)
-    with World(url, slope=4.0) as turned:
+    with World(url, slope=12.0) as turned:
         while turned.answers.total() < 1000:
             time.sleep(0.2)
     time.sleep(3)
@@ -181,7 +181,8 @@ def test_a_challenger_that_is_worse_on_live_rows_is_rolled_back_by_itself(stack)
     challenger = stack.state.challenger
     with World(url, slope=1.5) as world:
         stack.wait("the rollback", lambda state: state.challenger is None)
-    assert stack.state.champion == champion
+    told = [f"{e.event} {e.version}: {e.reason}" for e in read_history(stack.store, "line")]
+    assert stack.state.champion == champion, "\n".join(told[-6:])
     assert world.failed == 0
     share = world.answers[challenger] / world.answers.total()
     print(f"it gave {share:.1%} of {world.answers.total()} answers")
