@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.machine import describe
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import beta, norm
 
+from benchmarks.machine import describe
 from perennial.rollout.sequence import WARM_UP, excess, log_capital
 from perennial.spec import Rollout
 
