@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ulid import ULID
 
 from perennial.datasets.log import ANSWERING_ROLES
-from perennial.datasets.log_reader import flatten_predictions, list_segments, read_segment
+from perennial.datasets.log_reader import SegmentReader, flatten_predictions, list_segments
 from perennial.errors import ModelError, RequestError
 from perennial.evaluation.metrics import loss_bound, prediction_shift, row_losses
 from perennial.evaluation.targets import align_classes, encode_known
@@ -196,15 +196,27 @@ class _Tail:
     def __init__(self, store: Store, prefix: str, since: datetime) -> None:
         self._store = store
         self._prefix = prefix
-        self._last = f"{prefix}{ULID.from_datetime(since - _CLOCK_SLACK)}"
+        self._reader = SegmentReader(store)
+        self._known: set[str] = set()
+        self._since = self._key(since)
 
     def read(self) -> list[Any]:
-        """Read the segments that have come since the last time."""
-        segments = list_segments(self._store, self._prefix, after=self._last)
-        tables = [read_segment(self._store, segment) for segment in segments]
-        if segments:
-            self._last = segments[-1].key
+        """Read the segments that have come since the last time.
+
+        One that was named a little before the last one and came late, from a server whose store
+        was away, is among them.
+        """
+        found = list_segments(self._store, self._prefix, since=self._since)
+        fresh = [segment for segment in found if segment.key not in self._known]
+        tables = [self._reader.read(segment) for segment in fresh]
+        if fresh:
+            self._known.update(segment.key for segment in fresh)
+            newest = ULID.from_str(layout.segment_ulid(fresh[-1].key))
+            self._since = max(self._since, self._key(newest.datetime))
         return tables
+
+    def _key(self, moment: datetime) -> str:
+        return f"{self._prefix}{ULID.from_datetime(moment - _CLOCK_SLACK)}"
 
 
 def answers(model: Predictor, version: str, rows: pd.DataFrame) -> NDArray[Any]:
