@@ -8,10 +8,10 @@ from perennial.rollout import moves
 from tasks import events
 from tasks.connection import store
 from tasks.notify import notify
-from tasks.step import step
+from tasks.step import may_pass, step
 
 
-@step(retries=3, retry_delay_seconds=1)
+@step(retries=3, retry_delay_seconds=1, retry_condition_fn=may_pass)
 def put_back(pipeline: str, to: str | None, why: str, run: str) -> str:
     """Make an earlier version champion at once, and return it.
 
@@ -26,7 +26,7 @@ def put_back(pipeline: str, to: str | None, why: str, run: str) -> str:
     return str(state.champion)
 
 
-@step(retries=3, retry_delay_seconds=1)
+@step(retries=3, retry_delay_seconds=1, retry_condition_fn=may_pass)
 def let_through(pipeline: str, why: str, run: str) -> str:
     """Approve of the challenger, wake its rollout, and return its version.
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 
-import httpx
 from prefect.logging import get_run_logger
-from prefect.states import State as PrefectState
 from pydantic import BaseModel
 
-from perennial.errors import LeaseLost, SpecError, StoreError
+from perennial.errors import LeaseLost, SpecError
 from perennial.registry import Declaration, State, read_manifest, read_signature, read_state
 from perennial.rollout.decision import Decision, Move, decide, resolve
 from perennial.rollout.evidence import Evidence
@@ -22,7 +20,7 @@ from tasks import events
 from tasks.connection import store
 from tasks.notify import notify
 from tasks.rollout_artifact import publish_rollout
-from tasks.step import step
+from tasks.step import may_pass, step
 from tasks.versions import load_version
 
 _BETWEEN_LOOKS = 1.0
@@ -50,13 +48,7 @@ class RolloutStep(BaseModel):
     """A rollout is under way: somebody has to look again."""
 
 
-def _may_pass(_task: object, _run: object, state: PrefectState) -> bool:
-    """Whether a failure may be over in a moment: the store or the Prefect server is away."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, StoreError | httpx.HTTPError)
-
-
-@step(retries=20, retry_delay_seconds=3, retry_condition_fn=_may_pass)
+@step(retries=20, retry_delay_seconds=3, retry_condition_fn=may_pass)
 def next_step(declaration: Declaration, run: str, seconds: float) -> RolloutStep:
     """Watch a pipeline's rollout until it takes a step, somebody else changes it, or time is over.
 
