@@ -468,6 +468,3 @@ def _suggestion(loc: tuple[Any, ...]) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-ESTIMATORS: tuple[EstimatorName, ...] = get_args(EstimatorName)

@@ -9,7 +9,6 @@ from uuid import uuid4
 from prefect.client.orchestration import get_client
 
 DRIFT_CONFIRMED = "perennial.drift.confirmed"
-RETRAIN_REQUESTED = "perennial.retrain.requested"
 VERSION_REGISTERED = "perennial.version.registered"
 ROLLOUT_CONTINUES = "perennial.rollout.continues"
 AWAITING_APPROVAL = "perennial.rollout.awaiting_approval"

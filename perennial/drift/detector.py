@@ -79,10 +79,6 @@ class TabularConfig(BaseModel):
     """More rows than this, of reference or window, are thinned out evenly."""
 
 
-DetectorConfig = TabularConfig
-"""Grows into a union, told apart by ``kind``."""
-
-
 class Detector(Protocol):
     """Measures windows against the reference it was built from."""
 

@@ -18,9 +18,6 @@ def state(pipeline: str) -> str:
     return f"{pipeline}/state.json"
 
 
-STATE_SUFFIX = "/state.json"
-
-
 def lease(pipeline: str) -> str:
     """Who may change this pipeline now."""
     return f"{pipeline}/lease.json"
@@ -89,11 +86,6 @@ def snapshot(pipeline: str, sha256: str) -> str:
 def snapshot_data(pipeline: str, sha256: str) -> str:
     """The rows of a snapshot."""
     return f"{pipeline}/snapshots/{sha256}.parquet"
-
-
-def quarantine(pipeline: str, window: str) -> str:
-    """Prefix of the rows of a window that were refused, and why."""
-    return f"{pipeline}/quarantine/{window}/"
 
 
 def versions(pipeline: str) -> str:

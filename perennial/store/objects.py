@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -150,28 +149,6 @@ class Store:
         return self.put(
             key, data, if_absent=if_absent, if_match=if_match, content_type="application/json"
         )
-
-    def upload(self, key: str, path: Path) -> None:
-        """Write a local file of any size in parts.
-
-        Raises:
-            StoreError: the store cannot be reached, or refuses.
-        """
-        try:
-            self._client.upload_file(str(path), self.bucket, key)
-        except (ClientError, BotoCoreError) as error:
-            raise self._translate(error, key) from error
-
-    def download(self, key: str, path: Path) -> None:
-        """Copy an object of any size into a local file.
-
-        Raises:
-            NotFound, StoreError: as `get`.
-        """
-        try:
-            self._client.download_file(self.bucket, key, str(path))
-        except (ClientError, BotoCoreError) as error:
-            raise self._translate(error, key) from error
 
     def scan(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
         """Yield the objects under a prefix in the order of their keys, those behind ``after``."""
