@@ -16,7 +16,7 @@ from perennial.evaluation.targets import align_classes, encode_known
 from perennial.packaging.predictor import Predictor
 from perennial.packaging.signature import Signature
 from perennial.registry import Declaration, FileEntry, Manifest, write_file
-from perennial.registry.versions import GATE_FILE, METRICS_FILE, MODEL_FILE, SIGNATURE_FILE
+from perennial.registry.versions import GATE_FILE, METRICS_FILE, SIGNATURE_FILE
 from perennial.store import layout
 from tasks.artifacts import publish, table
 from tasks.connection import store
@@ -91,7 +91,7 @@ def _read_candidate(candidate: CandidateRef) -> Predictor:
         return store().get(key).data
 
     signature = Signature.model_validate_json(data(SIGNATURE_FILE))
-    return Predictor(data(MODEL_FILE), signature)
+    return Predictor(data(candidate.trial_file), signature)
 
 
 def _answers_of(champion: Manifest, held: pd.DataFrame, signature: Signature) -> NDArray[Any]:

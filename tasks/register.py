@@ -20,7 +20,7 @@ from perennial.registry import (
     register,
 )
 from perennial.rollout.stages import challenge
-from perennial.spec import Rollout
+from perennial.spec import Cure, Rollout
 from perennial.store import Lease
 from perennial.store.lease import utc_now
 from tasks import events
@@ -42,6 +42,9 @@ class RetrainRequest(BaseModel):
     run: str
     started_at: AwareDatetime
     """When the run's first line was reached."""
+    depth: Cure
+    span: int | None
+    """Newest labelled rows that a head is fitted on; None: a few windows."""
 
     @property
     def window(self) -> str | None:
@@ -89,6 +92,8 @@ def register_candidate(
             cause=request.cause,
             run=request.run,
             estimator=candidate.estimator,
+            depth=candidate.depth,
+            base=candidate.base,
         ),
         metrics=gate.metrics.model_dump(mode="json"),
     )
@@ -98,7 +103,12 @@ def register_candidate(
     events.emit(
         events.VERSION_REGISTERED,
         spec.name,
-        {"version": manifest.version, "reason": request.reason, "verdict": request.cause},
+        {
+            "version": manifest.version,
+            "depth": request.depth,
+            "reason": request.reason,
+            "verdict": request.cause,
+        },
     )
     return manifest
 
@@ -138,6 +148,7 @@ def _answer(
         by=request.run,
         cause=request.cause,
         details={
+            "depth": candidate.depth,
             "estimator": candidate.estimator,
             "trained_rows": candidate.trained_rows,
             "started_at": request.started_at.isoformat(),

@@ -15,7 +15,7 @@ from perennial.evaluation.gate import holdout_rows
 from perennial.evaluation.span import VALIDATION_WINDOWS, choose_span
 from perennial.registry import Declaration, FileEntry, next_version, write_file
 from perennial.registry.versions import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
-from perennial.spec import PipelineSpec
+from perennial.spec import Cure, PipelineSpec
 from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
@@ -40,8 +40,13 @@ class CandidateRef(BaseModel):
     usual_rows: int
     """Rows that the pipeline's first version was trained on."""
     holdout_rows: int
-    """The newest rows of the snapshot, which the candidate has not seen."""
+    """The newest rows of the snapshot, which the candidate's trial has not seen."""
     train_seconds: float
+    depth: Cure = "retrain"
+    base: str | None = None
+    """The version whose graph it has taken over; None: it was trained anew."""
+    trial_file: str = MODEL_FILE
+    """The graph that the gate judges on the newest rows, which it has not seen."""
 
 
 @step
@@ -76,7 +81,7 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     files = {
         MODEL_FILE: model,
         SIGNATURE_FILE: (trained.signature.model_dump_json(indent=2) + "\n").encode(),
-        REFERENCE_FILE: _reference(seen),
+        REFERENCE_FILE: thin_out(seen),
     }
     get_run_logger().info(
         "%s on %d rows in %.1f s, parity within %.2g",
@@ -113,7 +118,7 @@ def _rows_that_teach(
     return frame.iloc[len(frame) - choice.rows :]
 
 
-def _reference(frame: pd.DataFrame) -> bytes:
+def thin_out(frame: pd.DataFrame) -> bytes:
     """Rows that the model was trained on, evenly drawn: what drift is measured against."""
     step = max(1, -(-len(frame) // REFERENCE_ROWS))
     buffer = io.BytesIO()

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from perennial.errors import ModelError, NotFound
 from perennial.packaging.signature import Signature
-from perennial.spec import Task
+from perennial.spec import Cure, Task
 from perennial.store import Store, layout
 from perennial.store.lease import Lease
 
@@ -54,6 +54,11 @@ class Lineage(BaseModel):
     run: str
     """The flow run that made it."""
     estimator: str
+    depth: Cure = "retrain"
+    """unhead: a base without the head that it had."""
+    base: str | None = None
+    """The version whose graph stands in this one, under its head or alone; None: its own. A base
+    has none itself, so that there is never more than one head on it."""
 
 
 class Manifest(BaseModel):
@@ -106,6 +111,17 @@ def read_manifest(store: Store, pipeline: str, version: str) -> Manifest:
         NotFound: there is no such version.
     """
     return Manifest.model_validate_json(store.get(layout.manifest(pipeline, version)).data)
+
+
+def base_of(store: Store, manifest: Manifest) -> Manifest:
+    """Find the trained version that a version's head sits on: itself where it has no other.
+
+    Raises:
+        NotFound: it is not in the store any more.
+    """
+    if manifest.lineage.base is None:
+        return manifest
+    return read_manifest(store, manifest.pipeline, manifest.lineage.base)
 
 
 def read_file(store: Store, manifest: Manifest, name: str) -> bytes:
