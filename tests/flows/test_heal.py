@@ -92,7 +92,8 @@ def test_a_head_is_judged_on_rows_it_has_not_seen_and_then_fitted_on_all(connect
 def test_a_new_head_replaces_the_old_one(connected, immediate):
     trained(immediate)
     first = heal(connected, immediate, "correct", frame(), shifted(200))
-    second = heal(connected, immediate, "correct", frame(), shifted(200), shifted(100, seed=2))
+    moved = shifted(200, seed=2).assign(y=lambda rows: rows["y"] - 90)
+    second = heal(connected, immediate, "correct", frame(), shifted(200), moved)
     base = list_versions(connected, "line")[0].version
     assert second.lineage.base == first.lineage.base == base
     assert second.lineage.parent == first.version
