@@ -30,6 +30,7 @@ from perennial.training.heads.scores import (
 
 PRIOR_ROWS = 20.0
 _STEPS = 30
+_ROUNDING = 1e-10
 _RIDGE = 1e-6
 """Keeps Newton's steps defined where a base answers every row alike."""
 
@@ -103,7 +104,8 @@ def _squares(
     middle = np.average(error, weights=weights)
     spread = np.average((score - centre) ** 2, weights=weights)
     together = np.average((score - centre) * (error - middle), weights=weights)
-    slope = float(together / spread) if spread > 0 else 0.0
+    # Of answers that are all alike, the sums leave a trace of rounding, which is no spread.
+    slope = float(together / spread) if spread > (_ROUNDING * centre) ** 2 else 0.0
     return slope, float(middle - slope * centre)
 
 
@@ -111,9 +113,9 @@ def _absolute(
     score: NDArray[Any], error: NDArray[Any], weights: NDArray[Any]
 ) -> tuple[float, float]:
     """The same by least absolute deviations: least squares, reweighted (Schlossmacher 1973)."""
-    slope, shift = _squares(score, error, weights)
-    size = np.average(np.abs(error), weights=weights)
-    if size == 0:
+    slope, shift = 0.0, float(np.median(error))
+    size = np.median(np.abs(error))
+    if size == 0:  # the base is right on half of the rows
         return 0.0, 0.0
     for _ in range(_STEPS):
         apart = np.abs(error - slope * score - shift)
