@@ -1,0 +1,56 @@
+"""What the commands share: the application, options, the store, errors in one line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perennial.errors import PerennialError
+
+if TYPE_CHECKING:
+    from perennial.store import Store
+
+app = typer.Typer(
+    name="perennial",
+    help="Models that notice that their world has changed, retrain, prove themselves, take over.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Directory = Annotated[
+    Path, typer.Option("--dir", help="Where the stack keeps its data, logs and state.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Pipeline = Annotated[str, typer.Argument(help="Name of the pipeline.")]
+
+
+def main() -> None:
+    """Run the command line; an error that a user can cause is one line and exit code 1."""
+    try:
+        app()
+    except PerennialError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+def person() -> str:
+    """Who sits at the command line."""
+    import getpass
+
+    try:
+        return f"{getpass.getuser()} on the command line"
+    except (KeyError, OSError):
+        # A container whose user has no name.
+        return "the command line"
+
+
+def open_store(directory: Path) -> Store:
+    from perennial import store
+    from perennial.settings import Settings
+
+    return store.open_store(Settings.load(directory))

@@ -1,0 +1,82 @@
+"""Declare a table, and play its past through the loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perennial.cli.common import Directory, Json, app
+from perennial.settings import DEFAULT_DIR
+
+
+@app.command()
+def demo(
+    pipeline: Annotated[
+        str, typer.Argument(help="Folder of a pipeline.yaml, or a name below data/.")
+    ] = "data/bike",
+    windows: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many windows to play. Left out: of the declared size, at most 50."
+        ),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the stack up, for a look at Prefect's UI.")
+    ] = False,
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Play a recorded stream through the whole loop and write a report.
+
+    Version 1 is trained on the first fifth. The rest goes row by row to the inference server; the
+    truth follows one window later. The monitor runs after each window, and where it confirms a
+    drift the automation retrains, with nobody's help. Against it stand a model that is never
+    retrained and one that is retrained at every window.
+    """
+    from rich.console import Console
+
+    from perennial.demo.plan import find_folder
+    from perennial.demo.run import final_table, run_demo
+
+    console = Console(highlight=False, stderr=as_json)
+    folder = find_folder(pipeline, (Path("data"),))
+    summary, files = run_demo(folder, directory, windows=windows, keep=keep, console=console)
+    if as_json:
+        typer.echo(summary.model_dump_json(indent=2))
+        return
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    for what, figure in final_table(summary):
+        table.add_row(what, figure)
+    console.print(table)
+    for file in (files.html, files.png, files.json):
+        console.print(f"  {file}", soft_wrap=True)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="The pipeline's name.")],
+    data: Annotated[Path, typer.Option(help="A csv, csv.gz or parquet file, or a folder of them.")],
+    target: Annotated[str, typer.Option(help="Column to predict.")],
+    time: Annotated[
+        str | None, typer.Option(help="Time column. Left out: rows are in time order already.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where pipeline.yaml goes. Left out: data/NAME.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace one that is there.")] = False,
+) -> None:
+    """Write a pipeline.yaml for a table: task, features and window are guessed from the data.
+
+    Every guess stands in the file, with the reason where a column is left out, to be corrected by
+    hand. Then: **perennial demo NAME**.
+    """
+    from perennial.datasets.describe import init_pipeline
+
+    file = init_pipeline(
+        name, data, target=target, time=time, folder=folder or Path("data") / name, force=force
+    )
+    typer.echo(f"{file} is written. Try it: perennial demo {file.parent}")

@@ -1,0 +1,56 @@
+"""What a person decides about a rollout."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from perennial.cli.common import Directory, Json, Pipeline, app, open_store, person
+from perennial.settings import DEFAULT_DIR
+
+
+@app.command()
+def rollback(
+    pipeline: Pipeline,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="The version that shall answer. Left out: a challenger on its way is given up, "
+            "else the champion before the present one comes back."
+        ),
+    ] = None,
+    why: Annotated[str, typer.Option(help="Kept in the history.")] = "by hand",
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Put an earlier version back at once; needs the object store, and nothing else.
+
+    A rollout under way ends. Servers follow within two seconds. The policy hears of it: it asks for
+    a new heal only after a while, so that the same data does not bring the same model back.
+    """
+    from perennial.rollout.moves import put_back
+
+    store = open_store(directory)
+    state, given_up = put_back(store, pipeline, to=to, why=why, by=person())
+    if as_json:
+        typer.echo(state.model_dump_json(indent=2))
+        return
+    gone = f"; {given_up} does not any more" if given_up not in (None, state.champion) else ""
+    typer.echo(f"{state.champion} answers for {pipeline}{gone}.")
+
+
+@app.command()
+def approve(
+    pipeline: Pipeline,
+    why: Annotated[str, typer.Option(help="Kept in the history.")] = "by hand",
+    directory: Directory = DEFAULT_DIR,
+) -> None:
+    """Let the challenger through to promotion, where pipeline.yaml says **approval: manual**.
+
+    It is promoted once its rollout has come that far; guardrails and the test of its loss hold on.
+    """
+    from perennial.rollout.moves import approve as let_through
+
+    version = let_through(open_store(directory), pipeline, by=person(), why=why)
+    typer.echo(f"{version} of {pipeline} may be promoted.")

@@ -1,0 +1,152 @@
+"""The stack on this machine, and the inference server alone."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perennial.cli.common import Directory, Json, app
+from perennial.settings import DEFAULT_DIR
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from perennial.local import RunningStack, StackStatus
+
+
+class WorkerKind(StrEnum):
+    """How flow runs are started."""
+
+    fork = "fork"
+    process = "process"
+
+
+@app.command()
+def up(
+    directory: Directory = DEFAULT_DIR,
+    worker: Annotated[
+        WorkerKind | None,
+        typer.Option(
+            help="fork: runs are forked from a warm process, first line after about a second. "
+            "process: Prefect's own worker, a new Python for every run.",
+            show_default="fork",
+        ),
+    ] = None,
+) -> None:
+    """Start the embedded stack: object store, Prefect server and worker, inference server.
+
+    Everything listens on this machine's loopback only. Data and logs are kept in the directory
+    from one start to the next; the first start takes about half a minute, later ones less.
+    A second **up** finds the stack and says so. End it with **perennial down**.
+    """
+    from rich.console import Console
+
+    from perennial.local import ensure_up
+
+    console = Console(highlight=False)
+    with console.status("starting the store and the Prefect server"):
+        stack = ensure_up(
+            directory,
+            worker=worker.value if worker else None,
+            progress=lambda text: console.print(f"  {text}"),
+        )
+    _print_addresses(console, stack, directory)
+
+
+def _print_addresses(console: Console, stack: RunningStack, directory: Path) -> None:
+    console.print("The stack is up." if stack.started else "The stack was up already.")
+    for name, (usual, used) in stack.moved.items():
+        console.print(f"Port {usual} is taken: the {name} part listens on {used}.")
+    console.print(f"  Prefect           {stack.urls['prefect']}")
+    console.print(f"  inference server  {stack.urls['serving']}")
+    console.print(f"  S3 store          {stack.urls['store']}  (bucket {stack.settings.bucket})")
+    console.print(
+        f"For Prefect's own commands: export PREFECT_API_URL={stack.settings.prefect_api_url}"
+    )
+    console.print(f"Addresses and keys for other programs: {directory / 'stack.env'}")
+
+
+@app.command()
+def status(directory: Directory = DEFAULT_DIR, as_json: Json = False) -> None:
+    """Say of every part of the stack whether it runs, whether it is healthy, and since when.
+
+    Exit code 0 when all parts are healthy, 1 when one is not or the stack is not up.
+    """
+    from rich.console import Console
+
+    from perennial.local import status as look
+
+    seen = look(directory)
+    if as_json:
+        typer.echo(seen.model_dump_json(indent=2))
+    elif not seen.parts:
+        typer.echo(f"No stack is up in {seen.directory}: start one with 'perennial up'.")
+    else:
+        Console(highlight=False).print(_status_table(seen))
+    if not seen.parts or not all(part.healthy for part in seen.parts):
+        raise typer.Exit(1)
+
+
+def _status_table(seen: StackStatus) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None)
+    for heading in ("part", "pid", "since", "restarts", "address"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("state")
+    for part in seen.parts:
+        table.add_row(
+            part.name,
+            str(part.pid or "-"),
+            f"{part.since.astimezone():%m-%d %H:%M:%S}" if part.since else "-",
+            str(part.restarts),
+            part.url or "-",
+            "[green]healthy[/green]" if part.healthy else f"[red]{part.fault}[/red]",
+        )
+    return table
+
+
+@app.command()
+def down(directory: Directory = DEFAULT_DIR) -> None:
+    """End the stack: exactly the processes that **perennial up** started.
+
+    Data stays in the directory; the next **up** goes on from there.
+    """
+    from rich.console import Console
+
+    from perennial.local import stop
+
+    console = Console(highlight=False)
+    with console.status("ending the stack"):
+        ended = stop(directory)
+    console.print("The stack is down." if ended else f"No stack is up in {directory}.")
+
+
+@app.command()
+def serve(
+    directory: Directory = DEFAULT_DIR,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests.")] = 1,
+) -> None:
+    """Run an inference server alone, in the foreground, until Ctrl-C.
+
+    **perennial up** runs one already. This one is for a machine of its own: it finds the
+    store by PERENNIAL_S3_ENDPOINT, PERENNIAL_BUCKET and AWS_*, else by the stack in the directory.
+    """
+    from perennial.serving.logs import configure_logging
+    from perennial.serving.server import serve as run
+    from perennial.settings import Settings
+
+    configure_logging()
+    run(
+        Settings.load(directory),
+        host=host,
+        port=port,
+        directory=directory / f"serving-{port}",
+        workers=workers,
+    )
