@@ -7,7 +7,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from functools import lru_cache
 
 from perennial.errors import PerennialError
 from perennial.serving import docs, metadata, oip, rows
@@ -25,14 +24,13 @@ from perennial.serving.http import (
 )
 from perennial.serving.log import Log
 from perennial.serving.metrics import Metrics
-from perennial.serving.models import ModelTable
+from perennial.serving.models import LoadedModel, ModelTable, Served
+from perennial.serving.one_row import OneRow
 from perennial.serving.options import ServingOptions
+from perennial.serving.routes import Route, find_route
 from perennial.serving.segment import LogFull
 
 logger = logging.getLogger(__name__)
-
-_V1 = "/v1/models/"
-_V2 = "/v2/models/"
 
 
 class Api:
@@ -53,12 +51,12 @@ class Api:
         exposition: Callable[[], str],
     ) -> None:
         self._table = table
-        self._log = log
-        self._metrics = metrics
+        self.log = log
+        self.metrics = metrics
         self._options = options
         self._tokens = tokens
         self._exposition = exposition
-        self._dataplane = Dataplane(table, log, metrics)
+        self.dataplane = Dataplane(table, log, metrics)
         self._prefix = secrets.token_hex(8)
         self._count = itertools.count(1)
         self._fixed: dict[str, tuple[str, Scope | None, Callable[[Request], Response]]] = {
@@ -73,7 +71,10 @@ class Api:
 
     def handle(self, request: Request) -> Response:
         """Answer a request; nothing is raised."""
-        response = self._respond(request)
+        return self.finish(request, self._respond(request))
+
+    def finish(self, request: Request, response: Response) -> Response:
+        """Add to an answer what every answer carries, and note it."""
         name = request.header(b"x-request-id")
         if name is not None:
             response.headers = (*response.headers, ("x-request-id", name))
@@ -83,15 +84,50 @@ class Api:
             self._note(logging.INFO, "answered", request, response.status)
         return response
 
+    def is_slow(self, request: Request) -> bool:
+        """Tell whether a request may take so long that the event loop had better not wait."""
+        served = self._table.served.get(find_route(request.path).name)
+        return served is not None and any(model.is_slow for model in served.models)
+
+    def read_one(self, request: Request) -> tuple[Served, LoadedModel, OneRow, bool] | None:
+        """Read a request that asks the champion for one row, and is plain; its id may be made here.
+
+        Returns:
+            What serves it, its champion, the row, and whether it came by the route of named rows;
+            None where the request is another one, or may not be answered: it is for `handle`.
+        """
+        route = find_route(request.path)
+        headers = request.headers
+        if (
+            route.action not in ("infer", "predict")
+            or route.version is not None
+            or request.method != "POST"
+            or oip.HEADER_LENGTH in headers
+            or b"content-encoding" in headers
+            or not (request.authorized or self._tokens is None)
+            or time.perf_counter() - request.started > self._options.deadline
+        ):
+            return None
+        served = self._table.served.get(route.name)
+        if served is None or served.champion is None or not served.champion.takes_batches:
+            return None
+        named = route.action == "predict"
+        reader = served.champion.one_row
+        row = reader.named(request.body) if named else reader.tensor(request.body)
+        if row is None:
+            return None
+        if not row.id:
+            row.id = self._make_id()
+        return served, served.champion, row, named
+
     def count_refusal(self, status: int, model: str = "") -> None:
         """Count a request that no model answered."""
-        self._metrics.add("perennial_requests_total", (model, "", "", str(status)))
+        self.metrics.add("perennial_requests_total", (model, "", "", str(status)))
 
     def _model_in(self, path: str) -> str:
         """Name the pipeline that a path is about; empty where it is about none that is known."""
-        name = path.removeprefix(_V2).removeprefix(_V1).split("/")[0].rpartition(":")
-        known = name[0] or name[2]
-        return known if known in self._table.served else ""
+        name = find_route(path).name
+        return name if name in self._table.served else ""
 
     def _respond(self, request: Request) -> Response:
         try:
@@ -99,7 +135,7 @@ class Api:
                 raise HttpError(503, "the deadline has passed before a model was free", RETRY_SOON)
             return self._route(request)
         except LogFull as error:
-            self._metrics.add("perennial_log_refusals_total")
+            self.metrics.add("perennial_log_refusals_total")
             return error_response(error)
         except PerennialError as error:
             response = error_response(error)
@@ -123,38 +159,34 @@ class Api:
         logger.log(level, message, extra=extra, exc_info=exc_info)
 
     def _route(self, request: Request) -> Response:
-        path = request.path
-        if path.startswith(_V2):
-            return self._v2(request, *_split_v2(path))
-        if path.startswith(_V1):
-            name, _, verb = path.removeprefix(_V1).rpartition(":")
-            if verb == "predict":
-                self._admit(request, "POST", "predict")
-                return self._predict(name, request)
-            if verb == "feedback":
-                self._admit(request, "POST", "feedback")
-                return self._feedback(name, request)
-        fixed = self._fixed.get(path.rstrip("/"))
+        route = find_route(request.path)
+        if route.action == "predict":
+            self._admit(request, "POST", "predict")
+            return self._predict(route.name, request)
+        if route.action == "feedback":
+            self._admit(request, "POST", "feedback")
+            return self._feedback(route.name, request)
+        if route.action == "infer":
+            self._admit(request, "POST", "predict")
+            return self._infer(route.name, route.version, request)
+        if route.action in ("metadata", "ready", "config"):
+            self._admit(request, "GET", "read")
+            return self._describe(route)
+        fixed = self._fixed.get(request.path.rstrip("/"))
         if fixed is None:
-            raise HttpError(404, f"there is nothing at {path[:200]!r}")
+            raise HttpError(404, f"there is nothing at {request.path[:200]!r}")
         method, scope, answer = fixed
         self._admit(request, method, scope)
         return answer(request)
 
-    def _v2(self, request: Request, name: str, version: str | None, action: str) -> Response:
-        """Routes below ``/v2/models/<name>``, with ``/versions/<version>`` or without."""
-        if action == "infer":
-            self._admit(request, "POST", "predict")
-            return self._infer(name, version, request)
-        if action not in ("", "ready", "config"):
-            raise HttpError(404, f"there is nothing at {request.path[:200]!r}")
-        self._admit(request, "GET", "read")
-        model = self._dataplane.model(name, version)
-        if action == "ready":
-            return json_response({"name": name, "version": model.version, "ready": True})
-        if action == "config":
+    def _describe(self, route: Route) -> Response:
+        """Say what a model is, below ``/v2/models/<name>``."""
+        model = self.dataplane.model(route.name, route.version)
+        if route.action == "ready":
+            return json_response({"name": route.name, "version": model.version, "ready": True})
+        if route.action == "config":
             return json_response(metadata.model_config(model))
-        return json_response(metadata.model_metadata(model, self._dataplane.served(name)))
+        return json_response(metadata.model_metadata(model, self.dataplane.served(route.name)))
 
     def _admit(self, request: Request, method: str, scope: Scope | None) -> None:
         """See that a request has the method and the right, and undo its compression."""
@@ -162,15 +194,34 @@ class Api:
             allow = "GET, HEAD" if method == "GET" else method
             message = f"{request.method} is not for {request.path[:200]!r}"
             raise HttpError(405, message, ("Allow", allow))
-        if self._tokens is not None and scope is not None:
-            self._authorize(self._tokens, request, scope)
+        if not request.authorized:
+            self._authorize(request.header(b"authorization"), scope)
         encoding = request.header(b"content-encoding")
         if encoding is not None and encoding != "identity":
             request.body = decompress(request.body, encoding.lower(), self._options.max_body)
 
-    def _authorize(self, tokens: Tokens, request: Request, scope: Scope) -> None:
+    def authorize(self, path: str, headers: dict[bytes, bytes]) -> None:
+        """See, before its body has come, that a request has the right to what its path names.
+
+        Raises:
+            HttpError: 401 or 403.
+        """
+        if self._tokens is None:
+            return
+        sent = headers.get(b"authorization")
+        self._authorize(None if sent is None else sent.decode("latin-1"), self._scope(path))
+
+    def _scope(self, path: str) -> Scope | None:
+        scope = find_route(path).scope
+        if scope is None and (fixed := self._fixed.get(path.rstrip("/"))) is not None:
+            scope = fixed[1]
+        return scope
+
+    def _authorize(self, authorization: str | None, scope: Scope | None) -> None:
+        if self._tokens is None or scope is None:
+            return
         try:
-            tokens.check(request.header(b"authorization"), scope)
+            self._tokens.check(authorization, scope)
         except Denied as denied:
             if denied.known:
                 raise HttpError(403, f"this token lacks the scope {scope}") from None
@@ -178,13 +229,13 @@ class Api:
             raise HttpError(401, message, ("WWW-Authenticate", "Bearer")) from None
 
     def _predict(self, name: str, request: Request) -> Response:
-        champion = self._dataplane.model(name)
+        champion = self.dataplane.model(name)
         body, max_rows = request.body, self._options.max_rows
         decoded = champion.rows.decode(body, max_rows)
         ids = decoded.ids
         if ids is None:
             ids = [self._make_id() for _ in range(len(decoded.encoded.numeric))]
-        answer = self._dataplane.answer(
+        answer = self.dataplane.answer(
             Query(
                 pipeline=name,
                 fixed=False,
@@ -204,13 +255,13 @@ class Api:
         return Response(200, encode_json(document), after=answer.shadow)
 
     def _infer(self, name: str, version: str | None, request: Request) -> Response:
-        model = self._dataplane.model(name, version)
+        model = self.dataplane.model(name, version)
         max_rows = self._options.max_rows
         parsed, inputs = oip.parse(request.body, request.header(oip.HEADER_LENGTH))
         oip.check_outputs(parsed, model.signature)
         encoded = model.tensors.encode(inputs, max_rows)
         request_id = parsed.id or self._make_id()
-        answer = self._dataplane.answer(
+        answer = self.dataplane.answer(
             Query(
                 pipeline=name,
                 fixed=version is not None,
@@ -227,11 +278,11 @@ class Api:
         return response
 
     def _feedback(self, name: str, request: Request) -> Response:
-        champion = self._dataplane.served(name).champion
+        champion = self.dataplane.served(name).champion
         signature = None if champion is None else champion.signature
         labels = rows.decode_feedback(request.body, signature, self._options.max_rows)
-        self._log.feedback(name, rows.feedback_records(labels))
-        self._metrics.add("perennial_feedback_total", (name,), len(labels))
+        self.log.feedback(name, rows.feedback_records(labels))
+        self.metrics.add("perennial_feedback_total", (name,), len(labels))
         return json_response({"model": name, "accepted": len(labels)})
 
     def _ready(self, request: Request) -> Response:
@@ -266,12 +317,3 @@ class Api:
     def _make_id(self) -> str:
         """Make an id that no other row of any server has."""
         return f"{self._prefix}-{next(self._count):x}"
-
-
-@lru_cache(maxsize=1024)
-def _split_v2(path: str) -> tuple[str, str | None, str]:
-    """Give name, version and what is asked of them."""
-    name, *rest = path.removeprefix(_V2).split("/")
-    if len(rest) > 1 and rest[0] == "versions":
-        return name, rest[1], "/".join(rest[2:])
-    return name, None, "/".join(rest)

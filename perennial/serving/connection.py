@@ -23,8 +23,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
+import msgspec
 
 from perennial.serving.api import Api
+from perennial.serving.batch import Batch
 from perennial.serving.http import (
     RETRY_SOON,
     HttpError,
@@ -35,8 +37,20 @@ from perennial.serving.http import (
 from perennial.serving.options import ServingOptions
 
 _MAX_HEAD = 64 * 1024
+_KNOWN_HEADS = 512
+_LONGEST_KNOWN = 2048
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER = 2.0
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A request's head, understood and allowed."""
+
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    length: int
+    """Of the body."""
 
 
 class Connections:
@@ -54,6 +68,7 @@ class Connections:
         after: Callable[[Callable[[], None]], None],
     ) -> None:
         self.api = api
+        self.batch = Batch(api, asyncio.get_running_loop())
         self.options = options
         self.executor = executor
         self.after = after
@@ -67,6 +82,8 @@ class Connections:
         self.closing = False
         self.date = b""
         """The header of this second."""
+        self.heads: dict[bytes, Head] = {}
+        """Heads that came of late, as they were understood: most clients repeat theirs."""
         self.sweep()
 
     def make(self) -> Connection:
@@ -79,6 +96,14 @@ class Connections:
         now = time.monotonic()
         for connection in [c for c in self.open if c.deadline < now]:
             connection.time_out()
+
+    def remember(self, raw: bytes, head: Head) -> None:
+        """Keep a head that was understood and allowed."""
+        if len(raw) > _LONGEST_KNOWN:
+            return
+        if len(self.heads) >= _KNOWN_HEADS:
+            self.heads.clear()
+        self.heads[raw] = head
 
     async def drain(self) -> None:
         """Take no further request; return when all that were taken are answered."""
@@ -99,7 +124,7 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[tuple[Request, bool]] = deque()
+        self._queue: deque[Request] = deque()
         self._busy = False
         self._writable = True
         self._reading_request = False
@@ -110,6 +135,11 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._size = 0
         self._refusal: HttpError | None = None
+        self._authorized = False
+        self._paused = False
+        """Whether `_next` has reading to resume."""
+        self._complete: Request | None = None
+        """The request that ended in the data that is parsed."""
         self.deadline = time.monotonic() + self._options.idle
 
     # The transport's side
@@ -125,17 +155,21 @@ class Connection(asyncio.Protocol):
         if self._reading_request:
             self._end_of_request()
         self._shared.in_flight -= len(self._queue)
-        self._shared.buffered -= sum(len(request.body) for request, _ in self._queue)
+        self._shared.buffered -= sum(request.size for request in self._queue)
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole requests in it are answered."""
-        if self._refusal is not None:
+        if self._refusal is not None or self._is_known(data):
             return
+        is_fresh = not self._reading_request
+        self._complete = None
         try:
             self._parser.feed_data(data)
             if self._in_head:
                 self._count_head(len(data))
+            elif is_fresh and self._complete is not None:
+                self._remember(data, self._complete)
         except httptools.HttpParserUpgrade:
             self._refuse(HttpError(400, "only HTTP/1.1 is spoken here"))
         except httptools.HttpParserCallbackError as error:
@@ -144,6 +178,42 @@ class Connection(asyncio.Protocol):
             self._refuse(error.__context__)
         except httptools.HttpParserError as error:
             self._refuse(HttpError(400, f"this is no HTTP request: {error}"))
+
+    def _is_known(self, data: bytes) -> bool:
+        """Take a whole request whose head came before, byte by byte, without parsing it again."""
+        shared = self._shared
+        if self._reading_request or shared.in_flight >= self._options.max_requests:
+            return False
+        end = data.find(b"\r\n\r\n") + 4
+        head = shared.heads.get(data[:end])
+        if head is None or len(data) != end + head.length or shared.closing:
+            return False
+        shared.in_flight += 1
+        shared.buffered += head.length
+        self._take(
+            Request(
+                head.method,
+                head.path,
+                head.headers,
+                data[end:],
+                time.perf_counter(),
+                head.length,
+                authorized=True,
+            )
+        )
+        return True
+
+    def _remember(self, data: bytes, request: Request) -> None:
+        """Keep the head of a request if ``data`` is all of it and it is of the plain kind."""
+        end = data.find(b"\r\n\r\n") + 4
+        headers = request.headers
+        is_plain = b"transfer-encoding" not in headers and b"expect" not in headers
+        length = int(headers.get(b"content-length", b"0"))
+        if not (is_plain and request.keep_alive and request.authorized):
+            return
+        if len(data) == end + length == end + request.size:
+            head = Head(request.method, request.path, headers, length)
+            self._shared.remember(data[:end], head)
 
     def _count_head(self, size: int) -> None:
         """Bound what comes before a head is complete."""
@@ -154,6 +224,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not take its answers: stop making more."""
         self._writable = False
+        self._paused = True
         self.deadline = time.monotonic() + self._options.deadline
         self._transport.pause_reading()
 
@@ -188,9 +259,16 @@ class Connection(asyncio.Protocol):
         if self._shared.in_flight > self._options.max_requests:
             raise HttpError(503, "too many requests at a time", RETRY_SOON)
         self._in_head = False
-        length = self._headers.get(b"content-length")
-        if length is not None and int(length) > self._options.max_body:
+        length = int(self._headers.get(b"content-length", b"0"))
+        if length > self._options.max_body:
             raise self._too_large()
+        self._authorized = True
+        try:
+            self._shared.api.authorize(_path(self._url), self._headers)
+        except HttpError:
+            if length or b"transfer-encoding" in self._headers:
+                raise  # nobody is to send a body for nothing
+            self._authorized = False
         if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(_CONTINUE)
 
@@ -212,63 +290,75 @@ class Connection(asyncio.Protocol):
             self._headers,
             self._body[0] if len(self._body) == 1 else b"".join(self._body),
             time.perf_counter(),
+            self._size,
+            authorized=self._authorized,
+            keep_alive=self._parser.should_keep_alive() and not self._shared.closing,
         )
         self._body = []
         self._reading_request = False
-        keep_alive = self._parser.should_keep_alive() and not self._shared.closing
+        self._complete = request
+        self._take(request)
+
+    def _take(self, request: Request) -> None:
         if self._busy or not self._writable:
-            self._queue.append((request, keep_alive))
+            self._queue.append(request)
+            self._paused = True
             self._transport.pause_reading()
         else:
-            self._answer(request, keep_alive)
+            self._answer(request)
 
     def _too_large(self) -> HttpError:
         return HttpError(413, f"the body is larger than {self._options.max_body} bytes")
 
     # Answers
 
-    def _answer(self, request: Request, keep_alive: bool) -> None:
-        size = len(request.body)
-        large = size >= self._options.offload or b"content-encoding" in request.headers
-        if not large:
-            self._finish(request, size, self._shared.api.handle(request), keep_alive)
+    def _answer(self, request: Request) -> None:
+        api = self._shared.api
+        self._busy = True
+        self.deadline = float("inf")
+        large = request.size >= self._options.offload or b"content-encoding" in request.headers
+        if not large and self._shared.batch.take(request, self._reply):
+            return
+        if not large and not api.is_slow(request):
+            self._give(request, api.handle(request))
         elif self._shared.large >= self._options.max_large:
-            self._shared.api.count_refusal(503)
+            api.count_refusal(503)
             refusal = HttpError(503, "too many large requests at a time", RETRY_SOON)
-            self._finish(request, size, error_response(refusal), keep_alive)
+            self._give(request, error_response(refusal))
         else:
-            self._busy = True
             self._shared.large += 1
-            self.deadline = float("inf")
-            job = self._loop.run_in_executor(
-                self._shared.executor, self._shared.api.handle, request
-            )
-            job.add_done_callback(lambda job: self._done(request, size, job.result(), keep_alive))
+            job = self._loop.run_in_executor(self._shared.executor, api.handle, request)
+            job.add_done_callback(lambda job: self._done(request, job.result()))
 
-    def _done(self, request: Request, size: int, response: Response, keep_alive: bool) -> None:
+    def _done(self, request: Request, response: Response) -> None:
         self._shared.large -= 1
-        self._busy = False
-        self._finish(request, size, response, keep_alive)
-        self._next()
+        self._reply(request, response)
 
-    def _finish(self, request: Request, size: int, response: Response, keep_alive: bool) -> None:
-        """Give an answer; ``size`` is that of the body as it came."""
+    def _reply(self, request: Request, response: Response) -> None:
+        """Give an answer that was waited for, and turn to what has come meanwhile."""
+        self._give(request, response)
+        if self._paused or self._refusal is not None:
+            self._next()
+
+    def _give(self, request: Request, response: Response) -> None:
+        self._busy = False
         self._shared.in_flight -= 1
-        self._shared.buffered -= size
+        self._shared.buffered -= request.size
         if self._transport.is_closing():
             return
-        self._write(response, keep_alive, with_body=request.method != "HEAD")
+        self._write(response, request.keep_alive, with_body=request.method != "HEAD")
         if response.after is not None:
             self._shared.after(response.after)
 
     def _next(self) -> None:
         """Answer what was pipelined while an answer was under way."""
         while self._queue and not self._busy and self._writable:
-            self._answer(*self._queue.popleft())
+            self._answer(self._queue.popleft())
         if self._queue or self._busy or not self._writable or self._transport.is_closing():
             return
         if self._refusal is not None:
             self._say_refusal(self._refusal)
+        self._paused = False
         self._transport.resume_reading()
 
     def _write(self, response: Response, keep_alive: bool, *, with_body: bool = True) -> None:

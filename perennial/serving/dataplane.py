@@ -105,10 +105,10 @@ class Dataplane:
         if query.fixed or challenger is None:
             role = CHALLENGER if champion is challenger else CHAMPION
             return self._answer(query, champion, role, None)
-        weight = served.placement.weight
-        if weight > 0.0 and goes_to_challenger(query.key, challenger.version, weight):
+        model, role, shadow = choose(served, champion, query.key)
+        if role == CHALLENGER:
             try:
-                return self._answer(query, challenger, CHALLENGER, None)
+                return self._answer(query, model, CHALLENGER, None)
             except (ModelError, RequestError):
                 answer = self._answer(query, champion, CHAMPION, None)
             # Only now is it known that the request was not at fault.
@@ -116,25 +116,29 @@ class Dataplane:
                 "perennial_challenger_failures_total", (query.pipeline, challenger.version)
             )
             return answer
-        shadow = challenger if served.placement.stage == "shadow" else None
         return self._answer(query, champion, CHAMPION, shadow)
+
+    def shadow(self, query: Query, challenger: LoadedModel) -> None:
+        """Ask a challenger what the champion has answered, for the log alone.
+
+        Raises:
+            PerennialError: it failed, or the log is full.
+        """
+        self._predict_and_log(query, challenger, SHADOW)
 
     def _answer(
         self, query: Query, model: LoadedModel, role: str, shadow: LoadedModel | None
     ) -> Answer:
         output = self._predict_and_log(query, model, role)
 
-        def run_shadow(challenger: LoadedModel) -> None:
-            self._predict_and_log(query, challenger, SHADOW)
-
-        job = None if shadow is None else lambda: run_shadow(shadow)
+        job = None if shadow is None else lambda: self.shadow(query, shadow)
         return Answer(model, role, output, job)
 
     def _predict_and_log(self, query: Query, model: LoadedModel, role: str) -> NDArray[np.float32]:
         encoded = query.encoded
         if model.signature_json != query.asked.signature_json:
             encoded = query.encode(model)
-        output = model.predictor.predict(*encoded.inputs())
+        output = model.predict(encoded)
         if not _is_finite(output):
             encoded.refuse_infinite(model.signature)
             raise ModelError(f"version {model.version} of {query.pipeline} answered NaN")
@@ -142,10 +146,27 @@ class Dataplane:
         self._log.predictions(
             query.pipeline,
             model.signature_json,
-            _record(query.ids, encoded, output, model.version, role, elapsed),
+            record(query.ids, encoded, output, model.version, role, int(elapsed * 1e6)),
         )
         self._metrics.meter(query.pipeline, model.version, role).count(len(output), elapsed)
         return output
+
+
+def choose(
+    served: Served, champion: LoadedModel, key: str
+) -> tuple[LoadedModel, str, LoadedModel | None]:
+    """Say who answers, in which role, and whose shadow follows.
+
+    Args:
+        champion: of the moment at which the request was read.
+        key: routing key.
+    """
+    challenger, placement = served.challenger, served.placement
+    if challenger is None:
+        return champion, CHAMPION, None
+    if placement.weight > 0.0 and goes_to_challenger(key, challenger.version, placement.weight):
+        return challenger, CHALLENGER, None
+    return champion, CHAMPION, challenger if placement.stage == "shadow" else None
 
 
 def _is_finite(output: NDArray[np.float32]) -> bool:
@@ -162,19 +183,25 @@ def _why_no_champion(pipeline: str, served: Served) -> str:
     return f"{pipeline} has no champion yet: its first version is not registered"
 
 
-def _record(
+def record(
     ids: list[str],
     encoded: EncodedRows,
     output: NDArray[Any],
     version: str,
     role: str,
-    elapsed: float,
+    latency: int | list[int],
 ) -> PredictionRecord:
+    """Bring answered rows into the form in which they are logged.
+
+    Args:
+        ids: one a row, or one for all.
+        latency: microseconds, of all rows together or one a row.
+    """
     return PredictionRecord(
         time=time.time_ns() // 1000,
         version=version,
         role=role,
-        latency=int(elapsed * 1e6),
+        latency=latency,
         rows=len(output),
         ids=ids,
         numeric=encoded.numeric.tobytes(),

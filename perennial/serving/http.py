@@ -26,6 +26,12 @@ class Request(msgspec.Struct):
     body: bytes
     started: float
     """`time.perf_counter` when its body was complete."""
+    size: int = 0
+    """Bytes of the body as it came."""
+    authorized: bool = False
+    """Whether its token was looked at, and is good for its path."""
+    keep_alive: bool = True
+    """Whether its connection stays open after the answer."""
 
     def header(self, name: bytes) -> str | None:
         """Give a header; ``name`` in lower case."""

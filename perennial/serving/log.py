@@ -90,6 +90,15 @@ class Log:
         """
         self._append(pipeline, "predictions", signature, frame(_encode(record)))
 
+    def batch(self, pipeline: str, signature: str, records: list[PredictionRecord]) -> None:
+        """Append the rows of several models by one write, all of them or none.
+
+        Raises:
+            LogFull: as `predictions`.
+        """
+        data = b"".join(frame(_encode(record)) for record in records)
+        self._append(pipeline, "predictions", signature, data)
+
     def feedback(self, pipeline: str, records: list[FeedbackRecord]) -> None:
         """Append labels, all of them or none.
 

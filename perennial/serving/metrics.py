@@ -58,6 +58,15 @@ class Meter:
             self._seconds[bisect_left(LATENCY_BUCKETS, seconds)] += 1
             self._seconds[-1] += seconds
 
+    def count_rows(self, seconds: list[float]) -> None:
+        """Count answers for one row each."""
+        with self._lock:
+            self._requests[0] += len(seconds)
+            self._rows[0] += len(seconds)
+            for value in seconds:
+                self._seconds[bisect_left(LATENCY_BUCKETS, value)] += 1
+            self._seconds[-1] += sum(seconds)
+
 
 class Metrics:
     """The numbers of one process. Safe to share between threads."""

@@ -119,6 +119,30 @@ class RowDecoder:
             body.ids,
         )
 
+    def decode_one(
+        self, data: bytes
+    ) -> tuple[str, tuple[Any, ...], list[str] | None, list[str | None] | None] | None:
+        """Read a body of one row without building arrays.
+
+        Returns:
+            Id ("" where none was sent), numbers (None is missing), categories and context; None
+            where the body is not plain: it is for `decode`.
+        """
+        try:
+            body = self._decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        rows = body.rows
+        if rows is UNSET or len(rows) != 1 or (body.ids is not None and len(body.ids) != 1):
+            return None
+        name = "" if body.ids is None else body.ids[0]
+        if not name and body.ids is not None:
+            return None
+        values = msgspec.structs.astuple(rows[0])
+        categories = self._categories([values])[0] if self._categorical else None
+        context = self._contexts([values])[0] if self._has_context else None
+        return name, values[: self._numeric], categories, context
+
     def decode_slowly(self, data: bytes, max_rows: int) -> DecodedRows:
         """Do the same by way of dicts, with the better messages."""
         body = decode_json(_any_rows, data)

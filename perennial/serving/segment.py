@@ -58,8 +58,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Microseconds since the epoch."""
     version: str
     role: str
-    latency: int
-    """Microseconds."""
+    latency: int | list[int]
+    """Microseconds: of all rows together, or one a row."""
     rows: int
     ids: list[str]
     """One a row, or the one id of a request of several rows: see `row_ids`."""

@@ -229,11 +229,15 @@ def _prediction_table(
         "pipeline": each_row(lambda _: pipeline, pa.string()),
         "version": each_row(lambda r: r.version, pa.string()),
         "role": each_row(lambda r: r.role, pa.string()),
-        "latency": each_row(lambda r: r.latency, pa.int32()),
+        "latency": pa.array([v for r in records for v in _latencies(r)], pa.int32()),
         "features": _features(schema.field("features").type, signature, records),
         "output": _outputs(schema.field("output").type, signature, records),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _latencies(record: PredictionRecord) -> list[int]:
+    return record.latency if isinstance(record.latency, list) else [record.latency] * record.rows
 
 
 def _features(kind: pa.DataType, signature: Signature, records: list[PredictionRecord]) -> pa.Array:

@@ -91,7 +91,7 @@ def sum_model(offset: float = 0.0, *, numeric: int = 2, categorical: bool = True
         ]
         last = "both"
     nodes.append(helper.make_node("Add", [last, "offset"], ["output"]))
-    return _model(nodes, inputs, 1, offset=np.float32(offset))
+    return build_model(nodes, inputs, 1, offset=np.float32(offset))
 
 
 def softmax_model() -> bytes:
@@ -101,14 +101,14 @@ def softmax_model() -> bytes:
         helper.make_node("Softmax", ["logits"], ["output"], axis=1),
     ]
     inputs = [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, 1])]
-    return _model(nodes, inputs, 3, weights=np.array([[1.0, 0.0, -1.0]], dtype=np.float32))
+    return build_model(nodes, inputs, 3, weights=np.array([[1.0, 0.0, -1.0]], dtype=np.float32))
 
 
 def sigmoid_model() -> bytes:
     """Probability of the second class: the logistic function of x."""
     nodes = [helper.make_node("Sigmoid", ["numeric"], ["output"])]
     inputs = [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, 1])]
-    return _model(nodes, inputs, 1)
+    return build_model(nodes, inputs, 1)
 
 
 def nan_model() -> bytes:
@@ -123,10 +123,11 @@ def nan_model() -> bytes:
         helper.make_tensor_value_info("categorical", TensorProto.STRING, [None, 1]),
     ]
     nodes.append(helper.make_node("Identity", ["categorical"], ["unused"]))
-    return _model(nodes, inputs, 1, nan=np.float32("nan"))
+    return build_model(nodes, inputs, 1, nan=np.float32("nan"))
 
 
-def _model(nodes: list[Any], inputs: list[Any], width: int, **constants: Any) -> bytes:
+def build_model(nodes: list[Any], inputs: list[Any], width: int, **constants: Any) -> bytes:
+    """Make a graph of nodes; of the constants those that a node takes are put into it."""
     constants |= {"zero": np.float32(0), "axis": np.array([1])}
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,8 +29,10 @@ class Slow:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self.count_refusal = api.count_refusal
         self.gate = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
 
     def handle(self, request: Request) -> Response:
         if request.headers.get(b"x-slow"):
@@ -211,6 +214,73 @@ def test_too_large_a_body_gets_413_before_it_is_read(server: Listening) -> None:
     chunked = predict(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
     chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
     assert server.send(chunked, *[chunk] * 20).startswith(b"HTTP/1.1 413 ")
+
+
+TOKENS = json.dumps(
+    [
+        {"name": "shop", "token": "predicts-and-no-more", "scopes": ["predict"]},
+        {"name": "desk", "token": "labels-and-that-is-all", "scopes": ["feedback"]},
+    ]
+)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listening]:
+    monkeypatch.setenv("PERENNIAL_TOKENS", TOKENS)
+    with listening(tmp_path) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("X-None: 1", b"401"),
+        ("Authorization: Bearer nobody-knows-this-one", b"401"),
+        ("Authorization: Bearer labels-and-that-is-all", b"403"),
+    ],
+)
+@pytest.mark.parametrize("length", ["Content-Length: 50000", "Transfer-Encoding: chunked"])
+def test_a_token_is_looked_at_before_the_body_comes(
+    guarded: Listening, header: str, status: bytes, length: str
+) -> None:
+    head = predict(b"", header).replace(b"Content-Length: 0", length.encode())
+    answer = guarded.send(head)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"connection: close" in answer
+    assert guarded.send(head, b"x" * 50_000).startswith(b"HTTP/1.1 " + status)
+    assert guarded.connections.in_flight == guarded.connections.buffered == 0
+
+
+def test_a_connection_without_a_body_outlives_a_wrong_token(guarded: Listening) -> None:
+    with guarded.dial() as sock:
+        for _ in range(2):
+            sock.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert read_one(sock).startswith(b"HTTP/1.1 401 ")
+        sock.sendall(predict(ROW, "Authorization: Bearer predicts-and-no-more"))
+        assert b'"value":1.0' in read_one(sock)
+
+
+def test_a_head_that_came_before_is_as_good_as_a_new_one(guarded: Listening) -> None:
+    right = predict({"rows": [{"x": 1}]}, "Authorization: Bearer predicts-and-no-more")
+    wrong = right.replace(b"predicts-and-no-more", b"predicts-and-no-less")
+    with guarded.dial() as sock:
+        for number in range(5):
+            sock.sendall(right.replace(b'"x": 1', b'"x": %d' % number))
+            assert b'"value":%d.0' % number in read_one(sock)
+        assert guarded.send(wrong).startswith(b"HTTP/1.1 401 ")
+        sock.sendall(right[:-3])
+        time.sleep(0.05)
+        sock.sendall(right[-3:] + right)
+        assert b'"value":1.0' in read_one(sock)
+        assert b'"value":1.0' in read_one(sock)
+
+
+def test_heads_that_were_seen_are_forgotten_in_time(guarded: Listening) -> None:
+    with guarded.dial() as sock:
+        for number in range(700):
+            sock.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nX-Trace: %d\r\n\r\n" % number)
+            assert b"200 OK" in read_one(sock)
+    assert 0 < len(guarded.connections.heads) <= 512
 
 
 def test_an_endless_head_gets_431(server: Listening) -> None:

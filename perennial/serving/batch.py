@@ -1,0 +1,189 @@
+"""Requests for one row that arrive together are answered together.
+
+What the sockets bring in one turn of the event loop is asked of a model in one call, logged by one
+write to the operating system, and answered after it. Nothing waits for company: the batch ends with
+the turn. Only a model whose answers do not depend on the rows beside them, to the last bit, is
+asked so (`LoadedModel.takes_batches`). Where a batch fails, each of its requests goes the general
+way alone, so that none pays for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.errors import ModelError
+from perennial.packaging.predictor import EncodedRows
+from perennial.serving.api import Api
+from perennial.serving.dataplane import Query, choose, record
+from perennial.serving.http import Request, Response, error_response
+from perennial.serving.models import LoadedModel
+from perennial.serving.one_row import OneRow
+from perennial.serving.segment import LogFull, PredictionRecord
+
+Reply = Callable[[Request, Response], None]
+
+_MOST = 64
+
+
+class _Asked(msgspec.Struct, gc=False):
+    """One request, and what it asks."""
+
+    request: Request
+    row: OneRow
+    named: bool
+    """Whether it came by the route of named rows."""
+    shadow: LoadedModel | None
+    reply: Reply
+
+
+class _Group:
+    """What is asked of one model in one role."""
+
+    def __init__(self, model: LoadedModel, role: str) -> None:
+        self.model = model
+        self.role = role
+        self.asked: list[_Asked] = []
+        self.rows: EncodedRows
+        self.output: NDArray[np.float32]
+        self.seconds: list[float]
+        """From each request to its answer."""
+
+
+class Batch:
+    """The requests of one turn of a worker's event loop. Not to be shared between threads."""
+
+    def __init__(self, api: Api, loop: asyncio.AbstractEventLoop) -> None:
+        self._api = api
+        self._loop = loop
+        self._groups: dict[tuple[LoadedModel, str], _Group] = {}
+        self._size = 0
+
+    def take(self, request: Request, reply: Reply) -> bool:
+        """Take a request that is for one row and plain; tell whether it was taken.
+
+        Args:
+            reply: is called with the request and its answer, soon and from the event loop.
+        """
+        found = self._api.read_one(request)
+        if found is None:
+            return False
+        served, champion, row, named = found
+        key = request.header(b"x-routing-key") or row.id
+        model, role, shadow = choose(served, champion, key)
+        if model.is_slow or not model.takes_batches:
+            return False
+        if model is not champion and model.signature_json != champion.signature_json:
+            return False
+        if shadow is not None and shadow.signature_json != champion.signature_json:
+            return False
+        if self._size == _MOST:
+            self._flush()
+        group = self._groups.get((model, role))
+        if group is None:
+            group = self._groups[model, role] = _Group(model, role)
+        group.asked.append(_Asked(request, row, named, shadow, reply))
+        self._size += 1
+        if self._size == 1:
+            self._loop.call_soon(self._flush)
+        return True
+
+    def _flush(self) -> None:
+        """Answer what was taken; nothing may have been, where a full batch went before."""
+        groups, self._groups, self._size = list(self._groups.values()), {}, 0
+        logs: dict[tuple[str, str], list[_Group]] = {}
+        for group in groups:
+            if _predict(group):
+                logs.setdefault((group.model.pipeline, group.model.signature_json), []).append(
+                    group
+                )
+            else:
+                self._answer_alone(group)
+        for (pipeline, signature), members in logs.items():
+            try:
+                self._api.log.batch(pipeline, signature, [_record(group) for group in members])
+            except LogFull as error:
+                for group in members:
+                    self._refuse(group, error)
+            else:
+                for group in members:
+                    self._reply(group)
+
+    def _answer_alone(self, group: _Group) -> None:
+        for asked in group.asked:
+            asked.reply(asked.request, self._api.handle(asked.request))
+
+    def _refuse(self, group: _Group, error: LogFull) -> None:
+        for asked in group.asked:
+            self._api.metrics.add("perennial_log_refusals_total")
+            asked.reply(asked.request, self._api.finish(asked.request, error_response(error)))
+
+    def _reply(self, group: _Group) -> None:
+        model = group.model
+        meter = self._api.metrics.meter(model.pipeline, model.version, group.role)
+        meter.count_rows(group.seconds)
+        for asked, body in zip(group.asked, _bodies(group), strict=True):
+            response = Response(200, body)
+            if asked.shadow is not None:
+                response.after = self._shadow(asked, model, asked.shadow)
+            asked.reply(asked.request, self._api.finish(asked.request, response))
+
+    def _shadow(
+        self, asked: _Asked, champion: LoadedModel, challenger: LoadedModel
+    ) -> Callable[[], None]:
+        def run() -> None:
+            query = Query(
+                pipeline=champion.pipeline,
+                fixed=True,
+                key=asked.row.id,
+                ids=[asked.row.id],
+                asked=champion,
+                encoded=champion.one_row.columns([asked.row]),
+                encode=lambda model: model.one_row.columns([asked.row]),
+                started=asked.request.started,
+            )
+            self._api.dataplane.shadow(query, challenger)
+
+        return run
+
+
+def _predict(group: _Group) -> bool:
+    """Ask a model; False where that fails for any of the requests."""
+    model = group.model
+    group.rows = model.one_row.columns([asked.row for asked in group.asked])
+    try:
+        output = model.predict(group.rows)
+    except ModelError:
+        return False
+    if not np.isfinite(output).all():
+        return False
+    group.output = output
+    now = time.perf_counter()
+    group.seconds = [now - asked.request.started for asked in group.asked]
+    return True
+
+
+def _record(group: _Group) -> PredictionRecord:
+    return record(
+        [asked.row.id for asked in group.asked],
+        group.rows,
+        group.output,
+        group.model.version,
+        group.role,
+        [int(value * 1e6) for value in group.seconds],
+    )
+
+
+def _bodies(group: _Group) -> list[bytes]:
+    """Write the answers of a group, in its order."""
+    writer, ids = group.model.writer, [asked.row.id for asked in group.asked]
+    named = group.asked[0].named
+    if all(asked.named is named for asked in group.asked):
+        return (writer.named if named else writer.tensors)(ids, group.output)
+    both = writer.tensors(ids, group.output), writer.named(ids, group.output)
+    return [both[asked.named][at] for at, asked in enumerate(group.asked)]
