@@ -101,13 +101,13 @@ def _take_stock(store: Store, prefix: str) -> tuple[dict[str, ObjectInfo], list[
 class _Pile:
     """Segments of one schema that will be a file."""
 
-    keys: list[str] = field(default_factory=list)
+    infos: list[ObjectInfo] = field(default_factory=list)
     tables: list[pa.Table] = field(default_factory=list)
     rows: int = 0
     size: int = 0
 
     def add(self, info: ObjectInfo, table: pa.Table) -> None:
-        self.keys.append(info.key)
+        self.infos.append(info)
         self.tables.append(table)
         self.rows += table.num_rows
         self.size += info.size
@@ -134,9 +134,9 @@ def _piles(store: Store, small: list[ObjectInfo], target: Target) -> Iterator[_P
         if target.is_full(sum(p.rows for p in open_piles), sum(p.size for p in open_piles)):
             fullest = max(open_piles, key=lambda p: p.size)
             open_piles.remove(fullest)
-            if len(fullest.keys) > 1:
+            if len(fullest.infos) > 1:
                 yield fullest
-    yield from (pile for pile in open_piles if len(pile.keys) >= max(2, target.fewest))
+    yield from (pile for pile in open_piles if len(pile.infos) >= max(2, target.fewest))
 
 
 def _read(store: Store, info: ObjectInfo) -> pa.Table | None:
@@ -149,7 +149,7 @@ def _read(store: Store, info: ObjectInfo) -> pa.Table | None:
 
 
 def _write(store: Store, prefix: str, pile: _Pile) -> Compacted:
-    key, data = merge(prefix, pile.keys, pile.tables)
+    key, data = merge(prefix, pile.infos, pile.tables)
     with suppress(Conflict):  # another compaction was first, and its file is read next
         store.put(key, data, if_absent=True)
     # Only what the store itself says it holds is a reason to remove anything.
@@ -157,8 +157,8 @@ def _write(store: Store, prefix: str, pile: _Pile) -> Compacted:
     if info is None:
         raise StoreError(f"{key} was refused by the store and is not there: compact again")
     file = open_merged(store, info)
-    removed = _remove_replaced(store, file, frozenset(pile.keys))
-    return Compacted(files=1, segments=len(pile.keys), rows=pile.rows, removed=removed)
+    removed = _remove_replaced(store, file, {info.key for info in pile.infos})
+    return Compacted(files=1, segments=len(pile.infos), rows=pile.rows, removed=removed)
 
 
 def _remove_replaced(store: Store, file: MergedFile, standing: Container[str]) -> int:

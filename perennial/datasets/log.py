@@ -1,10 +1,11 @@
 """The log in the store: what was asked, what was answered, and what was true.
 
 Segments are Parquet files under ``log/predictions/`` and ``log/feedback/``; their names are ULIDs
-given at upload, so key order is the order of arrival in the store and a reader that remembers the
-last key it saw misses nothing. One id may stand in the log twice (a client that lost the answer
-asks again; a label is corrected): `read_predictions` keeps the first answer, `read_feedback` the
-latest label.
+given right before the upload, so key order is the order of arrival in the store but for a segment
+whose server lost the store in that moment: it comes late, under its old key, and
+`perennial.datasets.stream` looks for such ones. One id may stand in the log twice (a client that
+lost the answer asks again; a label is corrected): `read_predictions` keeps the first answer,
+`read_feedback` the latest label.
 
 A segment is a place in the log, not an object: its key is its name for ever, its rows may move.
 `perennial.datasets.compaction` merges small segments into files of sensible size

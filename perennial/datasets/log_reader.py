@@ -26,6 +26,8 @@ class Segment:
 
     key: str
     rows: int
+    arrived: float
+    """When it came into the store, by the store's clock; seconds since the epoch."""
     merged: MergedFile | None = None
     """The file that it was merged into; None: it is an object of its own."""
     start: int = 0
@@ -46,7 +48,8 @@ def list_segments(
         if layout.is_merged(info.key):
             merged.append(info)
         else:
-            found[info.key] = Segment(info.key, layout.segment_rows(info.key))
+            rows = layout.segment_rows(info.key)
+            found[info.key] = Segment(info.key, rows, info.modified.timestamp())
     for info in merged:
         if until is None or f"{prefix}{layout.first_merged(info.key)}" <= until:
             found |= {segment.key: segment for segment in members(open_merged(store, info))}
@@ -59,8 +62,8 @@ def list_segments(
 
 def members(file: MergedFile) -> Iterator[Segment]:
     """Name the segments that a merged file holds."""
-    for key, rows, start in file.members():
-        yield Segment(key, rows, file, start)
+    for (key, rows, start), arrived in zip(file.members(), file.arrivals(), strict=True):
+        yield Segment(key, rows, arrived, file, start)
 
 
 def _right_before(key: str | None) -> str | None:

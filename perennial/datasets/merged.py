@@ -2,8 +2,9 @@
 
 The file's metadata holds, under ``perennial.log.members``, the JSON list of its segments: the names
 of their keys without prefix and suffix, ``<ulid>.<rows>``, in the order in which their rows stand
-in the file. A file is written once and never again merged or removed, so whoever has seen a
-segment in one may rely on it for ever.
+in the file; and under ``perennial.log.arrivals`` when each of them came into the store, in seconds
+since the epoch by the store's clock. A file is written once and never again merged or removed, so
+whoever has seen a segment in one may rely on it for ever.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from perennial.errors import StoreError
 from perennial.store import ObjectFile, ObjectInfo, Store, layout
 
 _MEMBERS_KEY = b"perennial.log.members"
+_ARRIVALS_KEY = b"perennial.log.arrivals"
 _SUFFIX = ".parquet"
 ROW_GROUP = 32_768
 """Rows that a reader of one small segment decodes."""
@@ -44,6 +46,11 @@ class MergedFile:
             rows = layout.segment_rows(key)
             yield key, rows, start
             start += rows
+
+    def arrivals(self) -> list[float]:
+        """When each member came into the store, in the order of `members`."""
+        found: list[float] = json.loads(self.metadata.metadata[_ARRIVALS_KEY])
+        return found
 
     def groups(self, start: int, rows: int) -> Iterator[tuple[int, int, int]]:
         """Yield (row group, first row in it, rows of it) that make up a span of the file."""
@@ -75,7 +82,7 @@ def open_merged(store: Store, info: ObjectInfo) -> MergedFile:
         metadata = pq.ParquetFile(_file(store, info)).metadata
     except pa.ArrowInvalid as error:
         raise StoreError(f"{info.key} is damaged: {error}") from None
-    if _MEMBERS_KEY not in (metadata.metadata or {}):
+    if not {_MEMBERS_KEY, _ARRIVALS_KEY} <= (metadata.metadata or {}).keys():
         raise StoreError(f"{info.key} does not say which segments it holds: it was altered")
     return MergedFile(info, metadata)
 
@@ -84,21 +91,29 @@ def _file(store: Store, info: ObjectInfo) -> ObjectFile:
     return ObjectFile(store, info.key, size=info.size, etag=info.etag)
 
 
-def merge(prefix: str, keys: Sequence[str], tables: Sequence[pa.Table]) -> tuple[str, bytes]:
+def merge(
+    prefix: str, infos: Sequence[ObjectInfo], tables: Sequence[pa.Table]
+) -> tuple[str, bytes]:
     """Write segments of one schema into one file.
 
     Args:
         prefix: the log's.
-        keys: of the segments, ascending.
+        infos: of the segments, by ascending key.
         tables: their rows.
 
     Returns:
         The key for the file, and its bytes; the same segments give the same.
     """
     table = pa.concat_tables(tables)
+    keys = [info.key for info in infos]
     names = [key.removeprefix(prefix).removesuffix(_SUFFIX) for key in keys]
+    arrivals = [info.modified.timestamp() for info in infos]
     table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), _MEMBERS_KEY: json.dumps(names).encode()}
+        {
+            **(table.schema.metadata or {}),
+            _MEMBERS_KEY: json.dumps(names).encode(),
+            _ARRIVALS_KEY: json.dumps(arrivals).encode(),
+        }
     )
     sink = io.BytesIO()
     pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="zstd", **_encoding(table))

@@ -2,6 +2,10 @@
 
 A cursor says how far the monitor has looked. It only ever moves forward, over rows that are already
 in the store, so a window once cut never changes.
+
+Segments are taken in the order of their keys. One may come into the store behind the cursor: its
+server fixed the key, and the store was away. By the time of its arrival it is told from those that
+were taken, and it is taken first at the next look, if its key is not older than `LOOK_BACK`.
 """
 
 from __future__ import annotations
@@ -32,6 +36,11 @@ from perennial.packaging.signature import canonical_label
 from perennial.spec import PipelineSpec, Span, Task
 from perennial.store import Store, layout
 
+LOOK_BACK = timedelta(days=1)
+"""How much older than the newest one a segment may be that comes late and is still judged."""
+_ARRIVAL_SLACK = 60.0
+"""Seconds that a listing may take: what arrived in such a span before the newest segment may have
+been overlooked, and is remembered by name."""
 _LABEL_SLACK = timedelta(hours=1)
 
 
@@ -46,6 +55,43 @@ class Cursor(BaseModel):
     """The segment of the prediction log that it stands in; None: before the first."""
     offset: int = 0
     """Rows of that segment that lie before it."""
+    late: str | None = None
+    """The late segment that it stands in, if it stands in one."""
+    late_offset: int = 0
+    """Rows of that late segment that lie before it."""
+    arrived: float | None = None
+    """When the newest of the segments that were taken came into the store."""
+    recent: dict[str, float] = {}
+    """ULID and arrival of those of them that came shortly before."""
+
+    def has_taken(self, segment: Segment) -> bool:
+        """Tell whether a segment whose key lies before this place was taken.
+
+        In a place of before there were arrivals, all of them were.
+        """
+        if self.arrived is None or segment.arrived <= self.arrived - _ARRIVAL_SLACK:
+            return True
+        return layout.segment_ulid(segment.key) in self.recent
+
+    def behind(self, segment: Segment, *, late: bool) -> Cursor:
+        """The place behind a segment, all of whose rows are taken."""
+        arrived = max(self.arrived or segment.arrived, segment.arrived)
+        recent = {**self.recent, layout.segment_ulid(segment.key): segment.arrived}
+        update = {
+            "late": None,
+            "late_offset": 0,
+            "arrived": arrived,
+            "recent": {n: at for n, at in recent.items() if at > arrived - _ARRIVAL_SLACK},
+        }
+        if not late:
+            update |= {"segment": segment.key, "offset": segment.rows}
+        return self.model_copy(update=update)
+
+    def within(self, segment: Segment, offset: int, *, late: bool) -> Cursor:
+        """The place before a row of the segment that comes next."""
+        if late:
+            return self.model_copy(update={"late": segment.key, "late_offset": offset})
+        return self.behind(segment, late=False).model_copy(update={"offset": offset})
 
 
 @dataclass(frozen=True)
@@ -69,14 +115,13 @@ def cut_windows(
     size = spec.monitor.window
     start, end = cursor, cursor
     parts: list[pd.DataFrame] = []
-    for place, frame in _rows_behind(store, spec, source, cursor):
-        parts.append(frame)
+    for piece in _pieces_behind(store, spec, source, cursor):
+        parts.append(piece.frame)
         held = pd.concat(parts, ignore_index=True)
         taken = 0
         while (cut := _first_cut(held.iloc[taken:], spec.time, size)) is not None:
             taken += cut
-            left = len(held) - taken
-            end = _step_back(place, left, frame)
+            end = piece.place_before(len(held) - taken)
             yield Window(start, end, held.iloc[taken - cut : taken].reset_index(drop=True))
             start = end
         parts = [held.iloc[taken:]]
@@ -88,33 +133,85 @@ def read_span(store: Store, source: pd.DataFrame, start: Cursor, end: Cursor) ->
     if end.segment is not None:
         prefix = end.segment.rsplit("/", 1)[0] + "/"
         reader = SegmentReader(store)
-        for segment in list_segments(store, prefix, since=start.segment, until=end.segment):
-            low = start.offset if segment.key == start.segment else 0
-            high = end.offset if segment.key == end.segment else segment.rows
+        for segment, late in _segments_behind(store, prefix, start):
+            if not late and segment.key > end.segment:
+                break
+            if not end.has_taken(segment) and segment.key not in (end.late, end.segment):
+                continue
+            low, high = _begin(start, segment, late=late), segment.rows
+            if segment.key == end.late:
+                high = end.late_offset
+            elif segment.key == end.segment and not late:
+                high = end.offset
             parts.append(_answers(reader, segment, low, high))
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
-def _rows_behind(
+@dataclass(frozen=True)
+class _Piece:
+    """Rows that stand together in the stream, and the places around them."""
+
+    before: Cursor
+    behind: Cursor
+    frame: pd.DataFrame
+    segment: Segment | None = None
+    """None: they are the source's."""
+    late: bool = False
+
+    def place_before(self, left: int) -> Cursor:
+        """The place before the last ``left`` of the rows."""
+        if left == 0:
+            return self.behind
+        if self.segment is None:
+            rows = self.behind.source_rows - left
+            return self.behind.model_copy(update={"source_rows": rows})
+        first_left = int(self.frame["_row"].iloc[len(self.frame) - left])
+        return self.before.within(self.segment, first_left, late=self.late)
+
+
+def _pieces_behind(
     store: Store, spec: PipelineSpec, source: pd.DataFrame, cursor: Cursor
-) -> Iterator[tuple[Cursor, pd.DataFrame]]:
-    """Yield (place behind the rows, rows) for each piece of the stream behind a cursor."""
+) -> Iterator[_Piece]:
+    """Yield the pieces of the stream behind a cursor."""
     fresh = source.iloc[cursor.source_rows :]
-    place = Cursor(
-        source_rows=max(len(source), cursor.source_rows),
-        segment=cursor.segment,
-        offset=cursor.offset,
-    )
+    place = cursor.model_copy(update={"source_rows": max(len(source), cursor.source_rows)})
     if len(fresh):
-        yield place, fresh.reset_index(drop=True)
-    prefix = layout.prediction_log(spec.name)
+        yield _Piece(cursor, place, fresh.reset_index(drop=True))
     reader = SegmentReader(store)
-    for segment in list_segments(store, prefix, since=cursor.segment):
-        low = cursor.offset if segment.key == cursor.segment else 0
-        if low >= segment.rows:
-            continue
-        place = place.model_copy(update={"segment": segment.key, "offset": segment.rows})
-        yield place, _answers(reader, segment, low, segment.rows)
+    for segment, late in _segments_behind(store, layout.prediction_log(spec.name), cursor):
+        low = _begin(cursor, segment, late=late)
+        behind = place.behind(segment, late=late)
+        if low < segment.rows:
+            frame = _answers(reader, segment, low, segment.rows)
+            yield _Piece(place, behind, frame, segment, late)
+        place = behind
+
+
+def _segments_behind(store: Store, prefix: str, cursor: Cursor) -> Iterator[tuple[Segment, bool]]:
+    """Yield the segments behind a cursor, and whether they came late: those first, as they came."""
+    place = cursor.segment
+    found = list_segments(store, prefix, since=None if place is None else _look_back(place))
+    if place is not None:
+        late = [s for s in found if s.key < place and not cursor.has_taken(s)]
+        for segment in sorted(late, key=lambda s: (s.key != cursor.late, s.arrived, s.key)):
+            yield segment, True
+    for segment in found:
+        if place is None or segment.key >= place:
+            yield segment, False
+
+
+def _begin(cursor: Cursor, segment: Segment, *, late: bool) -> int:
+    """The first row of a segment that lies behind a cursor."""
+    if late:
+        return cursor.late_offset if segment.key == cursor.late else 0
+    return cursor.offset if segment.key == cursor.segment else 0
+
+
+def _look_back(key: str) -> str:
+    """The key of the oldest segment that may come late, seen from a newer one."""
+    prefix = key.rsplit("/", 1)[0]
+    moment = ULID.from_str(layout.segment_ulid(key)).datetime - LOOK_BACK
+    return f"{prefix}/{ULID.from_datetime(moment)}"
 
 
 def _answers(reader: SegmentReader, segment: Segment, low: int, high: int) -> pd.DataFrame:
@@ -123,16 +220,6 @@ def _answers(reader: SegmentReader, segment: Segment, low: int, high: int) -> pd
     frame["_row"] = np.arange(len(frame))
     frame = frame.iloc[low:high]
     return frame[frame["_role"].isin(ANSWERING_ROLES)].reset_index(drop=True)
-
-
-def _step_back(place: Cursor, left: int, piece: pd.DataFrame) -> Cursor:
-    """Where the window ends when the last ``left`` rows of the newest piece are not in it."""
-    if left == 0:
-        return place
-    if "_row" not in piece.columns:
-        return place.model_copy(update={"source_rows": place.source_rows - left})
-    first_left = int(piece["_row"].iloc[len(piece) - left])
-    return place.model_copy(update={"offset": first_left})
 
 
 def _first_cut(rows: pd.DataFrame, time: str | None, size: Span) -> int | None:

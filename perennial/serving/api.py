@@ -12,19 +12,19 @@ from perennial.errors import PerennialError
 from perennial.serving import docs, metadata, oip, rows
 from perennial.serving.auth import Denied, Scope, Tokens
 from perennial.serving.dataplane import Dataplane, Query
+from perennial.serving.encoding import WORTH, compress, decompress
 from perennial.serving.http import (
     RETRY_SOON,
     HttpError,
     Request,
     Response,
-    decompress,
     encode_json,
     error_response,
     json_response,
 )
 from perennial.serving.log import Log
 from perennial.serving.metrics import Metrics
-from perennial.serving.models import LoadedModel, ModelTable, Served
+from perennial.serving.models import SLOW, LoadedModel, ModelTable, Served
 from perennial.serving.one_row import OneRow
 from perennial.serving.options import ServingOptions
 from perennial.serving.routes import Route, find_route
@@ -75,19 +75,33 @@ class Api:
 
     def finish(self, request: Request, response: Response) -> Response:
         """Add to an answer what every answer carries, and note it."""
+        if len(response.body) >= WORTH:
+            response.headers = (*response.headers, ("Vary", "Accept-Encoding"))
+            compress(response, request.header(b"accept-encoding") or "")
         name = request.header(b"x-request-id")
         if name is not None:
             response.headers = (*response.headers, ("x-request-id", name))
         if response.status != 200:
-            self.count_refusal(response.status, self._model_in(request.path))
+            self.note_refusal(request, response.status)
         if self._options.access_log:
             self._note(logging.INFO, "answered", request, response.status)
         return response
 
-    def is_slow(self, request: Request) -> bool:
-        """Tell whether a request may take so long that the event loop had better not wait."""
-        served = self._table.served.get(find_route(request.path).name)
-        return served is not None and any(model.is_slow for model in served.models)
+    def may_take_long(self, request: Request) -> bool:
+        """Tell whether the event loop had better not wait for a request."""
+        route = find_route(request.path)
+        served = self._table.served.get(route.name)
+        if served is None or route.action not in ("predict", "infer"):
+            return False
+        slowest = max((model.row_seconds for model in served.models), default=0.0)
+        return slowest * self._most_rows(route, served, request) > SLOW
+
+    def _most_rows(self, route: Route, served: Served, request: Request) -> int:
+        """Bound the rows of a body without reading it: a value takes a digit and a comma."""
+        if route.action == "predict":
+            return max(1, request.body.count(b"{"))
+        features = min((len(model.signature.features) for model in served.models), default=1)
+        return max(1, request.size // (2 * max(1, features)))
 
     def read_one(self, request: Request) -> tuple[Served, LoadedModel, OneRow, bool] | None:
         """Read a request that asks the champion for one row, and is plain; its id may be made here.
@@ -119,6 +133,10 @@ class Api:
         if not row.id:
             row.id = self._make_id()
         return served, served.champion, row, named
+
+    def note_refusal(self, request: Request, status: int) -> None:
+        """Count a request that got no further."""
+        self.count_refusal(status, self._model_in(request.path))
 
     def count_refusal(self, status: int, model: str = "") -> None:
         """Count a request that no model answered."""
@@ -245,6 +263,7 @@ class Api:
                 encoded=decoded.encoded,
                 encode=lambda model: model.rows.decode(body, max_rows).encoded,
                 started=request.started,
+                claim=request.claim,
             )
         )
         document = {
@@ -271,6 +290,7 @@ class Api:
                 encoded=encoded,
                 encode=lambda other: other.tensors.encode(inputs, max_rows),
                 started=request.started,
+                claim=request.claim,
             )
         )
         response = oip.respond(parsed, request_id, answer.model, answer.output)
@@ -281,6 +301,7 @@ class Api:
         champion = self.dataplane.served(name).champion
         signature = None if champion is None else champion.signature
         labels = rows.decode_feedback(request.body, signature, self._options.max_rows)
+        request.claim()
         self.log.feedback(name, rows.feedback_records(labels))
         self.metrics.add("perennial_feedback_total", (name,), len(labels))
         return json_response({"model": name, "accepted": len(labels)})

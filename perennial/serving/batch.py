@@ -146,6 +146,7 @@ class Batch:
                 encoded=champion.one_row.columns([asked.row]),
                 encode=lambda model: model.one_row.columns([asked.row]),
                 started=asked.request.started,
+                claim=asked.request.claim,
             )
             self._api.dataplane.shadow(query, challenger)
 

@@ -34,6 +34,7 @@ from perennial.serving.http import (
     Response,
     error_response,
 )
+from perennial.serving.offload import Offload
 from perennial.serving.options import ServingOptions
 
 _MAX_HEAD = 64 * 1024
@@ -57,6 +58,7 @@ class Connections:
     """What the connections of a worker share.
 
     Args:
+        executor: for the requests that take long; see `make_threads`.
         after: takes what is to be done when an answer has gone.
     """
 
@@ -69,14 +71,18 @@ class Connections:
     ) -> None:
         self.api = api
         self.batch = Batch(api, asyncio.get_running_loop())
+        self.offload = Offload(
+            api.handle,
+            executor,
+            deadline=options.deadline,
+            bound=options.max_large,
+            refused=api.note_refusal,
+        )
         self.options = options
-        self.executor = executor
         self.after = after
         self.open: set[Connection] = set()
         self.in_flight = 0
         """Requests of which something has arrived and whose answer has not been given."""
-        self.large = 0
-        """Those of them that wait for a thread or are in one."""
         self.buffered = 0
         """Bytes of their bodies."""
         self.closing = False
@@ -135,7 +141,9 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._size = 0
         self._refusal: HttpError | None = None
+        self._last_moment = float("inf")
         self._authorized = False
+        self._advancing = False
         self._paused = False
         """Whether `_next` has reading to resume."""
         self._complete: Request | None = None
@@ -160,7 +168,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole requests in it are answered."""
-        if self._refusal is not None or self._is_known(data):
+        if self._refusal is not None:
+            self._linger()
+            return
+        if self._is_known(data):
             return
         is_fresh = not self._reading_request
         self._complete = None
@@ -319,28 +330,13 @@ class Connection(asyncio.Protocol):
         large = request.size >= self._options.offload or b"content-encoding" in request.headers
         if not large and self._shared.batch.take(request, self._reply):
             return
-        if not large and not api.is_slow(request):
-            self._give(request, api.handle(request))
-        elif self._shared.large >= self._options.max_large:
-            api.count_refusal(503)
-            refusal = HttpError(503, "too many large requests at a time", RETRY_SOON)
-            self._give(request, error_response(refusal))
+        if large or api.may_take_long(request):
+            self._shared.offload.submit(request, self._reply)
         else:
-            self._shared.large += 1
-            job = self._loop.run_in_executor(self._shared.executor, api.handle, request)
-            job.add_done_callback(lambda job: self._done(request, job.result()))
-
-    def _done(self, request: Request, response: Response) -> None:
-        self._shared.large -= 1
-        self._reply(request, response)
+            self._reply(request, api.handle(request))
 
     def _reply(self, request: Request, response: Response) -> None:
-        """Give an answer that was waited for, and turn to what has come meanwhile."""
-        self._give(request, response)
-        if self._paused or self._refusal is not None:
-            self._next()
-
-    def _give(self, request: Request, response: Response) -> None:
+        """Give an answer, and turn to what has come meanwhile."""
         self._busy = False
         self._shared.in_flight -= 1
         self._shared.buffered -= request.size
@@ -349,11 +345,15 @@ class Connection(asyncio.Protocol):
         self._write(response, request.keep_alive, with_body=request.method != "HEAD")
         if response.after is not None:
             self._shared.after(response.after)
+        if (self._paused or self._refusal is not None) and not self._advancing:
+            self._next()
 
     def _next(self) -> None:
         """Answer what was pipelined while an answer was under way."""
+        self._advancing = True
         while self._queue and not self._busy and self._writable:
             self._answer(self._queue.popleft())
+        self._advancing = False
         if self._queue or self._busy or not self._writable or self._transport.is_closing():
             return
         if self._refusal is not None:
@@ -400,7 +400,12 @@ class Connection(asyncio.Protocol):
         self._shared.api.count_refusal(error.status)
         self._transport.write(self._message(error_response(error), keep_alive=False))
         self._transport.write_eof()
-        self.deadline = time.monotonic() + _LINGER
+        self._last_moment = time.monotonic() + self._options.deadline
+        self._linger()
+
+    def _linger(self) -> None:
+        """Throw away what comes, as long as it comes, but not for ever."""
+        self.deadline = min(time.monotonic() + _LINGER, self._last_moment)
 
     def _end_of_request(self) -> None:
         """Forget a request that is not complete."""

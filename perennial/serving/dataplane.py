@@ -43,6 +43,8 @@ class Query(msgspec.Struct, frozen=True):
     """Encodes them for a model of another signature; raises RequestError where they do not fit."""
     started: float
     """`time.perf_counter` when the request was complete."""
+    claim: Callable[[], None]
+    """Called right before an answer is logged; raises HttpError where it is too late for one."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -99,6 +101,7 @@ class Dataplane:
             RequestError: a number is beyond what the model can take.
             ModelError: the champion failed, or answered NaN.
             LogFull: the answer is not in the log and must not leave.
+            HttpError: 503, it is too late for an answer.
         """
         served = self.served(query.pipeline)
         champion, challenger = query.asked, served.challenger
@@ -142,6 +145,8 @@ class Dataplane:
         if not _is_finite(output):
             encoded.refuse_infinite(model.signature)
             raise ModelError(f"version {model.version} of {query.pipeline} answered NaN")
+        if role != SHADOW:
+            query.claim()
         elapsed = time.perf_counter() - query.started
         self._log.predictions(
             query.pipeline,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import threading
 from collections.abc import Callable
 
 import msgspec
@@ -11,8 +11,20 @@ from perennial.errors import PerennialError, RequestError
 from perennial.serving.segment import LogFull
 
 JSON = "application/json"
+_LONGEST_ERROR = 1000
 
 encode_json = msgspec.json.Encoder().encode
+
+
+class Ticket:
+    """Decides who ends a request: whoever logs its answer, or the clock. The first one does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def claim(self) -> bool:
+        """Tell whether the caller is the first one."""
+        return self._lock.acquire(blocking=False)
 
 
 class Request(msgspec.Struct):
@@ -32,6 +44,17 @@ class Request(msgspec.Struct):
     """Whether its token was looked at, and is good for its path."""
     keep_alive: bool = True
     """Whether its connection stays open after the answer."""
+    ticket: Ticket | None = None
+    """To be claimed before anything of it is logged; None: nobody else ends it."""
+
+    def claim(self) -> None:
+        """Claim the right to answer, right before the answer is logged.
+
+        Raises:
+            HttpError: 503, the deadline was faster.
+        """
+        if self.ticket is not None and not self.ticket.claim():
+            raise HttpError(503, "the deadline has passed", RETRY_SOON)
 
     def header(self, name: bytes) -> str | None:
         """Give a header; ``name`` in lower case."""
@@ -83,40 +106,7 @@ def error_response(error: PerennialError) -> Response:
         status = 422
     elif isinstance(error, LogFull):
         status, headers = 503, (RETRY_SOON,)
-    return Response(status, encode_json({"error": str(error)}), headers=headers)
-
-
-def decompress(body: bytes, encoding: str, bound: int) -> bytes:
-    """Undo a Content-Encoding of gzip or deflate.
-
-    Raises:
-        HttpError: 415 for another encoding, 400 for a damaged body, 413 where the result is larger
-            than ``bound`` bytes.
-    """
-    if encoding not in _WINDOW_BITS:
-        raise HttpError(415, f"Content-Encoding {encoding[:50]!r} is not understood")
-    bits = _WINDOW_BITS[encoding]
-    if encoding == "deflate" and not _has_zlib_head(body):
-        bits = -zlib.MAX_WBITS
-    decoder = zlib.decompressobj(bits)
-    try:
-        data = decoder.decompress(body, bound + 1)
-    except zlib.error as error:
-        raise HttpError(400, f"the body is not {encoding}: {error}") from None
-    if len(data) > bound:
-        raise HttpError(413, f"the body is larger than {bound} bytes")
-    if not decoder.eof:
-        raise HttpError(400, f"the body is not {encoding}: it is cut off")
-    return data
-
-
-_WINDOW_BITS = {
-    "gzip": zlib.MAX_WBITS | 16,
-    "x-gzip": zlib.MAX_WBITS | 16,
-    "deflate": zlib.MAX_WBITS,
-}
-
-
-def _has_zlib_head(body: bytes) -> bool:
-    """Tell the zlib format (RFC 1950, what deflate means) from bare deflate, which some send."""
-    return len(body) >= 2 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+    words = str(error)
+    if len(words) > _LONGEST_ERROR:  # it quotes what was sent
+        words = f"{words[:_LONGEST_ERROR]}..."
+    return Response(status, encode_json({"error": words}), headers=headers)

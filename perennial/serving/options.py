@@ -27,7 +27,7 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_buffered: int = 512 * 1024 * 1024
     """Bytes of all bodies that one worker holds; beyond it 503."""
     deadline: float = 30.0
-    """Time from a request's first byte to its answer; beyond it 503."""
+    """Time for a request to arrive, beyond it 408; and from then to its answer, beyond it 503."""
     idle: float = 75.0
     """How long a connection without a request stays open."""
     offload: int = 32 * 1024

@@ -43,6 +43,7 @@ from perennial.serving.http import HttpError
 from perennial.serving.segment import FeedbackRecord
 
 MAX_ID = 256
+_LARGEST = 2**63 - 1
 
 _Number = float | bool | None
 _Text = str | int | float | bool | None
@@ -273,6 +274,8 @@ def decode_feedback(body: bytes, signature: Signature | None, max_rows: int) -> 
     for label in labels:
         if not 0 < len(label.id) <= MAX_ID:
             raise HttpError(422, f"an id has 1 to {MAX_ID} characters")
+        if isinstance(label.label, int) and not -_LARGEST <= label.label <= _LARGEST:
+            raise RequestError(f"the label of {label.id!r} is beyond a whole number of 64 bits")
         if signature is not None and signature.task == "regression":
             _check_number(label)
     return labels

@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -30,6 +29,7 @@ from perennial.serving.log import Log
 from perennial.serving.logs import configure_logging
 from perennial.serving.metrics import SUFFIX, exposition, worker_metrics
 from perennial.serving.models import ModelTable
+from perennial.serving.offload import make_threads
 from perennial.serving.options import ServingOptions
 from perennial.serving.paths import ServerPaths, read_agent_status
 from perennial.serving.shadow import ShadowRunner
@@ -69,8 +69,7 @@ class Worker:
         )
         tokens = Tokens.from_env(os.environ)
         api = Api(self._table, self._log, self._metrics, options, tokens, self._exposition)
-        threads = ThreadPoolExecutor(1, thread_name_prefix="large")
-        self.connections = Connections(api, options, threads, self._shadows.submit)
+        self.connections = Connections(api, options, make_threads(), self._shadows.submit)
 
     def _exposition(self) -> str:
         return exposition(self._metrics, self._paths.run, self._metrics_file)
@@ -108,7 +107,7 @@ class Worker:
         """Tell the other processes this one's numbers, and hear how much log waits."""
         self._log.waiting = read_agent_status(self._paths).waiting_bytes
         self._metrics.set("perennial_requests_in_flight", self.connections.in_flight)
-        self._metrics.set("perennial_large_requests", self.connections.large)
+        self._metrics.set("perennial_large_requests", self.connections.offload.held)
         self._metrics.set("perennial_shadow_waiting", self._shadows.waiting)
         self._metrics.set("perennial_model_load_failures_total", self._table.failures)
         try:

@@ -221,6 +221,36 @@ def test_a_small_body_that_unpacks_into_a_large_one_is_refused(tmp_path: Path) -
     assert local.ask("POST", PREDICT, bomb, content_encoding="gzip").status == 413
 
 
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip", "gzip"),
+        ("deflate", "deflate"),
+        ("gzip, deflate, br", "gzip"),
+        ("gzip;q=0.1, deflate", "deflate"),
+        ("*", "gzip"),
+        ("gzip;q=0, *", "deflate"),
+        ("GZIP ; q=1.0", "gzip"),
+        ("gzip;q=0", None),
+        ("gzip;q=much", None),
+        ("br", None),
+        ("", None),
+    ],
+)
+def test_long_answers_are_compressed_as_the_client_accepts_it(
+    local: LocalApi, accepted: str, encoding: str | None
+) -> None:
+    body = {"rows": [{"x": i} for i in range(200)], "ids": [f"i{i}" for i in range(200)]}
+    plain = local.ask("POST", PREDICT, body).body
+    answer = local.ask("POST", PREDICT, body, accept_encoding=accepted)
+    assert dict(answer.headers).get("Content-Encoding") == encoding
+    undo = {"gzip": gzip.decompress, "deflate": zlib.decompress, None: bytes}[encoding]
+    assert undo(answer.body) == plain
+    assert dict(answer.headers)["Vary"] == "Accept-Encoding"
+    short = local.ask("POST", PREDICT, {"rows": [{"x": 1}]}, accept_encoding=accepted)
+    assert "Content-Encoding" not in dict(short.headers)
+
+
 def test_too_many_rows_are_refused(tmp_path: Path) -> None:
     local = local_api(tmp_path, {}, ServingOptions(max_rows=2))
     local.add_and_place(REGRESSION, {"1": sum_model()}, champion="1")

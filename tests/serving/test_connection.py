@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from perennial.serving.api import Api
 from perennial.serving.connection import Connections
 from perennial.serving.http import Request, Response
+from perennial.serving.offload import make_threads
 from perennial.serving.options import ServingOptions
 from tests.serving.serving_models import REGRESSION, local_api, sum_model
 
@@ -56,7 +56,7 @@ class Listening:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        with ThreadPoolExecutor(1) as threads:
+        with make_threads() as threads:
             self.connections = Connections(self.api, self._options, threads, lambda job: job())
             server = await self._loop.create_server(self.connections.make, "127.0.0.1", 0)
             self.port = server.sockets[0].getsockname()[1]
@@ -383,6 +383,10 @@ def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
                 time.sleep(0.05)
         server.api.gate.set()
         deadline = time.monotonic() + 5
-        while server.connections.in_flight or server.connections.large or server.connections.open:
+        while (
+            server.connections.in_flight
+            or server.connections.offload.held
+            or server.connections.open
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.02)
