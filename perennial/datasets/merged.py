@@ -136,6 +136,7 @@ def _encoding(table: pa.Table) -> dict[str, list[str]]:
 
 
 def _without_members(table: pa.Table) -> pa.Table:
-    """Drop the list of segments from a table's metadata."""
-    metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k != _MEMBERS_KEY}
+    """Drop what is said of the segments from a table's metadata."""
+    ours = (_MEMBERS_KEY, _ARRIVALS_KEY)
+    metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k not in ours}
     return table.replace_schema_metadata(metadata or None)

@@ -77,14 +77,14 @@ class Cursor(BaseModel):
         """The place behind a segment, all of whose rows are taken."""
         arrived = max(self.arrived or segment.arrived, segment.arrived)
         recent = {**self.recent, layout.segment_ulid(segment.key): segment.arrived}
-        update = {
+        update: dict[str, object] = {
             "late": None,
             "late_offset": 0,
             "arrived": arrived,
             "recent": {n: at for n, at in recent.items() if at > arrived - _ARRIVAL_SLACK},
         }
         if not late:
-            update |= {"segment": segment.key, "offset": segment.rows}
+            update["segment"], update["offset"] = segment.key, segment.rows
         return self.model_copy(update=update)
 
     def within(self, segment: Segment, offset: int, *, late: bool) -> Cursor:

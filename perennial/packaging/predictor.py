@@ -144,7 +144,8 @@ class EncodedRows(NamedTuple):
         Raises:
             RequestError: one is beyond it; the message names row and field.
         """
-        beyond = np.abs(self.numeric) > _FLOAT32_MAX
+        with np.errstate(over="ignore"):
+            beyond = np.isinf(self.numeric.astype(np.float32, copy=False))
         if beyond.any():
             row, column = np.argwhere(beyond)[0]
             raise RequestError(
@@ -280,7 +281,6 @@ def _categorical_column(column: pd.Series[Any]) -> list[str]:
     ]
 
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
 _NUMBERS = {"boolean", "integer", "floating", "mixed-integer-float", "decimal", "empty"}
 
 

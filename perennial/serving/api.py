@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from perennial.errors import PerennialError
-from perennial.serving import docs, metadata, oip, rows
+from perennial.serving import docs, metadata, oip, openapi, rows
 from perennial.serving.auth import Denied, Scope, Tokens
 from perennial.serving.dataplane import Dataplane, Query
 from perennial.serving.encoding import WORTH, compress, decompress
@@ -65,7 +65,7 @@ class Api:
             "/v2": ("GET", "read", lambda _: json_response(metadata.server_metadata())),
             "/v2/repository/index": ("POST", "read", self._index),
             "/metrics": ("GET", "read", self._metrics_page),
-            "/openapi.json": ("GET", "read", lambda _: json_response(docs.OPENAPI)),
+            "/openapi.json": ("GET", "read", self._description),
             "/docs": ("GET", "read", lambda _: docs.page()),
         }
 
@@ -331,6 +331,14 @@ class Api:
 
     def _index(self, _: Request) -> Response:
         return json_response(metadata.repository_index(self._table.served))
+
+    def _description(self, _: Request) -> Response:
+        found = openapi.document(
+            self._table.served,
+            max_rows=self._options.max_rows,
+            needs_token=self._tokens is not None,
+        )
+        return json_response(found)
 
     def _metrics_page(self, _: Request) -> Response:
         return Response(200, self._exposition().encode(), "text/plain; version=0.0.4")

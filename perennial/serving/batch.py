@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.errors import ModelError
+from perennial.errors import ModelError, RequestError
 from perennial.packaging.predictor import EncodedRows
 from perennial.serving.api import Api
 from perennial.serving.dataplane import Query, choose, record
@@ -159,7 +159,7 @@ def _predict(group: _Group) -> bool:
     group.rows = model.one_row.columns([asked.row for asked in group.asked])
     try:
         output = model.predict(group.rows)
-    except ModelError:
+    except (ModelError, RequestError):
         return False
     if not np.isfinite(output).all():
         return False

@@ -23,6 +23,7 @@ from perennial.serving.models import LoadedModel, ModelTable, Served
 from perennial.serving.router import goes_to_challenger
 from perennial.serving.segment import PredictionRecord
 
+_MODERATE = 1e9
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 
 
@@ -143,7 +144,7 @@ class Dataplane:
             encoded = query.encode(model)
         output = model.predict(encoded)
         if not _is_finite(output):
-            encoded.refuse_infinite(model.signature)
+            _refuse_huge(model, encoded)
             raise ModelError(f"version {model.version} of {query.pipeline} answered NaN")
         if role != SHADOW:
             query.claim()
@@ -178,6 +179,20 @@ def _is_finite(output: NDArray[np.float32]) -> bool:
     if output.size == 1:
         return math.isfinite(output.item())
     return bool(np.isfinite(output).all())
+
+
+def _refuse_huge(model: LoadedModel, encoded: EncodedRows) -> None:
+    """See whether it is for the size of its numbers that a request has no finite answer.
+
+    Raises:
+        RequestError: it is: the same rows with moderate numbers are answered.
+        ModelError: the model fails.
+    """
+    moderate = encoded._replace(numeric=np.clip(encoded.numeric, -_MODERATE, _MODERATE))
+    if encoded.numeric.size and _is_finite(model.predict(moderate)):
+        raise RequestError(
+            f"numbers beyond {_MODERATE:g} make this model's answer no finite number"
+        )
 
 
 def _why_no_champion(pipeline: str, served: Served) -> str:

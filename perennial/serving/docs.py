@@ -12,22 +12,24 @@ from perennial.serving.http import Response
 Schema = dict[str, Any]
 
 
-def _ref(name: str) -> Schema:
+def ref(name: str) -> Schema:
+    """Point to a schema of the document."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _object(properties: Schema, required: list[str], **more: Any) -> Schema:
+def make_object(properties: Schema, required: list[str], **more: Any) -> Schema:
+    """Describe an object."""
     return {"type": "object", "properties": properties, "required": required, **more}
 
 
-_ID: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
+ID: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
 _TEXT: Schema = {"type": "string"}
 _ANY_MAP: Schema = {"type": "object", "additionalProperties": True}
 _LABEL: Schema = {"anyOf": [{"type": t} for t in ("string", "number", "boolean")]}
 
 SCHEMAS: Schema = {
-    "Error": _object({"error": _TEXT}, ["error"]),
-    "PredictRequest": _object(
+    "Error": make_object({"error": _TEXT}, ["error"]),
+    "PredictRequest": make_object(
         {
             "rows": {
                 "type": "array",
@@ -38,7 +40,7 @@ SCHEMAS: Schema = {
             },
             "ids": {
                 "type": "array",
-                "items": _ID,
+                "items": ID,
                 "uniqueItems": True,
                 "description": "One id a row, by which feedback will name it; made where left out.",
             },
@@ -46,9 +48,9 @@ SCHEMAS: Schema = {
         ["rows"],
         additionalProperties=False,
     ),
-    "Prediction": _object(
+    "Prediction": make_object(
         {
-            "id": _ID,
+            "id": ID,
             "value": {"type": "number", "description": "Regression."},
             "label": {"type": "string", "description": "Classification."},
             "probability": {
@@ -59,30 +61,30 @@ SCHEMAS: Schema = {
         },
         ["id"],
     ),
-    "PredictResponse": _object(
+    "PredictResponse": make_object(
         {
             "model": _TEXT,
             "version": _TEXT,
-            "predictions": {"type": "array", "items": _ref("Prediction")},
+            "predictions": {"type": "array", "items": ref("Prediction")},
         },
         ["model", "version", "predictions"],
     ),
-    "Label": _object({"id": _ID, "label": _LABEL}, ["id", "label"], additionalProperties=False),
+    "Label": make_object({"id": ID, "label": _LABEL}, ["id", "label"], additionalProperties=False),
     "FeedbackRequest": {
         "anyOf": [
-            _ref("Label"),
-            {"type": "array", "minItems": 1, "items": _ref("Label")},
-            _object(
-                {"labels": {"type": "array", "minItems": 1, "items": _ref("Label")}},
+            ref("Label"),
+            {"type": "array", "minItems": 1, "items": ref("Label")},
+            make_object(
+                {"labels": {"type": "array", "minItems": 1, "items": ref("Label")}},
                 ["labels"],
                 additionalProperties=False,
             ),
         ]
     },
-    "FeedbackResponse": _object(
+    "FeedbackResponse": make_object(
         {"model": _TEXT, "accepted": {"type": "integer"}}, ["model", "accepted"]
     ),
-    "Tensor": _object(
+    "Tensor": make_object(
         {
             "name": _TEXT,
             "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
@@ -92,28 +94,28 @@ SCHEMAS: Schema = {
         },
         ["name", "shape", "datatype"],
     ),
-    "InferRequest": _object(
+    "InferRequest": make_object(
         {
             "id": {"type": "string", "maxLength": 256},
-            "inputs": {"type": "array", "minItems": 1, "items": _ref("Tensor")},
+            "inputs": {"type": "array", "minItems": 1, "items": ref("Tensor")},
             "outputs": {
                 "type": "array",
-                "items": _object({"name": _TEXT, "parameters": _ANY_MAP}, ["name"]),
+                "items": make_object({"name": _TEXT, "parameters": _ANY_MAP}, ["name"]),
             },
             "parameters": _ANY_MAP,
         },
         ["inputs"],
     ),
-    "InferResponse": _object(
+    "InferResponse": make_object(
         {
             "model_name": _TEXT,
             "model_version": _TEXT,
             "id": _TEXT,
-            "outputs": {"type": "array", "items": _ref("Tensor")},
+            "outputs": {"type": "array", "items": ref("Tensor")},
         },
         ["model_name", "model_version", "id", "outputs"],
     ),
-    "ModelMetadata": _object(
+    "ModelMetadata": make_object(
         {
             "name": _TEXT,
             "versions": {"type": "array", "items": _TEXT},
@@ -124,10 +126,10 @@ SCHEMAS: Schema = {
         },
         ["name", "platform", "inputs", "outputs"],
     ),
-    "ModelReady": _object(
+    "ModelReady": make_object(
         {"name": _TEXT, "version": _TEXT, "ready": {"type": "boolean"}}, ["name", "ready"]
     ),
-    "ServerReady": _object(
+    "ServerReady": make_object(
         {
             "ready": {"type": "boolean"},
             "models": {
@@ -143,14 +145,14 @@ SCHEMAS: Schema = {
         },
         ["ready"],
     ),
-    "ServerLive": _object({"live": {"type": "boolean"}}, ["live"]),
-    "ServerMetadata": _object(
+    "ServerLive": make_object({"live": {"type": "boolean"}}, ["live"]),
+    "ServerMetadata": make_object(
         {"name": _TEXT, "version": _TEXT, "extensions": {"type": "array", "items": _TEXT}},
         ["name", "version", "extensions"],
     ),
     "RepositoryIndex": {
         "type": "array",
-        "items": _object(
+        "items": make_object(
             {"name": _TEXT, "version": _TEXT, "state": _TEXT, "reason": _TEXT}, ["name"]
         ),
     },
@@ -174,10 +176,10 @@ _ERRORS = {
 
 
 def _answers(schema: str | None, media: str = "application/json") -> Schema:
-    content = {media: {"schema": _ref(schema) if schema else _TEXT}}
+    content = {media: {"schema": ref(schema) if schema else _TEXT}}
     if schema == "InferResponse":
         content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
-    error = {"application/json": {"schema": _ref("Error")}}
+    error = {"application/json": {"schema": ref("Error")}}
     return {
         "200": {"description": "Done.", "content": content},
         **{s: {"description": why, "content": error} for s, why in _ERRORS.items()},
@@ -209,9 +211,10 @@ _HEADER_LENGTH = _header(
 )
 
 
-def _operation(
+def operation(
     path: str, method: str, summary: str, schema: str | None, body: str | None = None
 ) -> Schema:
+    """Describe what is done at a path; ``schema`` is of the answer, ``body`` of the request."""
     operation: Schema = {
         "summary": summary,
         "operationId": f"{method}{path}",
@@ -221,16 +224,16 @@ def _operation(
     if body is not None:
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": _ref(body)}},
+            "content": {"application/json": {"schema": ref(body)}},
         }
-    if body in ("PredictRequest", "InferRequest"):
+    if schema in ("PredictResponse", "InferResponse"):
         operation["parameters"].append(_ROUTING)
     if body == "InferRequest":
         operation["parameters"].append(_HEADER_LENGTH)
     return operation
 
 
-_ROUTES: list[tuple[str, str, str, str | None, str | None]] = [
+ROUTES: list[tuple[str, str, str, str | None, str | None]] = [
     (
         "/v1/models/{model}:predict",
         "post",
@@ -290,8 +293,8 @@ OPENAPI: Schema = {
     },
     "security": [{}, {"bearer": []}],
 }
-for _path, _method, _summary, _schema, _body in _ROUTES:
-    OPENAPI["paths"].setdefault(_path, {})[_method] = _operation(
+for _path, _method, _summary, _schema, _body in ROUTES:
+    OPENAPI["paths"].setdefault(_path, {})[_method] = operation(
         _path, _method, _summary, _schema, _body
     )
 
@@ -311,7 +314,7 @@ def page() -> Response:
         f"<p>{escape(OPENAPI['info']['description'])} The same as "
         "<a href=/openapi.json>openapi.json</a>.</p>",
     ]
-    for path, method, summary, schema, body in _ROUTES:
+    for path, method, summary, schema, body in ROUTES:
         parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(summary)}")
         for title, name in (("Request", body), ("Answer", schema)):
             if name is not None:

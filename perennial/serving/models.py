@@ -56,10 +56,14 @@ class LoadedModel:
         """Answer rows, and keep in mind how long that took.
 
         Raises:
+            RequestError: a number is infinite, or beyond what a float32 holds.
             ModelError: as `Predictor.predict`.
         """
         began = time.thread_time()
-        output = self.predictor.predict(*rows.inputs())
+        numeric, categorical = rows.inputs()
+        if numeric is not None and np.isinf(numeric).any():
+            rows.refuse_infinite(self.signature)
+        output = self.predictor.predict(numeric, categorical)
         seconds = (time.thread_time() - began) / len(output)
         self.row_seconds += (seconds - self.row_seconds) * _NEWEST
         return output

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 
 from perennial.serving.http import (
     RETRY_SOON,
@@ -97,14 +98,14 @@ class Offload:
             job = self._queue.popleft()
             self._current = job
             future = self._loop.run_in_executor(self._threads, self._handle, job.request)
-            future.add_done_callback(lambda future, job=job: self._done(job, future.result()))
+            future.add_done_callback(partial(self._done, job))
 
-    def _done(self, job: _Job, response: Response) -> None:
+    def _done(self, job: _Job, future: asyncio.Future[Response]) -> None:
         if job is self._current:
             self._current = None
         else:
             self._lost -= 1
-        self._reply(job, response)
+        self._reply(job, future.result())
         self._begin_next()
 
     def _expire(self, job: _Job) -> None:

@@ -275,7 +275,7 @@ def decode_feedback(body: bytes, signature: Signature | None, max_rows: int) -> 
         if not 0 < len(label.id) <= MAX_ID:
             raise HttpError(422, f"an id has 1 to {MAX_ID} characters")
         if isinstance(label.label, int) and not -_LARGEST <= label.label <= _LARGEST:
-            raise RequestError(f"the label of {label.id!r} is beyond a whole number of 64 bits")
+            label.label = _to_float(label)
         if signature is not None and signature.task == "regression":
             _check_number(label)
     return labels
@@ -290,6 +290,14 @@ def _labels(body: bytes) -> list[Label]:
     if isinstance(parsed.id, UnsetType) or isinstance(parsed.label, UnsetType):
         raise HttpError(422, 'send {"id": ..., "label": ...}, or a list of them')
     return [Label(parsed.id, parsed.label)]
+
+
+def _to_float(label: Label) -> float:
+    """Give a whole number that does not fit 64 bits in the form that JSON's readers share."""
+    try:
+        return float(label.label)
+    except OverflowError:
+        raise RequestError(f"the label of {label.id!r} is beyond what a number can be") from None
 
 
 def _check_number(label: Label) -> None:

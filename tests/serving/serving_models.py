@@ -65,12 +65,18 @@ MULTICLASS = Signature(
 )
 
 
+PRESENT = [
+    helper.make_node("IsNaN", ["numeric"], ["missing"]),
+    helper.make_node("Where", ["missing", "zero", "numeric"], ["present"]),
+]
+"""Missing numbers are 0."""
+
+
 def sum_model(offset: float = 0.0, *, numeric: int = 2, categorical: bool = True) -> bytes:
     """The sum of the numeric features (missing ones are 0), of the city (a: 1, b: 2, else 0) and
     of ``offset``."""
     nodes = [
-        helper.make_node("IsNaN", ["numeric"], ["missing"]),
-        helper.make_node("Where", ["missing", "zero", "numeric"], ["present"]),
+        *PRESENT,
         helper.make_node("ReduceSum", ["present", "axis"], ["sum"], keepdims=1),
     ]
     inputs = [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, numeric])]
@@ -97,7 +103,8 @@ def sum_model(offset: float = 0.0, *, numeric: int = 2, categorical: bool = True
 def softmax_model() -> bytes:
     """Probabilities of three classes: softmax of (x, 0, -x)."""
     nodes = [
-        helper.make_node("MatMul", ["numeric", "weights"], ["logits"]),
+        *PRESENT,
+        helper.make_node("MatMul", ["present", "weights"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["output"], axis=1),
     ]
     inputs = [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, 1])]
@@ -106,7 +113,7 @@ def softmax_model() -> bytes:
 
 def sigmoid_model() -> bytes:
     """Probability of the second class: the logistic function of x."""
-    nodes = [helper.make_node("Sigmoid", ["numeric"], ["output"])]
+    nodes = [*PRESENT, helper.make_node("Sigmoid", ["present"], ["output"])]
     inputs = [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, 1])]
     return build_model(nodes, inputs, 1)
 

@@ -262,8 +262,8 @@ def test_too_many_rows_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_description_covers_every_route(local: LocalApi) -> None:
-    document = content(local.ask("GET", "/openapi.json"))
-    assert "/v1/models/{model}:predict" in document["paths"]
+    paths = content(local.ask("GET", "/openapi.json"))["paths"]
+    assert {PREDICT, INFER, FEEDBACK, "/v2/models/m/versions/1/infer", "/metrics"} <= set(paths)
     page = local.ask("GET", "/docs")
     assert page.content_type.startswith("text/html")
     assert b"http://" not in page.body
@@ -348,6 +348,13 @@ def test_a_model_that_answers_nan_is_the_servers_fault_and_infinity_the_clients(
     local.add_and_place(REGRESSION, {"1": nan_model()}, champion="1")
     assert local.ask("POST", PREDICT, {"rows": [{"x": 1}]}).status == 500
     assert local.ask("POST", PREDICT, b'{"rows": [{"x": 1e39}]}').status == 422
+
+
+def test_numbers_that_are_too_large_for_a_model_are_the_clients(local: LocalApi) -> None:
+    answer = local.ask("POST", PREDICT, {"rows": [{"x": 3e38, "z": 3e38}]})
+    assert answer.status == 422
+    assert "1e+09" in content(answer)["error"]
+    assert local.records() == []
 
 
 def exposition_of(local: LocalApi) -> str:
