@@ -10,21 +10,25 @@ way alone, so that none pays for another.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from perennial.errors import ModelError, RequestError
 from perennial.packaging.predictor import EncodedRows
 from perennial.serving.api import Api
 from perennial.serving.dataplane import Query, choose, record
-from perennial.serving.http import Request, Response, error_response
+from perennial.serving.http import Request, Response, error_response, json_response
 from perennial.serving.models import LoadedModel
 from perennial.serving.one_row import OneRow
 from perennial.serving.segment import LogFull, PredictionRecord
+
+logger = logging.getLogger(__name__)
 
 Reply = Callable[[Request, Response], None]
 
@@ -39,7 +43,8 @@ class _Asked(msgspec.Struct, gc=False):
     named: bool
     """Whether it came by the route of named rows."""
     shadow: LoadedModel | None
-    reply: Reply
+    reply: Reply | None
+    """None: it was called."""
 
 
 class _Group:
@@ -99,39 +104,42 @@ class Batch:
         logs: dict[tuple[str, str], list[_Group]] = {}
         for group in groups:
             if _predict(group):
-                logs.setdefault((group.model.pipeline, group.model.signature_json), []).append(
-                    group
-                )
+                key = group.model.pipeline, group.model.signature_json
+                logs.setdefault(key, []).append(group)
             else:
-                self._answer_alone(group)
+                for asked in group.asked:
+                    _answer(asked, self._api.handle(asked.request))
         for (pipeline, signature), members in logs.items():
             try:
-                self._api.log.batch(pipeline, signature, [_record(group) for group in members])
-            except LogFull as error:
-                for group in members:
-                    self._refuse(group, error)
-            else:
-                for group in members:
-                    self._reply(group)
+                self._log_and_answer(pipeline, signature, members)
+            except Exception:
+                logger.exception("a batch failed: its requests that have no answer get 500")
+                self._answer_rest(members, json_response({"error": "the server failed"}, 500))
 
-    def _answer_alone(self, group: _Group) -> None:
-        for asked in group.asked:
-            asked.reply(asked.request, self._api.handle(asked.request))
+    def _log_and_answer(self, pipeline: str, signature: str, groups: list[_Group]) -> None:
+        bodies = [_bodies(group) for group in groups]
+        try:
+            self._api.log.batch(pipeline, signature, [_record(group) for group in groups])
+        except LogFull as error:
+            refused = sum(len(group.asked) for group in groups)
+            self._api.metrics.add("perennial_log_refusals_total", amount=refused)
+            self._answer_rest(groups, error_response(error))
+            return
+        for group, written in zip(groups, bodies, strict=True):
+            model = group.model
+            meter = self._api.metrics.meter(pipeline, model.version, group.role)
+            meter.count_rows(group.seconds)
+            for asked, body in zip(group.asked, written, strict=True):
+                response = Response(200, body)
+                if asked.shadow is not None:
+                    response.after = self._shadow(asked, model, asked.shadow)
+                _answer(asked, self._api.finish(asked.request, response))
 
-    def _refuse(self, group: _Group, error: LogFull) -> None:
-        for asked in group.asked:
-            self._api.metrics.add("perennial_log_refusals_total")
-            asked.reply(asked.request, self._api.finish(asked.request, error_response(error)))
-
-    def _reply(self, group: _Group) -> None:
-        model = group.model
-        meter = self._api.metrics.meter(model.pipeline, model.version, group.role)
-        meter.count_rows(group.seconds)
-        for asked, body in zip(group.asked, _bodies(group), strict=True):
-            response = Response(200, body)
-            if asked.shadow is not None:
-                response.after = self._shadow(asked, model, asked.shadow)
-            asked.reply(asked.request, self._api.finish(asked.request, response))
+    def _answer_rest(self, groups: list[_Group], response: Response) -> None:
+        for group in groups:
+            for asked in group.asked:
+                if asked.reply is not None:
+                    _answer(asked, self._api.finish(asked.request, replace(response)))
 
     def _shadow(
         self, asked: _Asked, champion: LoadedModel, challenger: LoadedModel
@@ -153,6 +161,13 @@ class Batch:
         return run
 
 
+def _answer(asked: _Asked, response: Response) -> None:
+    """Answer a request that has no answer yet."""
+    reply, asked.reply = asked.reply, None
+    if reply is not None:
+        reply(asked.request, response)
+
+
 def _predict(group: _Group) -> bool:
     """Ask a model; False where that fails for any of the requests."""
     model = group.model
@@ -160,7 +175,7 @@ def _predict(group: _Group) -> bool:
     try:
         output = model.predict(group.rows)
     except (ModelError, RequestError):
-        return False
+        return False  # whose fault it is is found out alone
     if not np.isfinite(output).all():
         return False
     group.output = output

@@ -236,6 +236,20 @@ def test_what_is_not_in_the_log_is_not_answered(tmp_path: Path) -> None:
     assert local.records() == []
 
 
+def test_no_request_of_a_batch_is_left_without_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = place(tmp_path, REGRESSION, sum_model())
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(local.log, "batch", fail)
+    answers = ask_together(local, *[request(PREDICT, {"rows": [{"x": i}]}) for i in range(3)])
+    assert [answer.status for answer in answers] == [500] * 3
+    assert len({id(answer) for answer in answers}) == 3
+
+
 def test_a_model_whose_rows_look_at_each_other_is_asked_row_by_row(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("ReduceMean", ["numeric"], ["mean"], axes=[0], keepdims=1),

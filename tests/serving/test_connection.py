@@ -271,8 +271,9 @@ def test_a_head_that_came_before_is_as_good_as_a_new_one(guarded: Listening) -> 
         sock.sendall(right[:-3])
         time.sleep(0.05)
         sock.sendall(right[-3:] + right)
-        assert b'"value":1.0' in read_one(sock)
-        assert b'"value":1.0' in read_one(sock)
+        answers = b""
+        while answers.count(b'"value":1.0') < 2:
+            answers += sock.recv(65536)
 
 
 def test_heads_that_were_seen_are_forgotten_in_time(guarded: Listening) -> None:

@@ -206,24 +206,37 @@ def test_a_promotion_under_load_fails_no_request(settings: Settings, store: Stor
         assert stale == []
 
 
-def test_a_damaged_version_is_refused_and_the_old_one_goes_on(
-    settings: Settings, store: Store, tmp_path: Path
+@pytest.mark.parametrize(
+    ("model", "damaged", "reason"),
+    [(sum_model(1), True, "sha256 differs"), (b"no graph", False, "cannot be loaded")],
+)
+def test_a_version_that_cannot_be_served_is_refused_and_the_old_one_goes_on(
+    settings: Settings, store: Store, tmp_path: Path, model: bytes, damaged: bool, reason: str
 ) -> None:
     put_version(store, "bike", "0001-a", sum_model())
     put_state(store, "bike", "0001-a")
     with running_server(settings, tmp_path / "server") as server:
         server.wait_for_version("bike", "0001-a")
-        put_version(store, "bike", "0002-b", sum_model(1), damaged=True)
+        put_version(store, "bike", "0002-b", model, damaged=damaged)
         for revision in (1, 2):
             put_state(store, "bike", "0002-b", revision=revision)
             wait_for(lambda: read_revision(server) == revision)  # noqa: B023
         assert server.predict("bike", [{}]).json()["version"] == "0001-a"
         ready = server.client.get("/v2/health/ready")
         assert ready.status_code == 200
-        assert "sha256 differs" in ready.json()["refused"]["bike"]["0002-b"]
+        assert reason in ready.json()["refused"]["bike"]["0002-b"]
+        [index] = [
+            entry
+            for entry in server.client.post("/v2/repository/index").json()
+            if entry["version"] == "0002-b"
+        ]
+        assert (index["state"], reason in index["reason"]) == ("UNAVAILABLE", True)
         wait_for(lambda: 'refused{model="bike"} 1' in server.client.get("/metrics").text)
-        events = [(e.event, e.version) for e in read_history(store, "bike")]
-        assert events == [("model.refused", "0002-b")]
+        [entry] = read_history(store, "bike")
+        assert (entry.event, entry.version) == ("model.refused", "0002-b")
+        assert reason in entry.reason
+        put_state(store, "bike", "0001-a", revision=3)
+        wait_for(lambda: 'refused{model="bike"} 0' in server.client.get("/metrics").text)
 
 
 def read_revision(server: ServerProcess) -> int:

@@ -123,11 +123,19 @@ def test_errors_are_the_protocols(client: Any, model: str, status: str) -> None:
     assert failure.value.status() == status
 
 
-def test_the_asyncio_client(server: ServerProcess) -> None:
+@pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("rows", [3, 700])
+def test_the_asyncio_client(server: ServerProcess, compression: str | None, rows: int) -> None:
     async def ask() -> np.ndarray:
         async with aio.InferenceServerClient(server.url.removeprefix("http://")) as client:
-            inputs, _ = make_inputs(3, binary=True, matrix=False)
-            return (await client.infer("bike", inputs)).as_numpy("output")
+            inputs, _ = make_inputs(rows, binary=True, matrix=False)
+            answer = await client.infer(
+                "bike",
+                inputs,
+                request_compression_algorithm=compression,
+                response_compression_algorithm=compression,
+            )
+            return answer.as_numpy("output")
 
-    _, wanted = make_inputs(3, binary=True, matrix=False)
+    _, wanted = make_inputs(rows, binary=True, matrix=False)
     np.testing.assert_allclose(asyncio.run(ask())[:, 0], wanted)
