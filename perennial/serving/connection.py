@@ -1,12 +1,13 @@
 """HTTP/1.1 on one connection: httptools parses, the `Api` answers.
 
 A request for one row takes less time in the model than a general web server takes around it, so
-this speaks to the transport directly. Small requests are answered in place, large or compressed
-ones in a thread; the answers on a connection keep the order of its requests.
+this speaks to the transport directly. Requests for one row are answered with those that came with
+them (`Batch`), what may take long in a thread (`Offload`), all else in place; the answers on a
+connection keep the order of its requests.
 
 Limits are kept here: size of headers and body (431, 413), requests at a time (503), time for a
-request to arrive (408) and for an answer to be taken. A connection that breaks the protocol gets
-400 and is closed.
+request to arrive (408) and for an answer to be taken. Who may not ask is told so when the head is
+complete (401, 403). A connection that breaks the protocol gets 400 and is closed.
 """
 
 from __future__ import annotations
@@ -14,111 +15,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Executor
-from email.utils import formatdate
-from functools import lru_cache
-from http import HTTPStatus
-from typing import Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
 import httptools
-import msgspec
 
-from perennial.serving.api import Api
-from perennial.serving.batch import Batch
-from perennial.serving.http import (
-    RETRY_SOON,
-    HttpError,
-    Request,
-    Response,
-    error_response,
-)
-from perennial.serving.offload import Offload
-from perennial.serving.options import ServingOptions
+from perennial.serving.http import RETRY_SOON, HttpError, Request, Response, error_response
+from perennial.serving.wire import Head, read_path, write_message
+
+if TYPE_CHECKING:
+    from perennial.serving.connections import Connections
 
 _MAX_HEAD = 64 * 1024
-_KNOWN_HEADS = 512
-_LONGEST_KNOWN = 2048
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER = 2.0
-
-
-class Head(msgspec.Struct, frozen=True):
-    """A request's head, understood and allowed."""
-
-    method: str
-    path: str
-    headers: dict[bytes, bytes]
-    length: int
-    """Of the body."""
-
-
-class Connections:
-    """What the connections of a worker share.
-
-    Args:
-        executor: for the requests that take long; see `make_threads`.
-        after: takes what is to be done when an answer has gone.
-    """
-
-    def __init__(
-        self,
-        api: Api,
-        options: ServingOptions,
-        executor: Executor,
-        after: Callable[[Callable[[], None]], None],
-    ) -> None:
-        self.api = api
-        self.batch = Batch(api, asyncio.get_running_loop())
-        self.offload = Offload(
-            api.handle,
-            executor,
-            deadline=options.deadline,
-            bound=options.max_large,
-            refused=api.note_refusal,
-        )
-        self.options = options
-        self.after = after
-        self.open: set[Connection] = set()
-        self.in_flight = 0
-        """Requests of which something has arrived and whose answer has not been given."""
-        self.buffered = 0
-        """Bytes of their bodies."""
-        self.closing = False
-        self.date = b""
-        """The header of this second."""
-        self.heads: dict[bytes, Head] = {}
-        """Heads that came of late, as they were understood: most clients repeat theirs."""
-        self.sweep()
-
-    def make(self) -> Connection:
-        """Make the protocol of a new connection."""
-        return Connection(self)
-
-    def sweep(self) -> None:
-        """Close the connections that have been waited for too long; to be called every second."""
-        self.date = f"date: {formatdate(usegmt=True)}\r\n".encode()
-        now = time.monotonic()
-        for connection in [c for c in self.open if c.deadline < now]:
-            connection.time_out()
-
-    def remember(self, raw: bytes, head: Head) -> None:
-        """Keep a head that was understood and allowed."""
-        if len(raw) > _LONGEST_KNOWN:
-            return
-        if len(self.heads) >= _KNOWN_HEADS:
-            self.heads.clear()
-        self.heads[raw] = head
-
-    async def drain(self) -> None:
-        """Take no further request; return when all that were taken are answered."""
-        self.closing = True
-        deadline = time.monotonic() + self.options.drain
-        for connection in list(self.open):
-            connection.close_when_idle()
-        while self.open and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
 
 
 class Connection(asyncio.Protocol):
@@ -275,7 +184,7 @@ class Connection(asyncio.Protocol):
             raise self._too_large()
         self._authorized = True
         try:
-            self._shared.api.authorize(_path(self._url), self._headers)
+            self._shared.api.authorize(read_path(self._url), self._headers)
         except HttpError:
             if length or b"transfer-encoding" in self._headers:
                 raise  # nobody is to send a body for nothing
@@ -297,7 +206,7 @@ class Connection(asyncio.Protocol):
         """A request is complete."""
         request = Request(
             self._parser.get_method().decode("latin-1"),
-            _path(self._url),
+            read_path(self._url),
             self._headers,
             self._body[0] if len(self._body) == 1 else b"".join(self._body),
             time.perf_counter(),
@@ -364,22 +273,12 @@ class Connection(asyncio.Protocol):
     def _write(self, response: Response, keep_alive: bool, *, with_body: bool = True) -> None:
         if self._shared.closing and not self._queue:
             keep_alive = False
-        message = self._message(response, keep_alive)
+        message = write_message(response, self._shared.date, keep_alive=keep_alive)
         self._transport.write(message if with_body else message[: -len(response.body) or None])
         if keep_alive:
             self.deadline = time.monotonic() + self._options.idle
         else:
             self._transport.close()
-
-    def _message(self, response: Response, keep_alive: bool) -> bytes:
-        head = b"%bcontent-length: %d\r\n%b" % (
-            _head_start(response.status, response.content_type),
-            len(response.body),
-            self._shared.date,
-        )
-        for name, value in response.headers:
-            head += f"{name}: {value}\r\n".encode("latin-1")
-        return head + (b"\r\n" if keep_alive else b"connection: close\r\n\r\n") + response.body
 
     def _refuse(self, error: HttpError) -> None:
         """Read no further request: what comes cannot be understood, or is too much."""
@@ -398,7 +297,9 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._shared.api.count_refusal(error.status)
-        self._transport.write(self._message(error_response(error), keep_alive=False))
+        self._transport.write(
+            write_message(error_response(error), self._shared.date, keep_alive=False)
+        )
         self._transport.write_eof()
         self._last_moment = time.monotonic() + self._options.deadline
         self._linger()
@@ -425,25 +326,3 @@ class Connection(asyncio.Protocol):
         """Close now, or after the request that is under way."""
         if not (self._reading_request or self._busy or self._queue):
             self._transport.close()
-
-
-@lru_cache(maxsize=1024)
-def _path(target: bytes) -> str:
-    """Give the decoded path of a request's target, without the query.
-
-    Raises:
-        HttpError: 400, there is none.
-    """
-    if not target.startswith(b"/"):
-        try:
-            target = httptools.parse_url(target).path or b"/"
-        except httptools.HttpParserInvalidURLError:
-            raise HttpError(400, "the request's target is no path") from None
-    path = target.partition(b"?")[0].decode("latin-1")
-    return unquote(path) if "%" in path else path
-
-
-@lru_cache(maxsize=256)
-def _head_start(status: int, content_type: str) -> bytes:
-    phrase = HTTPStatus(status).phrase
-    return f"HTTP/1.1 {status} {phrase}\r\ncontent-type: {content_type}\r\n".encode("latin-1")

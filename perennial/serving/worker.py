@@ -23,7 +23,7 @@ import uvloop
 
 from perennial.serving.api import Api
 from perennial.serving.auth import Tokens
-from perennial.serving.connection import Connections
+from perennial.serving.connections import Connections
 from perennial.serving.lineup import LocalModels
 from perennial.serving.log import Log
 from perennial.serving.logs import configure_logging

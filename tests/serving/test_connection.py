@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from perennial.serving.api import Api
-from perennial.serving.connection import Connections
+from perennial.serving.connections import Connections
 from perennial.serving.http import Request, Response
 from perennial.serving.offload import make_threads
 from perennial.serving.options import ServingOptions
