@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from onnx import TensorProto, helper
 
+from perennial.errors import ModelError
 from perennial.packaging.signature import Feature, Signature
 from perennial.serving.batch import Batch
 from perennial.serving.http import Request, Response
@@ -248,6 +249,38 @@ def test_no_request_of_a_batch_is_left_without_an_answer(
     answers = ask_together(local, *[request(PREDICT, {"rows": [{"x": i}]}) for i in range(3)])
     assert [answer.status for answer in answers] == [500] * 3
     assert len({id(answer) for answer in answers}) == 3
+
+
+class Failing:
+    """A predictor that takes time, or fails for rows of a kind."""
+
+    signature = BINARY
+
+    def __init__(self, seconds: float = 0.0, worst: float = np.inf) -> None:
+        self._seconds = seconds
+        self._worst = worst
+        self.calls = 0
+
+    def predict(self, numbers: np.ndarray, _: None) -> np.ndarray:
+        self.calls += 1
+        end = time.thread_time() + self._seconds
+        while time.thread_time() < end:
+            pass
+        if np.nanmax(np.abs(numbers), initial=0.0) > self._worst:
+            raise ModelError("it fails")
+        return np.nan_to_num(numbers)
+
+
+def test_a_slow_model_is_not_tried_for_long() -> None:
+    slow = Failing(seconds=0.03)
+    seconds, takes_batches = try_batches(slow)
+    assert (slow.calls, takes_batches) == (1, False)
+    assert 0.03 <= seconds < 0.3
+
+
+def test_a_model_that_fails_for_some_rows_is_loaded_all_the_same() -> None:
+    assert try_batches(Failing(worst=1.0)) == (0.0, False)
+    assert try_batches(Failing())[1]
 
 
 def test_a_model_whose_rows_look_at_each_other_is_asked_row_by_row(tmp_path: Path) -> None:
