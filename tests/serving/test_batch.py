@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +251,18 @@ def test_no_request_of_a_batch_is_left_without_an_answer(
     answers = ask_together(local, *[request(PREDICT, {"rows": [{"x": i}]}) for i in range(3)])
     assert [answer.status for answer in answers] == [500] * 3
     assert len({id(answer) for answer in answers}) == 3
+
+
+def test_a_model_that_is_replaced_is_freed_at_once(tmp_path: Path) -> None:
+    local = place(tmp_path, REGRESSION, sum_model())
+    old = weakref.ref(local.table.served["m"].champion)
+    ask_together(local, request(PREDICT, {"rows": [{"x": 1}]}))
+    gc.disable()  # as good as: a worker freezes what it has loaded
+    try:
+        local.add_and_place(REGRESSION, {"2": sum_model(1)}, champion="2")
+        assert old() is None
+    finally:
+        gc.enable()
 
 
 class Failing:
