@@ -45,7 +45,7 @@ def retrain(pipeline: str, reason: str = "asked for by hand", cause: str | None 
         candidate = train_candidate(declaration, snapshot)
         gate = judge_candidate(declaration, snapshot, candidate)
         if not gate.passed:
-            refuse_candidate(lease, candidate, gate, request)
+            refuse_candidate(declaration, lease, snapshot, candidate, gate, request)
             return outcome("Refused", gate.decision.reason)
         register_candidate(declaration, lease, snapshot, candidate, gate, request)
         return outcome("Registered", f"{candidate.version}: {gate.decision.reason}")

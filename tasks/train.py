@@ -13,9 +13,21 @@ from pydantic import BaseModel
 from perennial.datasets.stream import window_rows
 from perennial.evaluation.gate import holdout_rows
 from perennial.evaluation.span import VALIDATION_WINDOWS, choose_span
-from perennial.registry import Declaration, FileEntry, next_version, write_file
-from perennial.registry.versions import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
-from perennial.spec import PipelineSpec
+from perennial.registry import (
+    Declaration,
+    FileEntry,
+    describe_environment,
+    next_version,
+    write_file,
+)
+from perennial.registry.manifest import (
+    ENVIRONMENT_FILE,
+    MODEL_FILE,
+    REFERENCE_FILE,
+    SIGNATURE_FILE,
+    SPEC_FILE,
+)
+from perennial.spec import EstimatorName, PipelineSpec
 from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
@@ -27,6 +39,16 @@ if TYPE_CHECKING:
     from perennial.training.train import Trained
 
 REFERENCE_ROWS = 5_000
+
+
+class ParityFigures(BaseModel):
+    """How far the package's answers lie from its source's."""
+
+    rows: int
+    off: int
+    """Rows beyond the tolerance."""
+    max_abs: float
+    tolerance: float
 
 
 class CandidateRef(BaseModel):
@@ -41,6 +63,9 @@ class CandidateRef(BaseModel):
     """Rows that the pipeline's first version was trained on."""
     holdout_rows: int
     """The newest rows of the snapshot, which the candidate has not seen."""
+    estimators: tuple[EstimatorName, ...]
+    """Families that competed: all that are declared, but those that the time budget left out."""
+    parity: ParityFigures
     train_seconds: float
 
 
@@ -50,10 +75,9 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
 
     Raises:
         TrainingError: none could be fitted.
-        ParityError: the packaged graph answers otherwise than the model it was made from.
     """
     from perennial.packaging.export import export
-    from perennial.packaging.parity import check_parity, ensure_parity
+    from perennial.packaging.parity import check_parity
     from perennial.packaging.predictor import encode_frame
     from perennial.training.train import train
 
@@ -70,13 +94,15 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     trained = train(seen, spec)
     model = export(trained.model, trained.signature)
     probe = encode_frame(trained.signature, seen)
-    parity = ensure_parity(check_parity(model, trained.signature, trained.model.predict, *probe))
+    parity = check_parity(model, trained.signature, trained.model.predict, *probe)
     seconds = time.perf_counter() - started
     version = next_version(store(), spec.name, model)
     files = {
         MODEL_FILE: model,
         SIGNATURE_FILE: (trained.signature.model_dump_json(indent=2) + "\n").encode(),
         REFERENCE_FILE: _reference(seen),
+        SPEC_FILE: (spec.model_dump_json(indent=2) + "\n").encode(),
+        ENVIRONMENT_FILE: (describe_environment().model_dump_json(indent=2) + "\n").encode(),
     }
     get_run_logger().info(
         "%s on %d rows in %.1f s, parity within %.2g",
@@ -97,6 +123,13 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         trained_rows=len(seen),
         usual_rows=usual,
         holdout_rows=held,
+        estimators=tuple(s.estimator for s in trained.scores if s.skipped is None),
+        parity=ParityFigures(
+            rows=parity.rows,
+            off=sum(check.off for check in parity.checks),
+            max_abs=parity.max_abs,
+            tolerance=parity.tolerance,
+        ),
         train_seconds=seconds,
     )
 

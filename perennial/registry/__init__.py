@@ -7,6 +7,7 @@ from perennial.registry.declaration import (
     known_pipelines,
     resolve,
 )
+from perennial.registry.environment import Environment, code_revision, describe_environment
 from perennial.registry.history import (
     HistoryEntry,
     Stage,
@@ -17,36 +18,56 @@ from perennial.registry.history import (
     read_history,
     standing_at,
 )
-from perennial.registry.state import State, StoredState, change_state, read_state
-from perennial.registry.versions import (
+from perennial.registry.manifest import (
     FileEntry,
     Lineage,
     Manifest,
+    Recipe,
+    RefusedCandidate,
+    Runtime,
+)
+from perennial.registry.state import State, StoredState, change_state, read_state
+from perennial.registry.versions import (
+    ALIASES,
+    find_refused,
+    find_version,
+    list_refused,
     list_versions,
     next_version,
     read_file,
     read_manifest,
     read_signature,
+    refuse,
     register,
     write_file,
 )
 
 __all__ = [
+    "ALIASES",
     "Declaration",
+    "Environment",
     "FileEntry",
     "HistoryEntry",
     "Lineage",
     "Manifest",
+    "Recipe",
+    "RefusedCandidate",
+    "Runtime",
     "Stage",
     "Standing",
     "State",
     "StoredState",
     "append_history",
     "change_state",
+    "code_revision",
     "declare",
+    "describe_environment",
     "failures_in_a_row",
     "find_declaration",
+    "find_refused",
+    "find_version",
     "known_pipelines",
+    "list_refused",
     "list_versions",
     "new_entry",
     "next_version",
@@ -55,6 +76,7 @@ __all__ = [
     "read_manifest",
     "read_signature",
     "read_state",
+    "refuse",
     "register",
     "resolve",
     "standing_at",

@@ -38,6 +38,8 @@ class State(BaseModel):
     """A version that was registered since and is tried when this rollout is over."""
     approved: str | None = None
     """A challenger that a person has let through to promotion."""
+    swept: AwareDatetime | None = None
+    """When versions were last removed: a change that began before sees that it must look again."""
     fence: int = 0
     """The highest lease token under which this state was changed."""
     answered: str | None = None
@@ -105,10 +107,11 @@ def change_state(
         if wanted == current:
             return current
         standing = Standing.model_validate(wanted, from_attributes=True)
-        written = entry.model_copy(update={"after": standing})
+        number = current.revision + 1
+        written = entry.model_copy(update={"after": standing, "revision": number})
         new = wanted.model_copy(
             update={
-                "revision": current.revision + 1,
+                "revision": number,
                 "fence": max(current.fence, fence or 0),
                 "updated_at": clock(),
                 "last_change": written,

@@ -125,10 +125,15 @@ def put_back(
         by=by,
         details={"to": target, "by_hand": True, "stage": seen.stage, "weight": seen.weight},
     )
-    after = change_state(
-        store, pipeline, lambda state: _answered(stages.put_back(state, target), windows), entry
-    )
-    return after, given_up
+
+    def change(state: State) -> State:
+        # Looked at between reading the state and its swap: a sweep removes a version only with a
+        # swap of its own.
+        if store.find(layout.manifest(pipeline, target)) is None:
+            raise SpecError(f"version {target} of {pipeline} was removed by a sweep just now")
+        return _answered(stages.put_back(state, target), windows)
+
+    return change_state(store, pipeline, change, entry), given_up
 
 
 def approve(store: Store, pipeline: str, *, by: str, why: str) -> str:

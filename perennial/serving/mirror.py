@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from perennial.errors import ModelError, NotFound
 from perennial.packaging.predictor import Predictor
 from perennial.packaging.signature import Signature
-from perennial.registry import State, append_history, new_entry, read_file, read_manifest
-from perennial.registry.versions import MODEL_FILE, SIGNATURE_FILE
+from perennial.registry import Manifest, State, append_history, new_entry, read_file, read_manifest
+from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
 from perennial.serving.lineup import Lineup, LocalModels, Placement
 from perennial.store import Store, layout
 
@@ -138,7 +138,10 @@ class Mirror:
             manifest = read_manifest(self._store, name, version)
             model = read_file(self._store, manifest, MODEL_FILE)
             signature = read_file(self._store, manifest, SIGNATURE_FILE)
-            try_out(model, signature)
+            try:
+                try_out(model, signature)
+            except ModelError as error:
+                raise ModelError(f"{error}{_made_for(manifest)}") from error
         except NotFound:
             return "it has no manifest"
         except (ModelError, ValidationError) as error:
@@ -154,6 +157,19 @@ class Mirror:
             entry = new_entry("model.refused", version=version, reason=reason, by=self._by)
             append_history(self._store, name, entry)
             self._reported.add((name, version))
+
+
+def _made_for(manifest: Manifest) -> str:
+    """Name what a graph asks of the runtime, where that may be what it lacks here."""
+    if manifest.runtime is None:
+        return ""
+    import onnxruntime
+
+    made = manifest.lineage.environment.get("onnxruntime", "another release")
+    return (
+        f" (it has {manifest.runtime}, made with onnxruntime {made}; this server has "
+        f"onnxruntime {onnxruntime.__version__})"
+    )
 
 
 def try_out(model: bytes, signature: bytes) -> None:
