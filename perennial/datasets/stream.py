@@ -179,7 +179,7 @@ def _rows_of(size: Span, spec: PipelineSpec, frame: pd.DataFrame) -> int:
     if spec.time is None or len(frame) < 2:
         return len(frame)
     span = frame[spec.time].iloc[-1] - frame[spec.time].iloc[0]
-    return max(1, int(len(frame) * size.duration / span)) if span else len(frame)
+    return max(1, int(len(frame) * (size.duration / span))) if span else len(frame)
 
 
 def labels_for(store: Store, pipeline: str, window: pd.DataFrame, target: str) -> pd.Series:

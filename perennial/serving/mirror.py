@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import onnxruntime
 from pydantic import ValidationError
 
 from perennial.errors import ModelError, NotFound
@@ -147,6 +148,8 @@ class Mirror:
         except (ModelError, ValidationError) as error:
             return " ".join(str(error).split())
         self._models.add(name, version, model, signature)
+        if (difference := _runtime_difference(manifest)) is not None:
+            logger.warning("version %s of %s loads, but %s", version, name, difference)
         return None
 
     def _report(self, name: str, refused: dict[str, str]) -> None:
@@ -163,13 +166,24 @@ def _made_for(manifest: Manifest) -> str:
     """Name what a graph asks of the runtime, where that may be what it lacks here."""
     if manifest.runtime is None:
         return ""
-    import onnxruntime
+    return f" (it has {manifest.runtime}; {_runtimes(manifest)})"
 
+
+def _runtime_difference(manifest: Manifest) -> str | None:
+    """Name a runtime that is older than the one on which the version passed its gate."""
+    made = manifest.lineage.environment.get("onnxruntime")
+    if made is None or _release(made) <= _release(onnxruntime.__version__):
+        return None
+    return _runtimes(manifest)
+
+
+def _runtimes(manifest: Manifest) -> str:
     made = manifest.lineage.environment.get("onnxruntime", "another release")
-    return (
-        f" (it has {manifest.runtime}, made with onnxruntime {made}; this server has "
-        f"onnxruntime {onnxruntime.__version__})"
-    )
+    return f"it was made with onnxruntime {made}, this server has {onnxruntime.__version__}"
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
 def try_out(model: bytes, signature: bytes) -> None:

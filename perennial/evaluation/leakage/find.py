@@ -19,7 +19,7 @@ ROWS = 5_000
 """The newest rows, by which features are judged."""
 MIN_ROWS = 100
 _TRAINING_ROWS = 500_000
-_TOO_WELL: dict[Task, float] = {"regression": 0.98, "binary": 0.9, "multiclass": 0.9}
+_TOO_WELL: dict[Task, float] = {"regression": 0.995, "binary": 0.9, "multiclass": 0.9}
 _BEYOND_PAST = 0.2
 """A feature tells too well if it leaves this share, at most, of what repeating the truth leaves."""
 _EXACT = 1e-6

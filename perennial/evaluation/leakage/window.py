@@ -15,7 +15,7 @@ from perennial.evaluation.leakage.target import Floats, standardised
 
 REACH = 6
 """Rows that are looked at on each side."""
-LEFT_OVER = 0.02
+LEFT_OVER = 0.005
 """At most this share of what the past leaves unexplained may be left by the present and later."""
 _TRACE = 1e-9
 
