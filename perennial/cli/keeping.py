@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perennial.cli.common import Directory, Json, Pipeline, Version, app, open_store, person
 from perennial.settings import DEFAULT_DIR
+
+if TYPE_CHECKING:
+    from perennial.registry.sweep import Sweep
+    from perennial.store import Store
 
 
 @app.command()
@@ -69,7 +73,9 @@ def pin(
 
 @app.command()
 def gc(
-    pipeline: Pipeline,
+    pipeline: Annotated[
+        str | None, typer.Argument(help="Name of the pipeline. Left out: all of them.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     directory: Directory = DEFAULT_DIR,
     as_json: Json = False,
@@ -81,31 +87,52 @@ def gc(
     """
     import json
 
+    from perennial.registry import known_pipelines
+
+    store = open_store(directory)
+    names = [pipeline] if pipeline is not None else known_pipelines(store)
+    plans = [_sweep(store, name, dry_run=dry_run) for name in names]
+    if as_json:
+        told = [
+            {
+                "pipeline": plan.pipeline,
+                "kept": plan.kept,
+                "versions": plan.versions,
+                "snapshots": plan.snapshots,
+                "objects": len(plan.objects),
+                "bytes": plan.size,
+            }
+            for plan in plans
+        ]
+        typer.echo(json.dumps(told, indent=2))
+        return
+    for plan in plans:
+        verb = "would go" if dry_run else "removed"
+        typer.echo(
+            f"{plan.pipeline}: {len(plan.objects)} objects {verb} ({plan.size / 1e6:.1f} MB), "
+            f"{len(plan.kept)} versions stay."
+        )
+        for version, why in plan.versions.items():
+            typer.echo(f"  {version}: {why}")
+        for name in plan.snapshots:
+            typer.echo(f"  snapshot {name[:12]}: no version needs it")
+
+
+def _sweep(store: Store, pipeline: str, *, dry_run: bool) -> Sweep:
+    """Plan, and carry it out under the pipeline's lease unless it is a dry run."""
     from perennial.registry import find_declaration
     from perennial.registry.sweep import plan_sweep, sweep
     from perennial.spec import Retention
     from perennial.store import acquire_lease
 
-    store = open_store(directory)
     declaration = find_declaration(store, pipeline)
     retention = Retention() if declaration is None else declaration.spec.retention
-    removed = 0
     if dry_run:
+        return plan_sweep(store, pipeline, retention)
+    lease = acquire_lease(store, pipeline, f"gc by {person()}")
+    try:
         plan = plan_sweep(store, pipeline, retention)
-    else:
-        lease = acquire_lease(store, pipeline, f"gc by {person()}")
-        try:
-            plan = plan_sweep(store, pipeline, retention)
-            removed = sweep(store, plan, lease, by=person())
-        finally:
-            lease.release()
-    if as_json:
-        told = {"kept": plan.kept, "versions": plan.versions, "snapshots": plan.snapshots}
-        typer.echo(json.dumps({**told, "bytes": plan.size, "removed": removed}, indent=2))
-        return
-    for version, why in plan.versions.items():
-        typer.echo(f"  {version}: {why}")
-    for name in plan.snapshots:
-        typer.echo(f"  snapshot {name[:12]}: no version needs it")
-    verb = f"{len(plan.objects)} objects would go" if dry_run else f"{removed} objects removed"
-    typer.echo(f"{verb} ({plan.size / 1e6:.1f} MB), {len(plan.kept)} versions stay.")
+        sweep(store, plan, lease, by=person())
+    finally:
+        lease.release()
+    return plan

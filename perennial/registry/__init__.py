@@ -39,6 +39,7 @@ from perennial.registry.versions import (
     read_signature,
     refuse,
     register,
+    version_names,
     write_file,
 )
 
@@ -80,5 +81,6 @@ __all__ = [
     "register",
     "resolve",
     "standing_at",
+    "version_names",
     "write_file",
 ]

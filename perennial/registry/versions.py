@@ -154,13 +154,24 @@ def read_signature(store: Store, manifest: Manifest) -> Signature:
     return Signature.model_validate_json(read_file(store, manifest, SIGNATURE_FILE))
 
 
+def version_names(store: Store, pipeline: str) -> list[str]:
+    """Name all versions, the oldest first, without reading what a damaged one says."""
+    prefix = layout.versions(pipeline)
+    keys = (info.key.removeprefix(prefix).split("/") for info in store.scan(prefix))
+    return sorted(key[0] for key in keys if key[1:] == ["manifest.json"])
+
+
 def list_versions(store: Store, pipeline: str) -> list[Manifest]:
-    """Read the manifests of all versions, the oldest first."""
+    """Read the manifests of all versions, the oldest first.
+
+    Raises:
+        ModelError: as `read_manifest`.
+    """
     manifests = []
-    for name in _names(store, pipeline):
+    for name in version_names(store, pipeline):
         try:
             manifests.append(read_manifest(store, pipeline, name))
-        except NotFound:
+        except NotFound:  # a sweep removed it since
             continue
     return manifests
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from perennial.errors import SpecError
+from perennial.errors import NotFound, SpecError
 from perennial.registry import (
     HistoryEntry,
     State,
     change_state,
-    list_versions,
     new_entry,
     read_manifest,
     read_state,
+    version_names,
 )
 from perennial.rollout import stages
 from perennial.rollout.decision import Move
@@ -113,6 +113,7 @@ def put_back(
 
     Raises:
         SpecError: there is no such version, or none to go back to.
+        ModelError: it was altered or damaged.
     """
     seen = read_state(store, pipeline).state
     target = _target(store, seen, to)
@@ -129,8 +130,11 @@ def put_back(
     def change(state: State) -> State:
         # Looked at between reading the state and its swap: a sweep removes a version only with a
         # swap of its own.
-        if store.find(layout.manifest(pipeline, target)) is None:
-            raise SpecError(f"version {target} of {pipeline} was removed by a sweep just now")
+        try:
+            read_manifest(store, pipeline, target)
+        except NotFound:
+            fault = f"version {target} of {pipeline} was removed by a sweep just now"
+            raise SpecError(fault) from None
         return _answered(stages.put_back(state, target), windows)
 
     return change_state(store, pipeline, change, entry), given_up
@@ -157,7 +161,7 @@ def approve(store: Store, pipeline: str, *, by: str, why: str) -> str:
 
 
 def _target(store: Store, seen: State, to: str | None) -> str:
-    versions = [manifest.version for manifest in list_versions(store, seen.pipeline)]
+    versions = version_names(store, seen.pipeline)
     listed = ", ".join(versions) or "none"
     if to is not None:
         if to not in versions:
