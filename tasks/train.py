@@ -50,6 +50,16 @@ class ParityFigures(BaseModel):
     max_abs: float
     tolerance: float
 
+    @classmethod
+    def of(cls, parity: Parity) -> ParityFigures:
+        """Sum up a parity check."""
+        return cls(
+            rows=parity.rows,
+            off=sum(check.off for check in parity.checks),
+            max_abs=parity.max_abs,
+            tolerance=parity.tolerance,
+        )
+
 
 class CandidateRef(BaseModel):
     """A packaged model whose files lie in the store, without a manifest yet."""
@@ -124,12 +134,7 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         usual_rows=usual,
         holdout_rows=held,
         estimators=tuple(s.estimator for s in trained.scores if s.skipped is None),
-        parity=ParityFigures(
-            rows=parity.rows,
-            off=sum(check.off for check in parity.checks),
-            max_abs=parity.max_abs,
-            tolerance=parity.tolerance,
-        ),
+        parity=ParityFigures.of(parity),
         train_seconds=seconds,
     )
 
