@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
@@ -30,4 +31,6 @@ def explained(run: Callable[P, State]) -> Callable[P, State]:
         except PerennialError as error:
             return Failed(message=str(error))
 
+    # Prefect reads a flow's parameters from here, and would look for their types in this module.
+    wrapper.__signature__ = inspect.signature(run, eval_str=True)
     return wrapper

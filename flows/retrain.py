@@ -6,9 +6,11 @@ from prefect import flow, runtime
 from prefect.states import State
 
 from flows.outcome import explained, outcome
+from perennial.spec import Cure
 from perennial.store.lease import utc_now
 from tasks.declaration import find_pipeline
 from tasks.gate import judge_candidate
+from tasks.heal import heal_champion
 from tasks.lease import held_lease
 from tasks.register import (
     RetrainRequest,
@@ -23,16 +25,27 @@ from tasks.validate import validate_snapshot
 
 @flow(name="retrain", flow_run_name="retrain {pipeline}: {reason}")
 @explained
-def retrain(pipeline: str, reason: str = "asked for by hand", cause: str | None = None) -> State:
-    """Train a new version of a pipeline's model and register it, if it passes its gate.
+def retrain(
+    pipeline: str,
+    reason: str = "asked for by hand",
+    cause: str | None = None,
+    depth: Cure = "retrain",
+    span: int | None = None,
+) -> State:
+    """Heal a pipeline's model: make a new version and register it, if it passes its gate.
 
     Args:
         pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
         reason: Why, in words; it is kept in the version's lineage.
         cause: Key of the check that asks for it, if one does.
+        depth: retrain trains a new model; recalibrate maps the champion's output, correct adds a
+            small residual model to it; unhead takes such a head off again.
+        span: Newest labelled rows that a head is fitted on. Left out: up to four windows.
     """
     run = str(runtime.flow_run.name)
-    request = RetrainRequest(reason=reason, cause=cause, run=run, started_at=utc_now())
+    request = RetrainRequest(
+        reason=reason, cause=cause, run=run, started_at=utc_now(), depth=depth, span=span
+    )
     declaration = find_pipeline(pipeline)
     name = declaration.spec.name
     with held_lease(name, holder=f"{run} ({runtime.flow_run.id})") as lease:
@@ -42,7 +55,10 @@ def retrain(pipeline: str, reason: str = "asked for by hand", cause: str | None 
         report = validate_snapshot(declaration, snapshot)
         if report.held:
             return outcome("Held", "; ".join(str(finding) for finding in report.held))
-        candidate = train_candidate(declaration, snapshot)
+        if depth == "retrain":
+            candidate = train_candidate(declaration, snapshot)
+        else:
+            candidate = heal_champion(declaration, snapshot, request)
         gate = judge_candidate(declaration, snapshot, candidate)
         if not gate.passed:
             refuse_candidate(declaration, lease, snapshot, candidate, gate, request)

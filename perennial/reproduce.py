@@ -11,7 +11,15 @@ from pydantic import BaseModel, ConfigDict
 
 from perennial.datasets.snapshot import find_snapshot, load_snapshot
 from perennial.errors import ModelError, NotFound, SpecError, StoreError
-from perennial.registry import Environment, Manifest, Recipe, describe_environment, read_file
+from perennial.registry import (
+    Environment,
+    Manifest,
+    Recipe,
+    base_of,
+    describe_environment,
+    read_file,
+    read_signature,
+)
 from perennial.registry.environment import source_sha256
 from perennial.registry.manifest import ENVIRONMENT_FILE, MODEL_FILE, SPEC_FILE
 from perennial.spec import PipelineSpec
@@ -70,7 +78,11 @@ def reproduce(store: Store, manifest: Manifest) -> Reproduction:
     spec = _spec(store, manifest, differences)
     frame = _snapshot(store, manifest, differences)
     if spec is not None and frame is not None:
-        again = hashlib.sha256(_train(frame, spec, recipe, manifest.lineage.seed)).hexdigest()
+        if manifest.lineage.base is None:
+            model = _train(frame, spec, recipe, manifest.lineage.seed)
+        else:
+            model = _heal(store, frame, spec, recipe, manifest)
+        again = hashlib.sha256(model).hexdigest()
     expected = manifest.files[MODEL_FILE].sha256
     return Reproduction(
         pipeline=manifest.pipeline,
@@ -94,6 +106,21 @@ def _train(frame: pd.DataFrame, spec: PipelineSpec, recipe: Recipe, seed: int) -
     rows = frame.iloc[end - recipe.trained_rows : end]
     trained = train(rows, spec.model_copy(update={"model": model}))
     return export(trained.model, trained.signature)
+
+
+def _heal(
+    store: Store, frame: pd.DataFrame, spec: PipelineSpec, recipe: Recipe, manifest: Manifest
+) -> bytes:
+    """Fit a head again on the graph of the version that it stands on."""
+    from perennial.training.heads.heal import heal
+
+    depth = manifest.lineage.depth
+    if depth == "retrain":
+        raise SpecError(f"{manifest.version} names a base and no head: its lineage is at odds")
+    base = base_of(store, manifest)
+    graph, signature = read_file(store, base, MODEL_FILE), read_signature(store, base)
+    rows = frame.iloc[len(frame) - recipe.trained_rows :]
+    return heal(rows, spec, graph, signature, depth, left_out=recipe.holdout_rows).model
 
 
 def _code(manifest: Manifest) -> list[Difference]:

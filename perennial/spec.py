@@ -30,6 +30,10 @@ from perennial.errors import SpecError
 Task = Literal["regression", "binary", "multiclass"]
 MetricName = Literal["rmse", "mae", "auc", "log_loss", "accuracy", "balanced_accuracy"]
 EstimatorName = Literal["hist_gradient_boosting", "linear", "mlp"]
+Depth = Literal["recalibrate", "correct", "retrain"]
+"""Of a heal: a map of the champion's output, a small residual model, a new model."""
+Cure = Literal["recalibrate", "correct", "retrain", "unhead"]
+"""A heal of some depth, or: take a head off that no longer helps."""
 
 DEFAULT_METRIC: dict[Task, MetricName] = {
     "regression": "rmse",

@@ -80,13 +80,13 @@ def judge_candidate(
     """
     spec = declaration.spec
     started = time.perf_counter()
-    model, signature = _read_candidate(candidate)
+    model, trial, signature = _read_candidate(candidate)
     with trial_server(model, signature) as server:
-        contest = _contest(spec, rows_of(snapshot), candidate, Predictor(model, signature))
+        contest = _contest(spec, rows_of(snapshot), candidate, Predictor(trial, signature))
         judged = _judge_answers(spec, contest)
         leaks = _leaks(spec, contest)
         checks = [*_package_checks(spec, contest, candidate, len(model)), leakage_check(leaks)]
-        checks.append(_servability(contest, server))
+        checks.append(_servability(contest, Predictor(model, signature), server))
     decision = decide(
         [*checks, *judged.checks],
         rows=judged.rows,
@@ -105,12 +105,15 @@ def judge_candidate(
     )
 
 
-def _read_candidate(candidate: CandidateRef) -> tuple[bytes, Signature]:
+def _read_candidate(candidate: CandidateRef) -> tuple[bytes, bytes, Signature]:
+    """The graph that would be served, the one that is judged, and what both take and give."""
+
     def data(name: str) -> bytes:
         key = layout.version_file(candidate.pipeline, candidate.version, name)
         return store().get(key).data
 
-    return data(MODEL_FILE), Signature.model_validate_json(data(SIGNATURE_FILE))
+    signature = Signature.model_validate_json(data(SIGNATURE_FILE))
+    return data(MODEL_FILE), data(candidate.trial_file), signature
 
 
 def _contest(
@@ -130,7 +133,7 @@ def _contest(
         y=y,
         output=answer(mine, held),
         theirs=theirs,
-        training=frame.iloc[end - candidate.trained_rows : end],
+        training=frame.iloc[max(0, end - candidate.trained_rows) : end],
         lag=label_lag(spec, frame),
     )
 
@@ -186,11 +189,11 @@ def _package_checks(
     ]
 
 
-def _servability(contest: _Contest, server: TrialServer) -> GateCheck:
-    rows = contest.held.iloc[-SERVED_ROWS:]
-    expected = contest.output[-SERVED_ROWS:]
+def _servability(contest: _Contest, model: Predictor, server: TrialServer) -> GateCheck:
+    rows = encode_frame(model.signature, contest.held.iloc[-SERVED_ROWS:])
+    expected = model.predict(*rows)
     try:
-        served = server.ask(*encode_frame(contest.candidate.signature, rows))
+        served = server.ask(*rows)
     except ModelError as error:
         return packaged.check_served(None, expected, str(error))
     return packaged.check_served(served, expected, None)

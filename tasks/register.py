@@ -30,7 +30,7 @@ from perennial.registry import (
 from perennial.registry.environment import THREADS, source_sha256
 from perennial.registry.manifest import CARD_FILE, ENVIRONMENT_FILE, PAGE_FILE, SIGNATURE_FILE
 from perennial.rollout.stages import challenge
-from perennial.spec import Rollout
+from perennial.spec import Cure, Rollout
 from perennial.store import Lease, layout
 from perennial.store.lease import utc_now
 from tasks import events
@@ -50,6 +50,9 @@ class RetrainRequest(BaseModel):
     run: str
     started_at: AwareDatetime
     """When the run's first line was reached."""
+    depth: Cure
+    span: int | None
+    """Newest labelled rows that a head is fitted on; None: a few windows."""
 
     @property
     def window(self) -> str | None:
@@ -86,7 +89,12 @@ def register_candidate(
     events.emit(
         events.VERSION_REGISTERED,
         spec.name,
-        {"version": manifest.version, "reason": request.reason, "verdict": request.cause},
+        {
+            "version": manifest.version,
+            "depth": request.depth,
+            "reason": request.reason,
+            "verdict": request.cause,
+        },
     )
     return manifest
 
@@ -169,6 +177,8 @@ def _lineage(
         cause=request.cause,
         run=request.run,
         estimator=candidate.estimator,
+        depth=candidate.depth,
+        base=candidate.base,
     )
 
 
@@ -217,6 +227,7 @@ def _answer(
         by=request.run,
         cause=request.cause,
         details={
+            "depth": candidate.depth,
             "estimator": candidate.estimator,
             "trained_rows": candidate.trained_rows,
             "started_at": request.started_at.isoformat(),

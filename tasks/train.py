@@ -27,7 +27,7 @@ from perennial.registry.manifest import (
     SIGNATURE_FILE,
     SPEC_FILE,
 )
-from perennial.spec import EstimatorName, PipelineSpec
+from perennial.spec import Cure, EstimatorName, PipelineSpec
 from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
@@ -72,11 +72,17 @@ class CandidateRef(BaseModel):
     usual_rows: int
     """Rows that the pipeline's first version was trained on."""
     holdout_rows: int
-    """The newest rows of the snapshot, which the candidate has not seen."""
+    """The newest rows of the snapshot, which the candidate's trial has not seen."""
     estimators: tuple[EstimatorName, ...]
-    """Families that competed: all that are declared, but those that the time budget left out."""
+    """Families that competed: all that are declared, but those that the time budget left out. A
+    head has none."""
     parity: ParityFigures
     train_seconds: float
+    depth: Cure = "retrain"
+    base: str | None = None
+    """The version whose graph it has taken over; None: it was trained anew."""
+    trial_file: str = MODEL_FILE
+    """The graph that the gate judges on the newest rows, which it has not seen."""
 
 
 @step
@@ -110,9 +116,8 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     files = {
         MODEL_FILE: model,
         SIGNATURE_FILE: (trained.signature.model_dump_json(indent=2) + "\n").encode(),
-        REFERENCE_FILE: _reference(seen),
-        SPEC_FILE: (spec.model_dump_json(indent=2) + "\n").encode(),
-        ENVIRONMENT_FILE: (describe_environment().model_dump_json(indent=2) + "\n").encode(),
+        REFERENCE_FILE: thin_out(seen),
+        **made_from(spec),
     }
     get_run_logger().info(
         "%s on %d rows in %.1f s, parity within %.2g",
@@ -151,7 +156,13 @@ def _rows_that_teach(
     return frame.iloc[len(frame) - choice.rows :]
 
 
-def _reference(frame: pd.DataFrame) -> bytes:
+def made_from(spec: PipelineSpec) -> dict[str, bytes]:
+    """The files by which a version can be made again: its declaration, and the environment."""
+    models = {SPEC_FILE: spec, ENVIRONMENT_FILE: describe_environment()}
+    return {name: (m.model_dump_json(indent=2) + "\n").encode() for name, m in models.items()}
+
+
+def thin_out(frame: pd.DataFrame) -> bytes:
     """Rows that the model was trained on, evenly drawn: what drift is measured against."""
     step = max(1, -(-len(frame) // REFERENCE_ROWS))
     buffer = io.BytesIO()

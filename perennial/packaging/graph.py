@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
+from onnx import ModelProto, TensorProto, checker, compose, helper, numpy_helper
 
+from perennial.errors import ModelError
 from perennial.packaging.signature import CATEGORICAL, NUMERIC, OUTPUT
 
 OPSET = 17
 ML_OPSET = 3
 IR_VERSION = 8
 ML_DOMAIN = "ai.onnx.ml"
+_OPSETS = (("", OPSET), (ML_DOMAIN, ML_OPSET))
 
 
 class Graph:
@@ -37,8 +39,30 @@ class Graph:
         return self._declare(CATEGORICAL, TensorProto.STRING, columns)
 
     def _declare(self, name: str, kind: int, columns: int) -> str:
-        self._inputs.append(helper.make_tensor_value_info(name, kind, ["rows", columns]))
+        if all(known.name != name for known in self._inputs):
+            self._inputs.append(helper.make_tensor_value_info(name, kind, ["rows", columns]))
         return name
+
+    def include(self, model: ModelProto, prefix: str) -> str:
+        """Take in a whole graph of the same inputs; return the name of its output.
+
+        Args:
+            model: a graph that `finish` made.
+            prefix: goes before the names of its nodes and tensors, apart from the inputs.
+
+        Raises:
+            ModelError: it is made for other operator sets.
+        """
+        if {(o.domain, o.version) for o in model.opset_import} != set(_OPSETS):
+            raise ModelError("the graph is made for other operator sets: package its model anew")
+        graph = compose.add_prefix(model, prefix, rename_inputs=False).graph
+        for put in graph.input:
+            if all(known.name != put.name for known in self._inputs):
+                self._inputs.append(put)
+        self._nodes.extend(graph.node)
+        self._initializers.extend(graph.initializer)
+        output: str = graph.output[0].name
+        return output
 
     def constant(self, value: NDArray[Any]) -> str:
         """Store an array; float64 becomes float32."""
@@ -112,10 +136,7 @@ class Graph:
             graph,
             ir_version=IR_VERSION,
             producer_name="perennial",
-            opset_imports=[
-                helper.make_opsetid("", OPSET),
-                helper.make_opsetid(ML_DOMAIN, ML_OPSET),
-            ],
+            opset_imports=[helper.make_opsetid(*opset) for opset in _OPSETS],
         )
         checker.check_model(model)
         return model

@@ -29,6 +29,7 @@ from perennial.registry.manifest import (
 from perennial.registry.state import State, StoredState, change_state, read_state
 from perennial.registry.versions import (
     ALIASES,
+    base_of,
     find_refused,
     find_version,
     list_refused,
@@ -59,6 +60,7 @@ __all__ = [
     "State",
     "StoredState",
     "append_history",
+    "base_of",
     "change_state",
     "code_revision",
     "declare",

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from perennial.errors import ModelError
 from perennial.registry.sealed import Sealed
-from perennial.spec import Task
+from perennial.spec import Cure, Task
 
 MODEL_FILE = "model.onnx"
 SIGNATURE_FILE = "signature.json"
@@ -42,7 +42,8 @@ class Recipe(BaseModel):
     """Families that competed; those that the time budget left out are not among them."""
     trained_rows: int
     holdout_rows: int
-    """The newest rows of the snapshot, kept for the gate; those trained on end before them."""
+    """The newest rows of the snapshot, kept for the gate. Those trained on end before them; a head
+    is fitted on them too, once it was judged without."""
 
 
 class Lineage(BaseModel):
@@ -76,6 +77,11 @@ class Lineage(BaseModel):
     run: str
     """The flow run that made it."""
     estimator: str
+    depth: Cure = "retrain"
+    """unhead: a base without the head that it had."""
+    base: str | None = None
+    """The version whose graph stands in this one, under its head or alone; None: its own. A base
+    has none itself, so that there is never more than one head on it."""
 
 
 class Runtime(BaseModel):

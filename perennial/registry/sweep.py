@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from perennial.errors import NotFound
 from perennial.registry.history import new_entry, read_history
-from perennial.registry.manifest import Manifest
+from perennial.registry.manifest import Manifest, parse_manifest
 from perennial.registry.state import State, change_state, read_state
 from perennial.registry.versions import find_refused, find_version, read_manifest
 from perennial.spec import Retention
@@ -96,8 +96,9 @@ def plan_sweep(
     folders = _by_name(store, layout.versions(pipeline))
     kept, gone, needed = {}, {}, set()
     marks = _marks(store, pipeline, retention)
+    manifests = {version: _read(store, pipeline, version) for version in folders}
     for version, objects in folders.items():
-        manifest = _read(store, pipeline, version)
+        manifest = manifests[version]
         why = marks.get(version) or _lifetime(store, pipeline, version, manifest, retention, now)
         if why is None and _is_young(objects, now):
             why = "younger than a day"
@@ -107,6 +108,12 @@ def plan_sweep(
             needed |= {recorded.lineage.snapshot} if recorded is not None else set()
         else:
             gone[version] = "its time is over" if manifest else "refused or never finished"
+    for version in list(kept):
+        base = _base_of(manifests[version])
+        if base in gone:
+            kept[base] = f"{version} stands on it"
+            needed.add(_snapshot_of(manifests[base]))
+            del gone[base]
     snapshots = {
         name: objects
         for name, objects in _by_name(store, layout.snapshots(pipeline)).items()
@@ -115,6 +122,14 @@ def plan_sweep(
     doomed = [info for version in gone for info in folders[version]]
     doomed += [info for objects in snapshots.values() for info in objects]
     return Sweep(pipeline, kept, gone, tuple(snapshots), tuple(doomed))
+
+
+def _base_of(manifest: Manifest | None) -> str | None:
+    return None if manifest is None else manifest.lineage.base
+
+
+def _snapshot_of(manifest: Manifest | None) -> str | None:
+    return None if manifest is None else manifest.lineage.snapshot
 
 
 def _marks(store: Store, pipeline: str, retention: Retention) -> dict[str, str]:
@@ -179,6 +194,9 @@ def sweep(
             taken[version] = found.data
             store.delete(key)
     rescued = _swap(store, plan, lease, by=by, now=clock()) if plan.versions else set()
+    for version in rescued & taken.keys():
+        manifest = parse_manifest(Manifest, taken[version], layout.manifest(name, version))
+        rescued = rescued | {manifest.lineage.base or version}
     for version in rescued & taken.keys():
         store.put(layout.manifest(name, version), taken[version], content_type="application/json")
     snapshots = _snapshots_of(store, name, rescued)

@@ -122,6 +122,17 @@ def find_refused(store: Store, pipeline: str, version: str) -> RefusedCandidate 
     return parse_manifest(RefusedCandidate, found.data, key)
 
 
+def base_of(store: Store, manifest: Manifest) -> Manifest:
+    """Find the trained version that a version's head sits on: itself where it has no other.
+
+    Raises:
+        NotFound: it is not in the store any more.
+    """
+    if manifest.lineage.base is None:
+        return manifest
+    return read_manifest(store, manifest.pipeline, manifest.lineage.base)
+
+
 def read_file(store: Store, manifest: Manifest, name: str) -> bytes:
     """Read one file of a version and hold it against its sha256.
 

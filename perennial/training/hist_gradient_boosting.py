@@ -98,7 +98,7 @@ def _search(data: TrainingSet, seed: int) -> int:
     limit = max(MIN_ROUNDS, min(MAX_ROUNDS, MAX_TREES // data.width))
     booster = _booster(older, seed, limit, stops=True)
     booster.fit(
-        _fittable(np.hstack([older.numeric, codes])),
+        fill_empty_columns(np.hstack([older.numeric, codes])),
         older.y,
         X_val=np.hstack([newer.numeric, encoder.transform(newer.categorical)]),
         y_val=newer.y,
@@ -109,7 +109,7 @@ def _search(data: TrainingSet, seed: int) -> int:
 def _fit(data: TrainingSet, seed: int, rounds: int) -> FittedBooster:
     encoder, codes = fit_target_encoder(data)
     booster = _booster(data, seed, rounds, stops=False)
-    booster.fit(_fittable(np.hstack([data.numeric, codes])), data.y)
+    booster.fit(fill_empty_columns(np.hstack([data.numeric, codes])), data.y)
     return FittedBooster(
         task=data.task,
         width=data.width,
@@ -137,7 +137,7 @@ def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:
     return HistGradientBoostingRegressor(loss=loss, **settings)
 
 
-def _fittable(x: NDArray[Any]) -> NDArray[Any]:
+def fill_empty_columns(x: NDArray[Any]) -> NDArray[Any]:
     """Fill columns without any value, on which scikit-learn's binning fails; none is split on."""
     empty = np.isnan(x).all(axis=0)
     filled: NDArray[Any] = np.where(empty, np.float32(0), x)

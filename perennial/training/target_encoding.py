@@ -46,11 +46,21 @@ def fit_target_encoder(data: TrainingSet) -> tuple[TargetEncoder, NDArray[Any]]:
         The encoder for rows to come, and the cross-fitted codes of the training rows, float32
         (rows, columns * targets).
     """
-    levels = learn_levels(data.categorical, min_count=2, limit=MAX_LEVELS)
-    numbered = index_levels(levels, data.categorical)
-    targets = encoding_targets(data)
-    folds = np.arange(len(data)) * FOLDS // len(data)
-    tables, codes = [], [np.empty((len(data), 0), dtype=np.float32)]
+    return fit_encoder(data.categorical, encoding_targets(data))
+
+
+def fit_encoder(
+    categorical: NDArray[Any], targets: NDArray[Any]
+) -> tuple[TargetEncoder, NDArray[Any]]:
+    """Learn codes for other targets than the model's: strings (rows, columns), floats (rows, any).
+
+    Returns:
+        As `fit_target_encoder`.
+    """
+    levels = learn_levels(categorical, min_count=2, limit=MAX_LEVELS)
+    numbered = index_levels(levels, categorical)
+    folds = np.arange(len(targets)) * FOLDS // len(targets)
+    tables, codes = [], [np.empty((len(targets), 0), dtype=np.float32)]
     for j, known in enumerate(levels):
         table, code = _encode(numbered[:, j], known.size, targets, folds)
         tables.append(table)
@@ -63,9 +73,13 @@ def encoding_targets(data: TrainingSet) -> NDArray[Any]:
     column: NDArray[Any] = data.y[:, None]
     if data.width == 1:  # values, or 1 for the second of two classes
         return column.astype(np.float64)
+    return np.equal(column, frequent_classes(data)).astype(np.float64)
+
+
+def frequent_classes(data: TrainingSet) -> NDArray[Any]:
+    """Indices of the classes that categories are coded by, at most `MAX_CLASSES`, growing."""
     counts = np.bincount(data.y, minlength=data.width)
-    frequent = np.sort(np.argsort(-counts, kind="stable")[:MAX_CLASSES])
-    return np.equal(column, frequent).astype(np.float64)
+    return np.sort(np.argsort(-counts, kind="stable")[:MAX_CLASSES])
 
 
 def _encode(

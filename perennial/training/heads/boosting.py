@@ -1,0 +1,99 @@
+"""Boosting from scores that the rows have already, for which scikit-learn has no parameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from perennial.training.estimator import TrainingSet
+
+ROUNDS = 30
+MAX_TREES = 300
+"""A round grows one tree a class: with many classes, fewer rounds keep a head small."""
+MIN_ROUNDS = 5
+
+
+def boost(
+    x: NDArray[Any],
+    data: TrainingSet,
+    scores: NDArray[Any],
+    weights: NDArray[Any],
+    seed: int,
+) -> Any:
+    """Fit trees whose sum, added to ``scores``, lowers the loss.
+
+    Args:
+        x: float32 (rows, columns), of few distinct values each.
+        data: the same rows with their targets.
+        scores: where they start from, on the scale of `perennial.training.heads.scores`.
+        weights: (rows,), 1 on average.
+
+    Returns:
+        A fitted booster; its `_raw_predict` is the sum of the trees, (rows, width).
+    """
+    settings = {
+        "max_iter": max(MIN_ROUNDS, min(ROUNDS, MAX_TREES // data.width)),
+        "early_stopping": False,
+        "max_leaf_nodes": 8,
+        "min_samples_leaf": min(20, max(2, len(data) // 50)),
+        "l2_regularization": 5.0,
+        "random_state": seed,
+    }
+    booster = _booster(data, scores, settings)
+    target = data.y - scores[:, 0] if data.task == "regression" else data.y
+    return booster.fit(x, target, sample_weight=weights)
+
+
+def _booster(data: TrainingSet, scores: NDArray[Any], settings: dict[str, Any]) -> Any:
+    match data.task:
+        case "regression":  # what is left of a value is a value
+            loss = "absolute_error" if data.metric == "mae" else "squared_error"
+            return HistGradientBoostingRegressor(loss=loss, **settings)
+        case "binary":
+            return HistGradientBoostingRegressor(loss=_TwoClasses(scores), **settings)
+        case "multiclass":
+            return _ColumnPerClass(loss=_ManyClasses(scores), **settings)
+
+
+class _From:
+    """A loss at the scores that a booster sums up, moved by those it started from."""
+
+    def __init__(self, scores: NDArray[Any], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._scores = np.asfortranarray(scores)
+
+    def fit_intercept_only(
+        self, y_true: NDArray[Any], sample_weight: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Begin with nothing."""
+        del y_true, sample_weight
+        return np.zeros(self._scores.shape[1])
+
+    def gradient_hessian(self, *, raw_prediction: NDArray[Any], **rest: Any) -> Any:
+        """See `sklearn._loss.loss.BaseLoss`."""
+        moved = self._scores + raw_prediction
+        return super().gradient_hessian(raw_prediction=moved, **rest)  # type: ignore[misc]
+
+
+class _TwoClasses(_From, HalfBinomialLoss):  # type: ignore[misc]
+    """Log loss of log-odds."""
+
+
+class _ManyClasses(_From, HalfMultinomialLoss):  # type: ignore[misc]
+    """Log loss of one score a class."""
+
+    def __init__(self, scores: NDArray[Any]) -> None:
+        super().__init__(scores, n_classes=scores.shape[1])
+
+
+class _ColumnPerClass(HistGradientBoostingRegressor):  # type: ignore[misc]
+    """A booster of one tree a class and round, also for classes without a row."""
+
+    def _encode_y(self, y: NDArray[Any]) -> NDArray[Any]:
+        encoded: NDArray[Any] = super()._encode_y(y)
+        self.n_trees_per_iteration_ = self.loss.n_classes
+        return encoded

@@ -1,0 +1,55 @@
+"""Fit a head of either depth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.errors import TrainingError
+from perennial.training.estimator import TrainingSet
+from perennial.training.heads.correct import fit_correction
+from perennial.training.heads.head import Head, HeadDepth
+from perennial.training.heads.recalibrate import fit_recalibration
+
+
+def fit_head(
+    depth: HeadDepth,
+    data: TrainingSet,
+    base_output: NDArray[Any],
+    *,
+    seed: int,
+    weights: NDArray[Any] | None = None,
+) -> Head:
+    """Fit a head on the newest labelled rows.
+
+    The same rows, weights and seed give the same head, bit by bit.
+
+    Args:
+        depth: a map of the base's output, or a residual model.
+        data: rows in time order; of the base's classes, some may have no row.
+        base_output: what the base's packaged graph gives for them, float32 (rows, width): another
+            library's output of the same model differs in its last bits.
+        seed: of everything random.
+        weights: of the rows, above zero, such as smaller for older ones; (rows,). None: all alike.
+
+    Raises:
+        TrainingError: there are no rows, or an answer of the base is no finite number.
+    """
+    if not len(data):
+        raise TrainingError("no labelled rows: a head has nothing to learn from")
+    if not np.isfinite(base_output).all():
+        raise TrainingError("the base's answers are not all numbers: a head cannot mend that")
+    base_output = base_output.astype(np.float32)
+    weights = np.ones(len(data)) if weights is None else weights / weights.mean()
+    if depth == "recalibrate":
+        return fit_recalibration(data, base_output, weights)
+    return fit_correction(data, base_output, weights, seed=seed)
+
+
+def cost(depth: HeadDepth, rows: int, columns: int, width: int) -> float:
+    """Guess the seconds of one fit, in those of `perennial.training.estimator.Estimator.cost`."""
+    if depth == "recalibrate":
+        return 0.001 + 1e-7 * rows * width
+    return 0.02 + 3e-7 * rows * (columns + width + 5) * width

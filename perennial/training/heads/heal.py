@@ -1,0 +1,133 @@
+"""A base with a new head on it, and how well such a head does on rows that it has not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from perennial.errors import TrainingError
+from perennial.evaluation.gate import MIN_ROWS
+from perennial.evaluation.targets import encode_known
+from perennial.packaging.parity import Parity, check_parity
+from perennial.packaging.predictor import Predictor, encode_frame
+from perennial.packaging.signature import Signature
+from perennial.spec import PipelineSpec
+from perennial.training.estimator import Columns, TrainingSet, both
+from perennial.training.heads.fit import fit_head
+from perennial.training.heads.head import Head, HeadDepth
+
+HEAD_WINDOWS = 4
+"""A head is fitted on no more than so many windows of the newest rows."""
+TRIAL_SHARE = 3
+"""Of the rows that a head is fitted on, one part in so many is the most that a trial leaves out."""
+MIN_HEAD_ROWS = TRIAL_SHARE * MIN_ROWS
+
+Mending = Literal[HeadDepth, "unhead"]
+
+
+@dataclass(frozen=True, eq=False)
+class Healed:
+    """What `heal` made."""
+
+    model: bytes
+    """The graph with a head that has seen all rows."""
+    trial: bytes
+    """The same with a head that has not seen the newest ones: what a gate can judge."""
+    parity: Parity
+    """Of ``model`` and what it was composed from."""
+
+
+def head_rows(unseen: int, window: int, span: int | None) -> int:
+    """How many of the newest rows to fit a head on: ``span``, or a few windows.
+
+    Args:
+        unseen: the newest rows that the base has not been trained on. On others it looks better
+            than it is, and a head would learn to leave it alone.
+        window: rows that are judged together.
+        span: how many are wished for.
+
+    Raises:
+        TrainingError: there are too few.
+    """
+    rows = min(unseen, HEAD_WINDOWS * window if span is None else span)
+    if rows < MIN_HEAD_ROWS:
+        raise TrainingError(
+            f"{rows} labelled rows to fit a head on that its base has not been trained on, "
+            f"{MIN_HEAD_ROWS} are needed: wait for labels, or retrain"
+        )
+    return rows
+
+
+def trial_rows(rows: int, window: int, fresh: int) -> int:
+    """How many of the rows for a head its trial leaves out: a window, at most a third.
+
+    Args:
+        rows: that the head is fitted on.
+        window: rows that are judged together.
+        fresh: newest rows that the champion has not seen either. By others it would be judged too
+            well, so only these are taken, as long as there are enough to judge by.
+    """
+    return min(window, rows // TRIAL_SHARE, max(fresh, MIN_ROWS))
+
+
+def heal(
+    frame: pd.DataFrame,
+    spec: PipelineSpec,
+    base: bytes,
+    signature: Signature,
+    cure: Mending,
+    *,
+    left_out: int,
+) -> Healed:
+    """Fit a head twice, with and without the newest rows, and compose each with the base.
+
+    Holding rows out for good would cost a head dearly, which is fitted on few and on the newest. So
+    it is judged by forward validation, and then fitted anew.
+
+    Args:
+        frame: the rows to fit on, labelled, in time order; of a class that the base does not know,
+            none counts.
+        base: ``model.onnx`` of a version without a head.
+        signature: its signature.
+        cure: unhead gives the base itself, twice.
+        left_out: newest rows that the trial does not see.
+
+    Raises:
+        TrainingError: there is nothing to learn from; see `fit_head`.
+        ModelError: the base cannot be loaded or run.
+    """
+    predictor = Predictor(base, signature)
+    inputs = encode_frame(signature, frame)
+    if cure == "unhead":
+        return Healed(base, base, check_parity(base, signature, predictor.predict, *inputs))
+
+    def fit(rows: pd.DataFrame) -> Head:
+        data = _training_set(rows, spec, signature)
+        output = _answer(predictor, data)
+        return fit_head(cure, data, output, seed=spec.model.seed)
+
+    head = fit(frame)
+    model = head.compose(base, signature)
+
+    def source(numeric: Columns, categorical: Columns) -> NDArray[Any]:
+        return head.predict(numeric, categorical, predictor.predict(numeric, categorical))
+
+    return Healed(
+        model=model,
+        trial=fit(frame.iloc[: len(frame) - left_out]).compose(base, signature),
+        parity=check_parity(model, signature, source, *inputs),
+    )
+
+
+def _training_set(frame: pd.DataFrame, spec: PipelineSpec, signature: Signature) -> TrainingSet:
+    y, known = encode_known(frame[spec.target], signature)
+    numeric, categorical = both(*encode_frame(signature, frame[known]))
+    return TrainingSet(spec.task, spec.metric, signature.width, numeric, categorical, y)
+
+
+def _answer(predictor: Predictor, data: TrainingSet) -> NDArray[Any]:
+    numeric = data.numeric if data.numeric.shape[1] else None
+    return predictor.predict(numeric, data.categorical if data.categorical.shape[1] else None)

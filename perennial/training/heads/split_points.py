@@ -1,0 +1,64 @@
+"""Where trees may split: at a few points a column, each in a gap between values.
+
+scikit-learn's own choice may be the very value of a row. For a column that is another model's
+output that is wrong: such an output moves in its last bits with the number of threads and the size
+of a batch, and the row would be answered one way in the fit and another way in service. So each
+split point lies in the widest gap near a quantile, out of reach of such noise. Besides,
+scikit-learn takes a column of few distinct values as it is, with weights too, for which its own
+choice of bins takes far longer than the trees.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST = 62
+"""Split points a column: enough for small trees."""
+NOISE = 2e-6
+"""Of a model's output, as a share of its largest value: some units in the last place of float32."""
+
+
+def find_split_points(column: NDArray[Any], noise: float) -> NDArray[Any]:
+    """Choose split points: float32 (points,), growing, none of them within ``noise`` of a value.
+
+    Args:
+        column: float32 (rows,); NaN is a missing value.
+        noise: as a share of the largest value.
+    """
+    values = np.unique(column[np.isfinite(column)]).astype(np.float64)
+    gaps = np.diff(values)
+    if not len(gaps):
+        return np.empty(0, dtype=np.float32)
+    blocks = np.array_split(np.arange(len(gaps)), min(MOST, len(gaps)))
+    widest = np.array([block[np.argmax(gaps[block])] for block in blocks])
+    kept = widest[gaps[widest] > 2 * noise * np.abs(values).max()]
+    points = (values[kept] + gaps[kept] / 2).astype(np.float32)
+    # Between neighbours in float32 there is no middle: what is not above the lower one is below.
+    lower: NDArray[Any] = np.where(points < values[kept + 1], points, values[kept])
+    return lower.astype(np.float32)
+
+
+def count_below(column: NDArray[Any], points: NDArray[Any]) -> NDArray[Any]:
+    """Count the split points below each value: float32 (rows,), NaN where it is missing."""
+    counts = np.searchsorted(points, column, side="left").astype(np.float32)
+    counts[np.isnan(column)] = np.nan
+    return counts
+
+
+def split_at(points: list[NDArray[Any]], booster: Any) -> None:
+    """Let trees that were grown on counts compare the values themselves.
+
+    Args:
+        points: one array a column.
+        booster: a fitted booster of scikit-learn's; changed in place.
+    """
+    for tree in (tree for iteration in booster._predictors for tree in iteration):
+        nodes = tree.nodes
+        # Infinity parts what is missing from all that is not.
+        for node in np.flatnonzero((nodes["is_leaf"] == 0) & (nodes["num_threshold"] < np.inf)):
+            # A count up to n, or n and a half, belongs to a value up to point n.
+            of_column = points[nodes["feature_idx"][node]]
+            nodes["num_threshold"][node] = of_column[int(nodes["num_threshold"][node])]

@@ -1,0 +1,132 @@
+"""Put a new head on the champion's base, or take one off: a candidate that is one graph."""
+
+from __future__ import annotations
+
+import time
+
+import pandas as pd
+from prefect.logging import get_run_logger
+
+from perennial.datasets.seen import rows_behind
+from perennial.datasets.snapshot import find_snapshot, load_snapshot
+from perennial.datasets.stream import window_rows
+from perennial.errors import TrainingError
+from perennial.registry import (
+    Declaration,
+    Manifest,
+    base_of,
+    next_version,
+    read_file,
+    read_signature,
+    write_file,
+)
+from perennial.registry.manifest import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
+from tasks.artifacts import publish, table
+from tasks.connection import store
+from tasks.register import RetrainRequest
+from tasks.snapshot import SnapshotRef, rows_of
+from tasks.step import step
+from tasks.train import CandidateRef, ParityFigures, made_from, thin_out
+from tasks.versions import find_champion, metrics_of
+
+TRIAL_FILE = "trial.onnx"
+
+
+@step
+def heal_champion(
+    declaration: Declaration, ref: SnapshotRef, request: RetrainRequest
+) -> CandidateRef:
+    """Fit a head on the newest rows that the champion's base has not seen, and compose the two.
+
+    A head that the champion has is replaced: there is never more than one on a base.
+
+    Raises:
+        TrainingError: there is no champion, no head to take off, or too few rows.
+    """
+    from perennial.training.heads.heal import head_rows, heal, trial_rows
+
+    spec = declaration.spec
+    champion = _champion(declaration, request)
+    base = base_of(store(), champion)
+    frame = rows_of(ref)
+    started = time.perf_counter()
+    window = window_rows(spec, frame)
+    rows = head_rows(rows_behind(frame, _learned_from(base)), window, request.span)
+    left_out = trial_rows(rows, window, rows_behind(frame, _learned_from(champion)))
+    seen = frame.iloc[len(frame) - rows :]
+    graph, signature = read_file(store(), base, MODEL_FILE), read_signature(store(), base)
+    healed = heal(seen, spec, graph, signature, request.depth, left_out=left_out)
+    parity = healed.parity
+    seconds = time.perf_counter() - started
+    version = next_version(store(), spec.name, healed.model)
+    files = {
+        MODEL_FILE: healed.model,
+        TRIAL_FILE: healed.trial,
+        SIGNATURE_FILE: read_file(store(), base, SIGNATURE_FILE),
+        REFERENCE_FILE: thin_out(seen),
+        **made_from(spec),
+    }
+    get_run_logger().info(
+        "%s of %s on %d rows in %.2f s, parity within %.2g",
+        request.depth,
+        base.version,
+        rows,
+        seconds,
+        parity.max_abs,
+    )
+    candidate = CandidateRef(
+        pipeline=spec.name,
+        version=version,
+        estimator=base.lineage.estimator,
+        files={
+            name: write_file(store(), spec.name, version, name, data)
+            for name, data in files.items()
+        },
+        trained_rows=rows,
+        usual_rows=metrics_of(champion).usual_rows,
+        holdout_rows=left_out,
+        estimators=(),
+        parity=ParityFigures.of(parity),
+        train_seconds=seconds,
+        depth=request.depth,
+        base=base.version,
+        trial_file=TRIAL_FILE,
+    )
+    publish("heal", spec.name, _markdown(candidate), description=version)
+    return candidate
+
+
+def _champion(declaration: Declaration, request: RetrainRequest) -> Manifest:
+    """Find the version to heal.
+
+    Raises:
+        TrainingError: there is none, or it has no head to take off.
+    """
+    name = declaration.spec.name
+    champion = find_champion(name)
+    if champion is None:
+        raise TrainingError(
+            f"{name} has no champion yet that a head could be put on: retrain makes the first one"
+        )
+    if request.depth == "unhead" and champion.lineage.depth not in ("recalibrate", "correct"):
+        raise TrainingError(f"{champion.version}, champion of {name}, has no head to take off")
+    return champion
+
+
+def _learned_from(version: Manifest) -> pd.DataFrame:
+    """The rows that a version's weights know: of a trained one, those before its gate's."""
+    snapshot = find_snapshot(store(), version.pipeline, version.lineage.snapshot)
+    frame = load_snapshot(store(), snapshot)
+    apart = 0 if version.lineage.base is not None else metrics_of(version).rows
+    return frame.iloc[: len(frame) - apart]
+
+
+def _markdown(candidate: CandidateRef) -> str:
+    rows = [
+        ("depth", candidate.depth),
+        ("base", candidate.base),
+        ("newest rows fitted on", f"{candidate.trained_rows:,}"),
+        ("left out for the gate, then fitted on", f"{candidate.holdout_rows:,}"),
+        ("seconds", f"{candidate.train_seconds:.2f}"),
+    ]
+    return table(["what", "figure"], rows)

@@ -1,0 +1,180 @@
+"""A head mends its base, and base and head are one graph that answers as they do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from perennial.errors import ModelError, TrainingError
+from perennial.evaluation.metrics import row_losses
+from perennial.packaging.parity import check_parity, ensure_parity
+from perennial.packaging.predictor import Predictor
+from perennial.training.heads import HeadDepth, cost, fit_head
+from tests.training.frames import COLUMNS, ESTIMATORS, TASKS
+from tests.training.heads.bases import Base, make_base
+
+DEPTHS = get_args(HeadDepth)
+
+
+def ensure_faithful(head: Any, base: Base) -> None:
+    def source(numeric: Any, categorical: Any) -> Any:
+        return head.predict(numeric, categorical, base.answers(numeric, categorical))
+
+    composed = head.compose(base.model, base.signature)
+    inputs = base.numeric, base.categorical
+    parity = ensure_parity(check_parity(composed, base.signature, source, *inputs))
+    assert parity.max_relative < 1e-4
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_one_graph_answers_as_base_and_head(depth: Any, task: str, columns: str) -> None:
+    base = make_base(task, columns)
+    ensure_faithful(fit_head(depth, base.data, base.output, seed=0), base)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_every_family_takes_a_head(depth: Any, estimator: str, task: str) -> None:
+    base = make_base(task, estimator=estimator)
+    ensure_faithful(fit_head(depth, base.data, base.output, seed=0), base)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_head_mends_a_base_whose_target_moved(depth: Any, task: str) -> None:
+    base = make_base(task, "numeric", rows=800)
+    older, newer = slice(0, 600), slice(600, None)
+    head = fit_head(depth, base.data.take(older), base.output[older], seed=0)
+    rows = base.data.take(newer)
+    mended = head.predict(rows.numeric, rows.categorical, base.output[newer])
+    assert _loss(base, rows.y, mended) < 0.9 * _loss(base, rows.y, base.output[newer])
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_head_on_a_base_that_is_right_does_little_harm(depth: Any, task: str) -> None:
+    base = make_base(task, "numeric", rows=800, turned=False)
+    older, newer = slice(0, 600), slice(600, None)
+    head = fit_head(depth, base.data.take(older), base.output[older], seed=0)
+    rows = base.data.take(newer)
+    changed = head.predict(rows.numeric, rows.categorical, base.output[newer])
+    assert _loss(base, rows.y, changed) < 1.05 * _loss(base, rows.y, base.output[newer])
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_a_few_rows_move_a_head_a_little(rows: int, depth: Any, task: str) -> None:
+    base = make_base(task)
+    few = slice(0, rows)
+    head = fit_head(depth, base.data.take(few), base.output[few], seed=0)
+    output = head.predict(base.numeric, base.categorical, base.output)
+    assert np.isfinite(output).all()
+    trusted = rows / (rows + 20)
+    moved = np.abs(base.data.y[few] - base.output[few, 0]).max() if task == "regression" else 1
+    assert np.abs(output - base.output).mean() < 2 * trusted * moved
+    ensure_faithful(head, base)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_class_without_a_row_keeps_a_chance(depth: Any, task: str) -> None:
+    base = make_base(task, turned=False)
+    present = base.data.y != base.data.y.max()
+    head = fit_head(depth, base.data.take(present), base.output[present], seed=0)
+    output = head.predict(base.numeric, base.categorical, base.output)
+    absent = output[~present, -1]
+    assert output.shape == base.output.shape
+    assert (absent > 0).all()
+    assert absent.mean() > output[present, -1].mean()
+    ensure_faithful(head, base)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_newer_rows_can_count_for_more(depth: Any) -> None:
+    base = make_base("regression", "numeric", rows=600)
+    y = np.where(np.arange(600) < 300, base.output[:, 0] - 100, base.output[:, 0] + 100)
+    data = replace(base.data, y=y)
+    weights = np.where(np.arange(600) < 300, 0.01, 1.0)
+    alike = fit_head(depth, data, base.output, seed=0)
+    newest = fit_head(depth, data, base.output, seed=0, weights=weights)
+
+    def moved(head: Any) -> float:
+        return (head.predict(base.numeric, base.categorical, base.output) - base.output).mean()
+
+    assert abs(moved(alike)) < 20
+    assert moved(newest) > 80
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_absolute_errors_are_mended_by_medians(depth: Any) -> None:
+    base = make_base("regression", "numeric", turned=False)
+    wild = np.where(np.arange(len(base.data)) % 4 == 0, 5000.0, 10.0)
+    data = replace(base.data, metric="mae", y=base.output[:, 0] + wild)
+    head = fit_head(depth, data, base.output, seed=0)
+    moved = head.predict(base.numeric, base.categorical, base.output) - base.output
+    assert 5 < np.median(moved) < 200
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_same_rows_and_seed_give_the_same_bytes(depth: Any) -> None:
+    base = make_base("multiclass")
+    first, second = (
+        fit_head(depth, base.data, base.output, seed=4).compose(base.model, base.signature)
+        for _ in range(2)
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_no_rows_give_no_answers(depth: Any) -> None:
+    base = make_base("binary")
+    head = fit_head(depth, base.data, base.output, seed=0)
+    none = base.data.take(slice(0, 0))
+    assert head.predict(none.numeric, none.categorical, base.output[:0]).shape == (0, 1)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("batch", [1, 64])
+def test_rows_answer_alike_alone_and_among_others(batch: int, threads: int) -> None:
+    base = make_base("regression", "numeric", rows=2000)
+    head = fit_head("correct", base.data, base.output, seed=0)
+    expected = head.predict(base.numeric, base.categorical, base.output)
+    composed = head.compose(base.model, base.signature)
+    predictor = Predictor(composed, base.signature, threads)
+    assert base.numeric is not None
+    parts = [
+        predictor.predict(base.numeric[low : low + batch], None) for low in range(0, 2000, batch)
+    ]
+    np.testing.assert_allclose(np.concatenate(parts), expected, atol=1e-4 * expected.std())
+
+
+def test_a_head_needs_rows_and_a_base_that_answers() -> None:
+    base = make_base("binary")
+    with pytest.raises(TrainingError, match="no labelled rows"):
+        fit_head("recalibrate", base.data.take(slice(0, 0)), base.output[:0], seed=0)
+    broken = np.full_like(base.output, np.nan)
+    with pytest.raises(TrainingError, match="not all numbers"):
+        fit_head("correct", base.data, broken, seed=0)
+
+
+def test_a_base_that_is_no_graph_takes_no_head() -> None:
+    base = make_base("binary")
+    head = fit_head("recalibrate", base.data, base.output, seed=0)
+    with pytest.raises(ModelError, match="no ONNX graph"):
+        head.compose(b"\xff\xff", base.signature)
+
+
+def test_a_map_costs_less_than_trees() -> None:
+    assert cost("recalibrate", 1000, 10, 1) < cost("correct", 1000, 10, 1) < 0.1
+
+
+def _loss(base: Base, y: Any, output: Any) -> float:
+    metric = "rmse" if base.data.task == "regression" else "log_loss"
+    return float(row_losses(base.data.task, metric, y, output).mean())

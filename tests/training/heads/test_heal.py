@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.errors import TrainingError
+from perennial.packaging.predictor import Predictor, encode_frame
+from perennial.training.heads.heal import MIN_HEAD_ROWS, head_rows, heal, trial_rows
+from tests.training.frames import make_frame, make_spec
+from tests.training.heads.bases import make_base
+
+sizes = st.integers(0, 5000)
+
+
+@given(sizes, st.integers(20, 2000), st.none() | sizes, sizes)
+def test_a_head_gets_new_rows_and_its_trial_most_of_them(unseen, window, span, fresh):
+    if min(unseen, span if span is not None else 4 * window) < MIN_HEAD_ROWS:
+        with pytest.raises(TrainingError, match="wait for labels, or retrain"):
+            head_rows(unseen, window, span)
+        return
+    rows = head_rows(unseen, window, span)
+    left_out = trial_rows(rows, window, fresh)
+    assert MIN_HEAD_ROWS <= rows <= unseen
+    assert 10 <= left_out <= rows / 3
+
+
+@pytest.mark.parametrize("task", ["regression", "multiclass"])
+def test_the_trial_does_not_depend_on_the_rows_it_is_judged_by(task):
+    base = make_base(task, turned=False)
+    frame, spec = make_frame(task, seed=2), make_spec(task)
+    changed = frame.assign(y=frame["y"].where(frame.index < 200, frame["y"].iloc[0]))
+    first, second = (
+        heal(rows, spec, base.model, base.signature, "correct", left_out=40)
+        for rows in (frame, changed)
+    )
+    assert first.trial == second.trial
+    assert first.model != second.model
+    assert first.parity.ok
+    assert second.parity.ok
+
+
+def test_rows_of_a_class_that_the_base_does_not_know_are_left_out():
+    base = make_base("multiclass", turned=False)
+    frame = make_frame("multiclass", seed=2)
+    frame.loc[frame.index % 3 == 0, "y"] = "new"
+    healed = heal(
+        frame, make_spec("multiclass"), base.model, base.signature, "recalibrate", left_out=40
+    )
+    output = Predictor(healed.model, base.signature).predict(*encode_frame(base.signature, frame))
+    assert output.shape == (len(frame), 3)
+    assert np.isfinite(output).all()
+
+
+def test_without_a_head_the_base_is_what_it_was():
+    base = make_base("binary")
+    healed = heal(
+        make_frame("binary"), make_spec("binary"), base.model, base.signature, "unhead", left_out=9
+    )
+    assert healed.model == healed.trial == base.model
+    assert healed.parity.ok
