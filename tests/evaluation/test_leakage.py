@@ -51,6 +51,8 @@ HONEST = {
     "a strong driver": lambda y: y + RNG.normal(0, 1, N) * y.std(),
     "random numbers": lambda y: RNG.permutation(N),
     "names": lambda y: [f"{i:06d}" for i in RNG.permutation(N)],
+    "times as text": lambda y: pd.date_range("2030-01-01", periods=N, freq="h").astype(str),
+    "a slow clock": lambda y: np.arange(N) / 7,
     "one value": lambda y: 1.0,
     "nothing": lambda y: np.nan,
 }
@@ -93,6 +95,7 @@ def test_a_column_that_is_filled_only_after_the_fact_is_found() -> None:
 def test_a_row_number_is_found_where_rows_are_sorted_by_the_target() -> None:
     frame = stream("binary").sort_values("y", ignore_index=True)
     assert found(frame.assign(row=np.arange(N)), "binary") == {"row": "identifier"}
+    assert found(stream("binary").assign(row=np.arange(N)), "binary") == {}
     mixed = frame.sample(frac=1, random_state=0, ignore_index=True)
     assert found(mixed.assign(row=np.arange(N)), "binary") == {}
 

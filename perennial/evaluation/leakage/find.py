@@ -8,7 +8,7 @@ import pandas as pd
 from perennial.evaluation.decision import GateCheck, Leak
 from perennial.evaluation.leakage.alone import explained_by
 from perennial.evaluation.leakage.duplicates import find_duplicates
-from perennial.evaluation.leakage.identifiers import explained_by_order, is_identifier
+from perennial.evaluation.leakage.identifiers import as_identifier, explained_by_order
 from perennial.evaluation.leakage.target import Floats, as_numbers, target_columns
 from perennial.evaluation.leakage.window import LEFT_OVER, REACH, made_of_target
 from perennial.spec import Task
@@ -24,6 +24,9 @@ _BEYOND_PAST = 0.2
 """A feature tells too well if it leaves this share, at most, of what repeating the truth leaves."""
 _EXACT = 1e-6
 _ORDER_TELLS = 0.1
+"""Of the target, by an identifier that does not go with the rows."""
+_ROW_TELLS = 0.5
+"""By one that does: where a stream follows its past, the neighbours in time tell a part too."""
 _FEW_LEVELS = 50
 _FEW_COPIES = 3
 
@@ -92,13 +95,13 @@ def leakage_check(leaks: tuple[Leak, ...]) -> GateCheck:
 
 
 def _identifier(feature: pd.Series, y: Floats) -> Leak | None:
-    looks = is_identifier(feature)
-    if looks is None:
+    found = as_identifier(feature)
+    if found is None:
         return None
     figure = explained_by_order(feature, y)
-    if figure < _ORDER_TELLS:
+    if figure < (_ROW_TELLS if found.in_order else _ORDER_TELLS):
         return None
-    detail = f"{feature.name!r} {looks} and its order tells {figure:.0%} of the target"
+    detail = f"{feature.name!r} {found.looks} and its order tells {figure:.0%} of the target"
     return Leak(kind="identifier", column=str(feature.name), figure=figure, detail=detail)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -10,33 +13,49 @@ from perennial.evaluation.leakage.target import Floats, as_numbers
 
 _NEARLY_ALL = 0.99
 _EXPECTED_TWINS = 5.0
+_TRIED = 20
 
 
-def is_identifier(feature: pd.Series) -> str | None:
-    """Say why a column looks like a number or name given to each row; None: it does not.
+class Identifier(NamedTuple):
+    """A column that looks like a number or name given to each row."""
 
-    Raised by: an order that (almost) always goes the same way as the rows; or whole numbers
-    without one repetition, where as many draws from their range would have repeated five times or
-    more (the birthday problem): they were handed out, not measured.
+    looks: str
+    in_order: bool
+    """It goes up (or down) with the rows, as a row number does."""
+
+
+def as_identifier(feature: pd.Series) -> Identifier | None:
+    """Say why a column looks like an identifier; None: it does not.
+
+    Text does that is another one in nearly every row, unless it is a time. Whole numbers do without
+    one repetition, where as many draws from their range would have repeated five times or more (the
+    birthday problem): they were handed out, not measured.
     """
     numbers = as_numbers(feature)
     if numbers is None:
         text = feature.dropna().astype(str)
         if len(text) < len(feature) * _NEARLY_ALL or text.nunique() < len(text) * _NEARLY_ALL:
             return None
-        ranks = text.rank(method="dense").to_numpy()
-        return "counts the rows" if _one_way(ranks) else "names each row"
+        if _are_times(text):
+            return None
+        return Identifier("names each row", _one_way(text.rank(method="dense").to_numpy()))
     known = numbers[~np.isnan(numbers)]
     if len(known) < len(numbers) * _NEARLY_ALL or len(known) < 2:
         return None
-    if _one_way(known):
-        return "counts the rows"
     whole = bool((known == np.round(known)).all())
-    if whole and len(np.unique(known)) == len(known):
-        span = float(known.max() - known.min()) + 1
-        if len(known) * (len(known) - 1) / (2 * span) >= _EXPECTED_TWINS:
-            return "numbers each row"
-    return None
+    if not whole or len(np.unique(known)) < len(known):
+        return None
+    span = float(known.max() - known.min()) + 1
+    if len(known) * (len(known) - 1) / (2 * span) < _EXPECTED_TWINS:
+        return None
+    return Identifier("numbers each row", _one_way(known))
+
+
+def _are_times(text: pd.Series) -> bool:
+    with warnings.catch_warnings():
+        # pandas warns that it looks at each value by itself.
+        warnings.simplefilter("ignore", UserWarning)
+        return bool(pd.to_datetime(text.iloc[:_TRIED], errors="coerce").notna().all())
 
 
 def _one_way(values: Floats) -> bool:
