@@ -142,7 +142,7 @@ def test_what_a_head_stands_on_stays_as_long_as_the_head(registered: Store) -> N
     plan = plan_sweep(registered, "p", strict, now=later)
     assert set(plan.versions) == {BASE, HEADED}
     change_state(registered, "p", lambda s: s.model_copy(update={"champion": HEADED}), entry)
-    # The plan is older than the promotion: both are put back.
+    # The plan is older than the promotion: both are spared.
     sweep(registered, plan, acquire_lease(registered, "p", "gc"), by="gc")
     assert read_signature(registered, read_manifest(registered, "p", HEADED)).target == "y"
     assert reproduce(registered, read_manifest(registered, "p", HEADED)).identical

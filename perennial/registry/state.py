@@ -38,8 +38,8 @@ class State(BaseModel):
     """A version that was registered since and is tried when this rollout is over."""
     approved: str | None = None
     """A challenger that a person has let through to promotion."""
-    swept: AwareDatetime | None = None
-    """When versions were last removed: a change that began before sees that it must look again."""
+    condemned: tuple[str, ...] = ()
+    """Versions that the last sweep removes, or has removed: none may be named here any more."""
     fence: int = 0
     """The highest lease token under which this state was changed."""
     answered: str | None = None

@@ -7,7 +7,6 @@ that is under way. A snapshot is marked by every version and candidate that stay
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -16,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from perennial.errors import NotFound
 from perennial.registry.history import new_entry, read_history
-from perennial.registry.manifest import Manifest, parse_manifest
+from perennial.registry.manifest import Manifest
 from perennial.registry.state import State, change_state, read_state
 from perennial.registry.versions import find_refused, find_version, read_manifest
 from perennial.spec import Retention
@@ -94,7 +93,9 @@ def plan_sweep(
     """
     now = now or utc_now()
     folders = _by_name(store, layout.versions(pipeline))
-    kept, gone, needed = {}, {}, set()
+    kept: dict[str, str] = {}
+    gone: dict[str, str] = {}
+    needed: set[str] = set()
     marks = _marks(store, pipeline, retention)
     manifests = {version: _read(store, pipeline, version) for version in folders}
     for version, objects in folders.items():
@@ -109,11 +110,12 @@ def plan_sweep(
         else:
             gone[version] = "its time is over" if manifest else "refused or never finished"
     for version in list(kept):
-        base = _base_of(manifests[version])
-        if base in gone:
-            kept[base] = f"{version} stands on it"
-            needed.add(_snapshot_of(manifests[base]))
-            del gone[base]
+        manifest = manifests[version]
+        base = None if manifest is None else manifests.get(manifest.lineage.base or "")
+        if base is not None and base.version in gone:
+            kept[base.version] = f"{version} stands on it"
+            needed.add(base.lineage.snapshot)
+            del gone[base.version]
     snapshots = {
         name: objects
         for name, objects in _by_name(store, layout.snapshots(pipeline)).items()
@@ -122,14 +124,6 @@ def plan_sweep(
     doomed = [info for version in gone for info in folders[version]]
     doomed += [info for objects in snapshots.values() for info in objects]
     return Sweep(pipeline, kept, gone, tuple(snapshots), tuple(doomed))
-
-
-def _base_of(manifest: Manifest | None) -> str | None:
-    return None if manifest is None else manifest.lineage.base
-
-
-def _snapshot_of(manifest: Manifest | None) -> str | None:
-    return None if manifest is None else manifest.lineage.snapshot
 
 
 def _marks(store: Store, pipeline: str, retention: Retention) -> dict[str, str]:
@@ -169,15 +163,13 @@ def _lifetime(
     return None
 
 
-def sweep(
-    store: Store, plan: Sweep, lease: Lease, *, by: str, clock: Callable[[], datetime] = utc_now
-) -> int:
+def sweep(store: Store, plan: Sweep, lease: Lease, *, by: str) -> int:
     """Remove what a plan names, under the pipeline's lease: no retrain runs meanwhile.
 
-    Manifests go first, and then the state is swapped: a rollback that was about to name one of the
-    versions either came before, and the version's manifest is put back, or loses its swap, looks
-    again, and finds the version gone. Killed anywhere, it leaves files without a manifest, which
-    the next sweep removes.
+    The state condemns the versions before they go, but those that it has come to name since the
+    plan. A rollback that was about to name one loses its swap, looks again, and is refused. Killed
+    anywhere, it leaves no name that points to nothing, and what is left over goes with the next
+    sweep.
 
     Returns:
         How many objects were removed.
@@ -186,24 +178,13 @@ def sweep(
         LeaseLost: another run may change this pipeline by now.
     """
     lease.renew()
-    name, taken = plan.pipeline, {}
-    for version in plan.versions:
-        key = layout.manifest(name, version)
-        found = store.find(key)
-        if found is not None:
-            taken[version] = found.data
-            store.delete(key)
-    rescued = _swap(store, plan, lease, by=by, now=clock()) if plan.versions else set()
-    for version in rescued & taken.keys():
-        manifest = parse_manifest(Manifest, taken[version], layout.manifest(name, version))
-        rescued = rescued | {manifest.lineage.base or version}
-    for version in rescued & taken.keys():
-        store.put(layout.manifest(name, version), taken[version], content_type="application/json")
-    snapshots = _snapshots_of(store, name, rescued)
+    spared = _condemn(store, plan, lease, by=by) if plan.versions else set()
+    needed = {read_manifest(store, plan.pipeline, version).lineage.snapshot for version in spared}
     removed = 0
-    for info in plan.objects:
+    # Manifests first: a version is whole or not there at all.
+    for info in sorted(plan.objects, key=lambda info: not info.key.endswith("/manifest.json")):
         folder = info.key.split("/")[2].partition(".")[0]
-        if folder in rescued or folder in snapshots:
+        if folder in spared or folder in needed:
             continue
         lease.renew()
         store.delete(info.key)
@@ -211,27 +192,26 @@ def sweep(
     return removed
 
 
-def _swap(store: Store, plan: Sweep, lease: Lease, *, by: str, now: datetime) -> set[str]:
-    """Write the sweep into the state; return the versions that it names by now all the same."""
-    rescued: set[str] = set()
+def _condemn(store: Store, plan: Sweep, lease: Lease, *, by: str) -> set[str]:
+    """Write into the state what goes; return what it names by now, and what that stands on."""
+    spared: set[str] = set()
 
     def change(state: State) -> State:
-        rescued.clear()
-        rescued.update(_live(state).keys() & plan.versions.keys())
-        return state.model_copy(update={"swept": now})
+        spared.clear()
+        for version in _live(state).keys() & plan.versions.keys():
+            base = read_manifest(store, plan.pipeline, version).lineage.base
+            spared.update({version, base or version})
+        condemned = tuple(version for version in plan.versions if version not in spared)
+        return state.model_copy(update={"condemned": condemned})
 
     entry = new_entry(
         "registry.swept",
-        reason=f"{len(plan.versions)} versions and candidates removed: their time is over",
+        reason=f"the time of {len(plan.versions)} versions and candidates is over",
         by=by,
         details={"versions": list(plan.versions), "snapshots": list(plan.snapshots)},
     )
     change_state(store, plan.pipeline, change, entry, fence=lease.token)
-    return rescued
-
-
-def _snapshots_of(store: Store, pipeline: str, versions: set[str]) -> set[str]:
-    return {read_manifest(store, pipeline, version).lineage.snapshot for version in versions}
+    return spared
 
 
 def _read(store: Store, pipeline: str, version: str) -> Manifest | None:

@@ -128,8 +128,10 @@ def put_back(
     )
 
     def change(state: State) -> State:
-        # Looked at between reading the state and its swap: a sweep removes a version only with a
-        # swap of its own.
+        # Looked at between reading the state and its swap: a sweep condemns a version by a swap of
+        # its own before it removes it.
+        if target in state.condemned:
+            raise SpecError(f"version {target} of {pipeline} is being removed: its time is over")
         try:
             read_manifest(store, pipeline, target)
         except NotFound:

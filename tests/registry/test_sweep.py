@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 import pytest
 
-from perennial.registry import change_state, new_entry, read_history, register, write_file
+from perennial.errors import SpecError
+from perennial.registry import (
+    change_state,
+    list_versions,
+    new_entry,
+    read_history,
+    read_state,
+    register,
+    write_file,
+)
 from perennial.registry.manifest import RefusedCandidate
 from perennial.registry.sweep import Sweep, pin, plan_sweep, sweep, unpin
 from perennial.registry.versions import refuse
+from perennial.rollout.moves import put_back
 from perennial.spec import Retention
 from perennial.store import Store, acquire_lease, layout
 from perennial.store.lease import utc_now
@@ -96,7 +107,7 @@ def test_a_sweep_removes_what_was_planned_and_tells_the_history(filled: Store) -
     assert planned(filled).objects == ()
 
 
-def test_a_version_that_became_live_meanwhile_is_put_back(filled: Store) -> None:
+def test_a_version_that_became_live_meanwhile_is_spared(filled: Store) -> None:
     plan = planned(filled)
     entry = new_entry("rollout.rolled_back", reason="so", by="test")
     change_state(filled, "p", lambda s: s.model_copy(update={"champion": "0001-a"}), entry)
@@ -106,3 +117,28 @@ def test_a_version_that_became_live_meanwhile_is_put_back(filled: Store) -> None
         assert layout.version_file("p", "0001-a", name) in kept
     assert layout.snapshot_data("p", "data-0001-a") in kept
     assert layout.manifest("p", "0002-b") not in kept
+
+
+def test_a_sweep_killed_anywhere_leaves_no_name_that_points_to_nothing(filled: Store) -> None:
+    plan = planned(filled)
+    for deletes in range(len(plan.objects) + 1):
+        lease = acquire_lease(filled, "p", "gc")
+        gone = iter(range(deletes))
+
+        def delete(key: str, gone=gone, store=filled) -> None:
+            if next(gone, None) is None:
+                raise KeyboardInterrupt
+            Store.delete(store, key)
+
+        filled.delete = delete  # type: ignore[method-assign]
+        with contextlib.suppress(KeyboardInterrupt):
+            sweep(filled, planned(filled), lease, by="gc")
+        del filled.delete
+        if deletes == 0:  # all of it is there still, and none of it may be named any more
+            assert "0001-a" in read_state(filled, "p").state.condemned
+        with pytest.raises(SpecError):
+            put_back(filled, "p", to="0001-a", why="so", by="test")
+        if not planned(filled).objects:
+            break
+        lease.release()
+    assert [m.version for m in list_versions(filled, "p")] == ["0003-c"]
