@@ -1,6 +1,6 @@
 # Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench-demo bench-serving bench-rollout
+.PHONY: help demo test test-slow check bench-demo bench-serving bench-gate bench-rollout
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -24,6 +24,9 @@ bench-demo: $(STAMP) ## Measure the loop: the README's figures of the demo
 
 bench-serving: $(STAMP) ## Measure the server beside MLServer, MLflow and BentoML (needs wrk)
 	$(BIN)/python -m benchmarks.serving --out .bench/serving
+
+bench-gate: $(STAMP) ## Measure the gate: leaks found on real streams, false alarms, slices
+	$(BIN)/python -m benchmarks.bench_gate
 
 bench-rollout: $(STAMP) ## Measure the rollout's test: wrong promotions, and rows until a good one
 	$(BIN)/python -m benchmarks.bench_rollout

@@ -61,7 +61,7 @@ def retrain(
             candidate = heal_champion(declaration, snapshot, request)
         gate = judge_candidate(declaration, snapshot, candidate)
         if not gate.passed:
-            refuse_candidate(lease, candidate, gate, request)
+            refuse_candidate(declaration, lease, snapshot, candidate, gate, request)
             return outcome("Refused", gate.decision.reason)
         register_candidate(declaration, lease, snapshot, candidate, gate, request)
         return outcome("Registered", f"{candidate.version}: {gate.decision.reason}")

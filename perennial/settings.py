@@ -9,6 +9,9 @@ PREFECT_API_URL        the Prefect server
 PERENNIAL_PIPELINES    folders in which a pipeline is looked for by name, joined by ':'
 PERENNIAL_NOTIFY       who is told of a rollback: Apprise addresses (mailto://..., slack://...),
                        joined by spaces
+PERENNIAL_SIGNING_KEY  file of the private key with which flows sign versions (Ed25519, PEM)
+PERENNIAL_TRUSTED_KEYS files of public keys, joined by ':'; with one, whatever reads a version
+                       refuses what none of them signed
 ====================== =====================================================================
 """
 
@@ -38,6 +41,8 @@ class Settings:
     prefect_api_url: str | None = None
     pipeline_folders: tuple[Path, ...] = (Path("data"),)
     notify: tuple[str, ...] = field(default=(), repr=False)
+    signing_key: Path | None = None
+    trusted_keys: tuple[Path, ...] = ()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -62,6 +67,10 @@ class Settings:
             prefect_api_url=environ.get("PREFECT_API_URL"),
             pipeline_folders=tuple(Path(p) for p in folders.split(":") if p),
             notify=tuple(environ.get("PERENNIAL_NOTIFY", "").split()),
+            signing_key=Path(key) if (key := environ.get("PERENNIAL_SIGNING_KEY")) else None,
+            trusted_keys=tuple(
+                Path(p) for p in environ.get("PERENNIAL_TRUSTED_KEYS", "").split(":") if p
+            ),
         )
 
     @classmethod

@@ -236,6 +236,51 @@ class Gates(_Section):
         description="Share of the labelled rows, the newest, that is kept from training "
         "for the gate; at most half a window.",
     )
+    slices: tuple[str, ...] = Field(
+        default=(),
+        description="Columns each of whose values is judged by itself and stands in the model's "
+        "page; every feature is searched for the worst slice anyway.",
+    )
+    slice_margin: float = Field(
+        default=0.2,
+        ge=0,
+        description="What any slice may lose, as a share of the champion's loss; a candidate that "
+        "is clearly worse somewhere is refused, however good it is on average.",
+    )
+    calibration: float | None = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Calibration error beyond chance that is allowed where the metric is "
+        "log_loss. null: not looked at.",
+    )
+    last_value: Literal["note", "refuse"] = Field(
+        default="note",
+        description="What becomes of a candidate that is clearly worse than repeating the last "
+        "truth that was known. refuse: where labels really come back row by row.",
+    )
+    latency_ms: float | None = Field(
+        default=50.0,
+        gt=0,
+        description="Milliseconds that the packaged model may take for one row. null: any.",
+    )
+    size_mb: float | None = Field(
+        default=200.0, gt=0, description="Megabytes that the packaged model may have. null: any."
+    )
+    signature: Literal["compatible", "any"] = Field(
+        default="compatible",
+        description="compatible: a candidate must take every request that the champion takes. "
+        "any: fields may go or change, which clients must know of.",
+    )
+    allow_leakage: tuple[str, ...] = Field(
+        default=(),
+        description="Features that may tell the target as well as they do, or 'duplicate rows'; "
+        "it is recorded with every decision.",
+    )
+    keep_refused: Duration = Field(
+        default=timedelta(days=30),
+        description="How long a refused candidate is kept, with its reasons.",
+    )
 
 
 class Shadow(_Section):
@@ -351,6 +396,19 @@ class Rollout(_Section):
     )
 
 
+class Retention(_Section):
+    """How long versions are kept. What is live, pinned or younger than a day never goes."""
+
+    champions: int = Field(
+        default=20, ge=1, description="Of the versions that were champion, so many are kept."
+    )
+    others: Duration = Field(
+        default=timedelta(days=30),
+        description="How long a version is kept that is none of them; a refused candidate is kept "
+        "for gates.keep_refused.",
+    )
+
+
 class PipelineSpec(_Section):
     """One model and all that keeps it alive."""
 
@@ -373,6 +431,7 @@ class PipelineSpec(_Section):
     policy: Policy = Policy()
     gates: Gates = Gates()
     rollout: Rollout = Rollout()
+    retention: Retention = Retention()
 
     @model_validator(mode="before")
     @classmethod

@@ -37,7 +37,7 @@ from perennial.registry import (
     read_history,
     read_state,
 )
-from perennial.registry.versions import REFERENCE_FILE
+from perennial.registry.manifest import REFERENCE_FILE
 from perennial.rollout.stages import in_flight
 from perennial.spec import PipelineSpec
 from perennial.store import layout

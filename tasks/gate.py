@@ -1,7 +1,9 @@
-"""Hold a candidate against the champion on rows that neither has seen."""
+"""Hold a candidate against the champion, and its package against what serving asks of it."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,23 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from perennial.datasets.stream import label_lag
 from perennial.drift.loss import promise
-from perennial.evaluation.gate import GateDecision, judge
+from perennial.errors import ModelError
+from perennial.evaluation import packaged
+from perennial.evaluation.decision import GateCheck, GateDecision, Leak, decide
+from perennial.evaluation.gate import judge
+from perennial.evaluation.interval import score_interval
+from perennial.evaluation.leakage import find_leaks, leakage_check
 from perennial.evaluation.metrics import prediction_shift, score
 from perennial.evaluation.targets import align_classes, encode_known
-from perennial.packaging.predictor import Predictor
+from perennial.packaging.predictor import Predictor, encode_frame
+from perennial.packaging.runtime import graph_formats
 from perennial.packaging.signature import Signature
-from perennial.registry import Declaration, FileEntry, Manifest, write_file
-from perennial.registry.versions import GATE_FILE, METRICS_FILE, SIGNATURE_FILE
+from perennial.registry import Declaration, FileEntry, Runtime, write_file
+from perennial.registry.manifest import GATE_FILE, METRICS_FILE, MODEL_FILE, SIGNATURE_FILE
+from perennial.serving.trial import TrialServer, trial_server
+from perennial.spec import PipelineSpec
 from perennial.store import layout
 from tasks.artifacts import publish, table
 from tasks.connection import store
@@ -25,12 +36,17 @@ from tasks.step import step
 from tasks.train import CandidateRef
 from tasks.versions import Metrics, answer, find_champion, load_version, metrics_of
 
+SERVED_ROWS = 64
+"""Rows that the candidate's own server has to answer."""
+_SCORE_CONFIDENCE = 0.9
+
 
 class GateResult(BaseModel):
     """The decision and the files that record it."""
 
     decision: GateDecision
     metrics: Metrics
+    runtime: Runtime
     files: dict[str, FileEntry]
 
     @property
@@ -39,34 +55,160 @@ class GateResult(BaseModel):
         return self.decision.passed
 
 
+@dataclass(frozen=True, eq=False)
+class _Contest:
+    """Both models on the rows that neither has seen."""
+
+    candidate: Predictor
+    champion: Predictor | None
+    held: pd.DataFrame
+    """The rows whose label the candidate has terms for, in time order."""
+    y: NDArray[Any]
+    output: NDArray[Any]
+    theirs: NDArray[Any] | None
+    training: pd.DataFrame
+    lag: int
+
+
 @step(retries=1, retry_delay_seconds=2)
 def judge_candidate(
     declaration: Declaration, snapshot: SnapshotRef, candidate: CandidateRef
 ) -> GateResult:
-    """Let candidate and champion answer the held-out rows, compare, and write the decision down."""
+    """Let candidate and champion answer the held-out rows, compare, and write the decision down.
+
+    A server of the candidate's own starts meanwhile, and has to answer some of the rows too.
+    """
     spec = declaration.spec
-    frame = rows_of(snapshot)
+    started = time.perf_counter()
+    model, trial, signature = _read_candidate(candidate)
+    with trial_server(model, signature) as server:
+        contest = _contest(spec, rows_of(snapshot), candidate, Predictor(trial, signature))
+        judged = _judge_answers(spec, contest)
+        leaks = _leaks(spec, contest)
+        checks = [*_package_checks(spec, contest, candidate, len(model)), leakage_check(leaks)]
+        checks.append(_servability(contest, Predictor(model, signature), server))
+    decision = decide(
+        [*checks, *judged.checks],
+        rows=judged.rows,
+        slices=judged.slices,
+        leaks=leaks,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    metrics = _metrics(spec, contest, candidate)
+    ir, opsets = graph_formats(model)
+    publish("gate", spec.name, _markdown(decision), description=candidate.version)
+    return GateResult(
+        decision=decision,
+        metrics=metrics,
+        runtime=Runtime(ir=ir, opsets=opsets),
+        files=_record(candidate, decision, metrics),
+    )
+
+
+def _read_candidate(candidate: CandidateRef) -> tuple[bytes, bytes, Signature]:
+    """The graph that would be served, the one that is judged, and what both take and give."""
+
+    def data(name: str) -> bytes:
+        key = layout.version_file(candidate.pipeline, candidate.version, name)
+        return store().get(key).data
+
+    signature = Signature.model_validate_json(data(SIGNATURE_FILE))
+    return data(MODEL_FILE), data(candidate.trial_file), signature
+
+
+def _contest(
+    spec: PipelineSpec, frame: pd.DataFrame, candidate: CandidateRef, mine: Predictor
+) -> _Contest:
     held = frame.iloc[len(frame) - candidate.holdout_rows :]
-    mine = _read_candidate(candidate)
     y, known = encode_known(held[spec.target], mine.signature)
-    output = answer(mine, held)[known]
-    seen = frame.iloc[-len(held) - candidate.trained_rows : -len(held)]
-    training, _ = encode_known(seen[spec.target], mine.signature)
-    champion = find_champion(spec.name)
-    theirs = None if champion is None else _answers_of(champion, held, mine.signature)[known]
-    decision = judge(
+    held = held[known]
+    manifest = find_champion(spec.name)
+    champion = None if manifest is None else load_version(manifest)
+    theirs = None if champion is None else _aligned(champion, held, mine.signature)
+    end = len(frame) - candidate.holdout_rows
+    return _Contest(
+        candidate=mine,
+        champion=champion,
+        held=held,
+        y=y,
+        output=answer(mine, held),
+        theirs=theirs,
+        training=frame.iloc[max(0, end - candidate.trained_rows) : end],
+        lag=label_lag(spec, frame),
+    )
+
+
+def _aligned(champion: Predictor, held: pd.DataFrame, signature: Signature) -> NDArray[Any]:
+    """The champion's answers with its columns in the candidate's order of classes."""
+    return align_classes(answer(champion, held), champion.signature.classes, signature.classes)
+
+
+def _judge_answers(spec: PipelineSpec, contest: _Contest) -> GateDecision:
+    training, _ = encode_known(contest.training[spec.target], contest.candidate.signature)
+    return judge(
         task=spec.task,
         metric=spec.metric,
-        y=y,
-        candidate=output,
-        champion=theirs,
+        y=contest.y,
+        candidate=contest.output,
+        champion=contest.theirs,
         training_y=training,
         gates=spec.gates,
+        lag=contest.lag,
+        frame=contest.held,
+        features=_features(contest),
     )
+
+
+def _features(contest: _Contest) -> tuple[str, ...]:
+    return tuple(feature.name for feature in contest.candidate.signature.features)
+
+
+def _leaks(spec: PipelineSpec, contest: _Contest) -> tuple[Leak, ...]:
+    return find_leaks(
+        pd.concat([contest.training, contest.held]),
+        _features(contest),
+        spec.target,
+        spec.task,
+        held=len(contest.held),
+        lag=contest.lag,
+        allowed=spec.gates.allow_leakage,
+    )
+
+
+def _package_checks(
+    spec: PipelineSpec, contest: _Contest, candidate: CandidateRef, size: int
+) -> list[GateCheck]:
+    mine, gates, parity = contest.candidate, spec.gates, candidate.parity
+    one = encode_frame(mine.signature, contest.training.iloc[-1:])
+    champion = None if contest.champion is None else contest.champion.signature
+    return [
+        packaged.check_size(size, gates.size_mb),
+        packaged.check_latency(packaged.time_one_row(lambda: mine.predict(*one)), gates.latency_ms),
+        packaged.check_signature(mine.signature, champion, held=gates.signature == "compatible"),
+        packaged.check_parity_of(parity.off, parity.rows, parity.max_abs, parity.tolerance),
+    ]
+
+
+def _servability(contest: _Contest, model: Predictor, server: TrialServer) -> GateCheck:
+    rows = encode_frame(model.signature, contest.held.iloc[-SERVED_ROWS:])
+    expected = model.predict(*rows)
+    try:
+        served = server.ask(*rows)
+    except ModelError as error:
+        return packaged.check_served(None, expected, str(error))
+    return packaged.check_served(served, expected, None)
+
+
+def _metrics(spec: PipelineSpec, contest: _Contest, candidate: CandidateRef) -> Metrics:
+    y, output = contest.y, contest.output
     figure = score(spec.metric, y, output)
-    metrics = Metrics(
+    low, high = score_interval(spec.metric, y, output, _SCORE_CONFIDENCE) or (None, None)
+    champion = find_champion(spec.name)
+    return Metrics(
         metric=spec.metric,
         score=figure if np.isfinite(figure) else None,
+        low=low,
+        high=high,
         rows=len(y),
         trained_rows=candidate.trained_rows,
         usual_rows=candidate.usual_rows,
@@ -77,28 +219,8 @@ def judge_candidate(
             output,
             standing=None if champion is None else metrics_of(champion).promise,
         ),
-        shift=_shift(theirs, output),
+        shift=_shift(contest.theirs, output),
     )
-    publish("gate", spec.name, _markdown(decision), description=candidate.version)
-    return GateResult(
-        decision=decision, metrics=metrics, files=_record(candidate, decision, metrics)
-    )
-
-
-def _read_candidate(candidate: CandidateRef) -> Predictor:
-    def data(name: str) -> bytes:
-        key = layout.version_file(candidate.pipeline, candidate.version, name)
-        return store().get(key).data
-
-    signature = Signature.model_validate_json(data(SIGNATURE_FILE))
-    return Predictor(data(candidate.trial_file), signature)
-
-
-def _answers_of(champion: Manifest, held: pd.DataFrame, signature: Signature) -> NDArray[Any]:
-    """The champion's answers with its columns in the candidate's order of classes."""
-    predictor = load_version(champion)
-    output = answer(predictor, held)
-    return align_classes(output, predictor.signature.classes, signature.classes)
 
 
 def _shift(champion: NDArray[Any] | None, candidate: NDArray[Any]) -> float | None:
@@ -127,11 +249,11 @@ def _record(
 def _markdown(decision: GateDecision) -> str:
     verdict = "Passed" if decision.passed else "Refused"
     rows = [
-        (c.name, _figure(c.figure), _figure(c.threshold), "yes" if c.passed else "NO", c.detail)
+        (c.name, _figure(c.figure), _figure(c.threshold), c.verdict, c.detail)
         for c in decision.checks
     ]
     head = f"**{verdict}** on {decision.rows:,} rows: {decision.reason}\n\n"
-    return head + table(["check", "figure", "threshold", "passed", "in words"], rows)
+    return head + table(["check", "figure", "threshold", "verdict", "in words"], rows)
 
 
 def _figure(value: float | None) -> str:

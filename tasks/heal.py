@@ -20,13 +20,13 @@ from perennial.registry import (
     read_signature,
     write_file,
 )
-from perennial.registry.versions import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
+from perennial.registry.manifest import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
 from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.register import RetrainRequest
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
-from tasks.train import CandidateRef, thin_out
+from tasks.train import CandidateRef, ParityFigures, made_from, thin_out
 from tasks.versions import find_champion, metrics_of
 
 TRIAL_FILE = "trial.onnx"
@@ -42,9 +42,7 @@ def heal_champion(
 
     Raises:
         TrainingError: there is no champion, no head to take off, or too few rows.
-        ParityError: the composed graph answers otherwise than base and head.
     """
-    from perennial.packaging.parity import ensure_parity
     from perennial.training.heads.heal import head_rows, heal, trial_rows
 
     spec = declaration.spec
@@ -58,7 +56,7 @@ def heal_champion(
     seen = frame.iloc[len(frame) - rows :]
     graph, signature = read_file(store(), base, MODEL_FILE), read_signature(store(), base)
     healed = heal(seen, spec, graph, signature, request.depth, left_out=left_out)
-    parity = ensure_parity(healed.parity)
+    parity = healed.parity
     seconds = time.perf_counter() - started
     version = next_version(store(), spec.name, healed.model)
     files = {
@@ -66,6 +64,7 @@ def heal_champion(
         TRIAL_FILE: healed.trial,
         SIGNATURE_FILE: read_file(store(), base, SIGNATURE_FILE),
         REFERENCE_FILE: thin_out(seen),
+        **made_from(spec),
     }
     get_run_logger().info(
         "%s of %s on %d rows in %.2f s, parity within %.2g",
@@ -86,6 +85,8 @@ def heal_champion(
         trained_rows=rows,
         usual_rows=metrics_of(champion).usual_rows,
         holdout_rows=left_out,
+        estimators=(),
+        parity=ParityFigures.of(parity),
         train_seconds=seconds,
         depth=request.depth,
         base=base.version,

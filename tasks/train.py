@@ -13,9 +13,21 @@ from pydantic import BaseModel
 from perennial.datasets.stream import window_rows
 from perennial.evaluation.gate import holdout_rows
 from perennial.evaluation.span import VALIDATION_WINDOWS, choose_span
-from perennial.registry import Declaration, FileEntry, next_version, write_file
-from perennial.registry.versions import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
-from perennial.spec import Cure, PipelineSpec
+from perennial.registry import (
+    Declaration,
+    FileEntry,
+    describe_environment,
+    next_version,
+    write_file,
+)
+from perennial.registry.manifest import (
+    ENVIRONMENT_FILE,
+    MODEL_FILE,
+    REFERENCE_FILE,
+    SIGNATURE_FILE,
+    SPEC_FILE,
+)
+from perennial.spec import Cure, EstimatorName, PipelineSpec
 from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
@@ -27,6 +39,26 @@ if TYPE_CHECKING:
     from perennial.training.train import Trained
 
 REFERENCE_ROWS = 5_000
+
+
+class ParityFigures(BaseModel):
+    """How far the package's answers lie from its source's."""
+
+    rows: int
+    off: int
+    """Rows beyond the tolerance."""
+    max_abs: float
+    tolerance: float
+
+    @classmethod
+    def of(cls, parity: Parity) -> ParityFigures:
+        """Sum up a parity check."""
+        return cls(
+            rows=parity.rows,
+            off=sum(check.off for check in parity.checks),
+            max_abs=parity.max_abs,
+            tolerance=parity.tolerance,
+        )
 
 
 class CandidateRef(BaseModel):
@@ -41,6 +73,10 @@ class CandidateRef(BaseModel):
     """Rows that the pipeline's first version was trained on."""
     holdout_rows: int
     """The newest rows of the snapshot, which the candidate's trial has not seen."""
+    estimators: tuple[EstimatorName, ...]
+    """Families that competed: all that are declared, but those that the time budget left out. A
+    head has none."""
+    parity: ParityFigures
     train_seconds: float
     depth: Cure = "retrain"
     base: str | None = None
@@ -55,10 +91,9 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
 
     Raises:
         TrainingError: none could be fitted.
-        ParityError: the packaged graph answers otherwise than the model it was made from.
     """
     from perennial.packaging.export import export
-    from perennial.packaging.parity import check_parity, ensure_parity
+    from perennial.packaging.parity import check_parity
     from perennial.packaging.predictor import encode_frame
     from perennial.training.train import train
 
@@ -75,13 +110,14 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     trained = train(seen, spec)
     model = export(trained.model, trained.signature)
     probe = encode_frame(trained.signature, seen)
-    parity = ensure_parity(check_parity(model, trained.signature, trained.model.predict, *probe))
+    parity = check_parity(model, trained.signature, trained.model.predict, *probe)
     seconds = time.perf_counter() - started
     version = next_version(store(), spec.name, model)
     files = {
         MODEL_FILE: model,
         SIGNATURE_FILE: (trained.signature.model_dump_json(indent=2) + "\n").encode(),
         REFERENCE_FILE: thin_out(seen),
+        **made_from(spec),
     }
     get_run_logger().info(
         "%s on %d rows in %.1f s, parity within %.2g",
@@ -102,6 +138,8 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         trained_rows=len(seen),
         usual_rows=usual,
         holdout_rows=held,
+        estimators=tuple(s.estimator for s in trained.scores if s.skipped is None),
+        parity=ParityFigures.of(parity),
         train_seconds=seconds,
     )
 
@@ -116,6 +154,12 @@ def _rows_that_teach(
     choice = choose_span(len(frame), losses, usual=usual, validation_rows=validation_rows)
     get_run_logger().info("training on the newest %d of %d rows", choice.rows, len(frame))
     return frame.iloc[len(frame) - choice.rows :]
+
+
+def made_from(spec: PipelineSpec) -> dict[str, bytes]:
+    """The files by which a version can be made again: its declaration, and the environment."""
+    models = {SPEC_FILE: spec, ENVIRONMENT_FILE: describe_environment()}
+    return {name: (m.model_dump_json(indent=2) + "\n").encode() for name, m in models.items()}
 
 
 def thin_out(frame: pd.DataFrame) -> bytes:

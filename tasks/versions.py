@@ -17,7 +17,7 @@ from perennial.registry import (
     read_signature,
     read_state,
 )
-from perennial.registry.versions import MODEL_FILE
+from perennial.registry.manifest import MODEL_FILE
 from tasks.connection import store
 
 
@@ -29,6 +29,9 @@ class Metrics(BaseModel):
     format: Literal[1] = 1
     metric: str
     score: float | None
+    low: float | None = None
+    """Lower end of the score's 90% interval; None where it is undefined, or was not recorded."""
+    high: float | None = None
     rows: int
     """Rows of the gate, behind those trained on."""
     trained_rows: int

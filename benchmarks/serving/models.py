@@ -12,7 +12,7 @@ import numpy as np
 from perennial.packaging.export import export
 from perennial.packaging.signature import Feature, Signature
 from perennial.registry import FileEntry, Lineage, Manifest, State
-from perennial.registry.versions import MODEL_FILE, SIGNATURE_FILE
+from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
 from perennial.store import Store, layout
 from perennial.training.estimator import TrainingSet
 from perennial.training.hist_gradient_boosting import ESTIMATOR

@@ -29,7 +29,8 @@ from perennial.drift import (
     decide,
     promise,
 )
-from perennial.evaluation.gate import GateDecision, holdout_rows, judge
+from perennial.evaluation.decision import GateDecision
+from perennial.evaluation.gate import holdout_rows, judge
 from perennial.evaluation.span import VALIDATION_WINDOWS, choose_span
 from perennial.evaluation.yardstick import (
     Answering,
@@ -250,6 +251,8 @@ class _Replay:
             champion=None if champion is None else champion.model.predict(self._frame.iloc[newest]),
             training_y=self._target(training),
             gates=self._spec.gates,
+            frame=self._frame.iloc[newest],
+            features=tuple(f.name for f in raw_features(self._frame, self._spec)),
         )
         version = _Version(
             model=model,

@@ -26,6 +26,12 @@ Directory = Annotated[
     Path, typer.Option("--dir", help="Where the stack keeps its data, logs and state.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Version = Annotated[
+    str,
+    typer.Argument(
+        help="A version, the start of its name, or one of: champion, challenger, previous."
+    ),
+]
 Pipeline = Annotated[str, typer.Argument(help="Name of the pipeline.")]
 
 

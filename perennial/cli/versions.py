@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, Pipeline, app, open_store
+from perennial.cli.common import Directory, Json, Pipeline, Version, app, open_store
 from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
 
 if TYPE_CHECKING:
-    from perennial.registry import HistoryEntry
+    from perennial.registry import HistoryEntry, Manifest
 
 _MOMENTS = [
     f"%Y-%m-%d{between}{clock}{zone}"
@@ -25,6 +26,9 @@ _MOMENTS = [
 @app.command()
 def versions(
     pipeline: Pipeline,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="List the candidates that the gate refused too.")
+    ] = False,
     directory: Directory = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
@@ -34,19 +38,22 @@ def versions(
     from rich.console import Console
     from rich.table import Table
 
-    from perennial.registry import list_versions, read_state
+    from perennial.registry import ALIASES, list_refused, list_versions, read_state
 
     store = open_store(directory)
-    found = list_versions(store, pipeline)
+    found: list[Manifest] = list(list_versions(store, pipeline))
+    turned_away = list_refused(store, pipeline) if refused else []
     state = read_state(store, pipeline).state
     if as_json:
-        typer.echo(json.dumps([m.model_dump(mode="json") for m in found], indent=2))
+        everything = [*found, *turned_away]
+        typer.echo(json.dumps([m.model_dump(mode="json") for m in everything], indent=2))
         return
-    if not found:
+    if not found and not turned_away:
         raise PerennialError(f"{pipeline} has no version yet: run its retrain deployment")
-    roles = {state.champion: "champion", state.challenger: "challenger", state.previous: "previous"}
+    roles = {getattr(state, alias): alias for alias in reversed(ALIASES)}
+    roles |= {candidate.version: "refused" for candidate in turned_away}
     table = Table("version", "role", "made", "estimator", "score", "why", box=None)
-    for manifest in found:
+    for manifest in sorted([*found, *turned_away], key=lambda m: m.version):
         score = manifest.metrics.get("score")
         table.add_row(
             manifest.version,
@@ -56,6 +63,76 @@ def versions(
             "" if score is None else f"{manifest.metrics['metric']} {score:.4g}",
             manifest.lineage.reason,
         )
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def show(
+    pipeline: Pipeline,
+    version: Version,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the page here instead, as HTML that opens offline.")
+    ] = None,
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Show a version's page: data, metrics, slices, gates, what led to it, what it was made of.
+
+    A candidate that the gate refused has one too, as long as it is kept.
+    """
+    import json
+
+    from perennial.evaluation.decision import read_decision
+    from perennial.registry import find_version, read_file
+    from perennial.registry.manifest import CARD_FILE, GATE_FILE, PAGE_FILE
+
+    store = open_store(directory)
+    manifest = find_version(store, pipeline, version)
+    if as_json:
+        decision = read_decision(read_file(store, manifest, GATE_FILE))
+        told = {**manifest.model_dump(mode="json"), "gate": decision.model_dump(mode="json")}
+        typer.echo(json.dumps(told, indent=2))
+        return
+    if html is not None:
+        html.write_bytes(read_file(store, manifest, PAGE_FILE))
+        typer.echo(f"{html} is written.")
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(highlight=False).print(Markdown(read_file(store, manifest, CARD_FILE).decode()))
+
+
+@app.command()
+def compare(
+    pipeline: Pipeline,
+    left: Version,
+    right: Version,
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Put two versions side by side, and say in what they differ.
+
+    Their scores were measured on different rows, each on those that were new then: how the one
+    stood against the other on the same rows is what its gate and its rollout tell.
+    """
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from perennial.registry import find_version
+    from perennial.registry.comparison import compare_versions
+
+    store = open_store(directory)
+    one, other = (find_version(store, pipeline, name) for name in (left, right))
+    differences = compare_versions(store, one, other)
+    if as_json:
+        typer.echo(json.dumps([line._asdict() for line in differences], indent=2))
+        return
+    table = Table("", one.version, other.version, box=None)
+    for line in differences:
+        table.add_row(line.what, line.left, line.right)
     Console(highlight=False).print(table)
 
 

@@ -82,7 +82,11 @@ def load_snapshot(store: Store, snapshot: Snapshot) -> pd.DataFrame:
     Raises:
         StoreError: the content is not what the name says.
     """
-    table = pq.read_table(io.BytesIO(store.get(snapshot.file).data))
+    try:
+        table = pq.read_table(io.BytesIO(store.get(snapshot.file).data))
+    except (pa.ArrowException, OSError) as error:
+        fault = " ".join(str(error).split())
+        raise StoreError(f"{snapshot.file} was altered or damaged: {fault}") from None
     if content_hash(table) != snapshot.sha256:
         raise StoreError(f"{snapshot.file} is not what its name says: it was altered or damaged")
     return table.to_pandas()

@@ -248,13 +248,25 @@ def window_rows(spec: PipelineSpec, frame: pd.DataFrame) -> int:
     Args:
         frame: rows of the stream in time order, with the time column where one is declared.
     """
-    size = spec.monitor.window
+    return _rows_of(spec.monitor.window, spec, frame) or 1
+
+
+def label_lag(spec: PipelineSpec, frame: pd.DataFrame) -> int:
+    """By how many rows the newest truth is older than a row that asks; 1 where none is late.
+
+    Args:
+        frame: as for `window_rows`.
+    """
+    return _rows_of(spec.labels.delay, spec, frame) + 1
+
+
+def _rows_of(size: Span, spec: PipelineSpec, frame: pd.DataFrame) -> int:
     if size.duration is None:
-        return size.rows or 1
+        return size.rows or 0
     if spec.time is None or len(frame) < 2:
         return len(frame)
     span = frame[spec.time].iloc[-1] - frame[spec.time].iloc[0]
-    return max(1, int(len(frame) * size.duration / span)) if span else len(frame)
+    return max(1, int(len(frame) * (size.duration / span))) if span else len(frame)
 
 
 def labels_for(store: Store, pipeline: str, window: pd.DataFrame, target: str) -> pd.Series:

@@ -2,53 +2,29 @@
 
 Candidate and champion answer the same rows, the newest labelled ones, which neither was trained on.
 Their losses are compared row by row, so that hard rows weigh on both alike; the interval allows for
-rows that resemble their neighbours (`perennial.evaluation.paired`).
+rows that resemble their neighbours (`perennial.evaluation.paired`). What the package itself has to
+show stands in `perennial.evaluation.packaged`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
+from perennial.evaluation.calibration import calibration_error
+from perennial.evaluation.decision import GateCheck, GateDecision, SliceResult, decide
 from perennial.evaluation.paired import BatchMean, batch_mean, paired_losses
+from perennial.evaluation.slices import ALPHA, find_slices, judge_slices
+from perennial.evaluation.trivial import last_value_output, trivial_output
 from perennial.spec import Gates, MetricName, Task
 
 MIN_ROWS = 10
 """With fewer rows no candidate is let through."""
 _WANTED_ROWS = 30
-
-CheckName = Literal["rows", "finite", "better_than_constant", "not_worse_than_champion"]
-
-
-class GateCheck(BaseModel):
-    """One thing a candidate had to show."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: CheckName
-    figure: float | None
-    """What was measured; None where it could not be."""
-    threshold: float
-    low: float | None = None
-    """Lower end of the figure's interval at the gate's (one-sided) confidence."""
-    high: float | None = None
-    passed: bool
-    detail: str
-
-
-class GateDecision(BaseModel):
-    """Whether a candidate may be registered, and why."""
-
-    model_config = ConfigDict(frozen=True)
-
-    passed: bool
-    rows: int
-    reason: str
-    checks: tuple[GateCheck, ...]
 
 
 def holdout_rows(labelled: int, window: int, gates: Gates) -> int:
@@ -62,23 +38,6 @@ def holdout_rows(labelled: int, window: int, gates: Gates) -> int:
     return min(max(wanted, _WANTED_ROWS), labelled // 3)
 
 
-def trivial_output(
-    task: Task, metric: MetricName, training_y: NDArray[Any], width: int
-) -> NDArray[Any]:
-    """Give the best constant answer, as one output row of shape (width,).
-
-    The mean of the training target for rmse, its median for mae, the class shares for classes (the
-    majority class, where votes are counted).
-    """
-    if len(training_y) == 0:
-        return np.full(width, 0.0 if task == "regression" else 1 / max(2, width))
-    if task == "regression":
-        middle = np.median if metric == "mae" else np.mean
-        return np.array([float(middle(training_y))])
-    shares = np.bincount(training_y.astype(np.intp), minlength=max(2, width)) / len(training_y)
-    return shares if width > 1 else shares[1:2]
-
-
 def judge(
     *,
     task: Task,
@@ -88,38 +47,50 @@ def judge(
     champion: NDArray[Any] | None,
     training_y: NDArray[Any],
     gates: Gates,
+    lag: int = 1,
+    frame: pd.DataFrame | None = None,
+    features: tuple[str, ...] = (),
 ) -> GateDecision:
-    """Hold a candidate against the champion and against a constant answer.
+    """Hold a candidate against the champion and against answers that need no model.
 
     Args:
         y: true values or class indices of the gate's rows (rows,), in time order.
         candidate: the candidate's output on them (rows, width).
         champion: the champion's output on the same rows; None for a pipeline's first version.
-        training_y: the candidate's training target, from which the constant answer is taken.
-        gates: margin and confidence.
+        training_y: the candidate's training target, from which the trivial answers are taken.
+        gates: margins and confidence.
+        lag: rows by which the truth is late.
+        frame: the gate's rows, by which they are cut into slices; None: they are not.
+        features: columns of ``frame`` that are searched for slices.
     """
     checks = [_enough_rows(len(y)), _finite(candidate)]
+    slices: tuple[SliceResult, ...] = ()
     if all(check.passed for check in checks):
         mine = paired_losses(task, metric, y, candidate)
+        theirs = None if champion is None else paired_losses(task, metric, y, champion)
         constant = trivial_output(task, metric, training_y, candidate.shape[1])
         trivial = paired_losses(task, metric, y, np.tile(constant, (len(y), 1)))
-        checks.append(_better_than_constant(mine, trivial, gates))
-        if champion is not None:
-            theirs = paired_losses(task, metric, y, champion)
+        checks.append(_better_than_constant(mine, trivial, gates, first=theirs is None))
+        if len(training_y) > lag:
+            last = last_value_output(task, y, training_y, candidate.shape[1], lag)
+            checks.append(_last_value(mine, paired_losses(task, metric, y, last), gates, lag))
+        if metric == "log_loss" and gates.calibration is not None:
+            checks.append(_calibrated(y, candidate, gates.calibration, gates.confidence))
+        if frame is not None:
+            parts = find_slices(frame, gates.slices, features)
+            slices = judge_slices(parts, mine, theirs, gates.slice_margin)
+            checks.append(_slices(slices, gates))
+        if theirs is not None:
             checks.append(_not_worse_than_champion(mine, theirs, gates))
-    failed = [check.detail for check in checks if not check.passed]
-    return GateDecision(
-        passed=not failed,
-        rows=len(y),
-        reason="; ".join(failed) if failed else checks[-1].detail,
-        checks=tuple(checks),
-    )
+    return decide(checks, rows=len(y), slices=slices)
 
 
 def _enough_rows(rows: int) -> GateCheck:
     passed = rows >= MIN_ROWS
     detail = f"{rows} labelled rows to judge by" + ("" if passed else f", {MIN_ROWS} are needed")
-    return GateCheck(name="rows", figure=rows, threshold=MIN_ROWS, passed=passed, detail=detail)
+    return GateCheck(
+        name="rows", figure=rows, threshold=MIN_ROWS, verdict=_verdict(passed), detail=detail
+    )
 
 
 def _finite(candidate: NDArray[Any]) -> GateCheck:
@@ -128,37 +99,105 @@ def _finite(candidate: NDArray[Any]) -> GateCheck:
         name="finite",
         figure=bad,
         threshold=0,
-        passed=bad == 0,
+        verdict=_verdict(bad == 0),
         detail="every answer is a number" if bad == 0 else f"{bad} answers are not a number",
     )
 
 
-def _better_than_constant(mine: NDArray[Any], trivial: NDArray[Any], gates: Gates) -> GateCheck:
-    """Refuse only what is clearly worse: a weak signal must not keep a pipeline from starting."""
+def _better_than_constant(
+    mine: NDArray[Any], trivial: NDArray[Any], gates: Gates, *, first: bool
+) -> GateCheck:
+    """A first version must not be worse, by what was measured; a later one not clearly worse.
+
+    A weak signal must not keep a pipeline from starting, nor a champion that is worse in place.
+    """
     change, low, high = _relative(batch_mean(mine - trivial), float(trivial.mean()), gates)
-    passed = low <= 0
+    passed = change <= 0 if first else low <= 0
     return GateCheck(
         name="better_than_constant",
         figure=_number(change),
         threshold=0.0,
         low=_number(low),
         high=_number(high),
-        passed=passed,
+        verdict=_verdict(passed),
         detail=f"loss {change:+.1%} against a constant answer"
-        + ("" if passed else ": clearly worse than no model at all"),
+        + ("" if passed else f": {'' if first else 'clearly '}worse than no model at all"),
+    )
+
+
+def _last_value(mine: NDArray[Any], last: NDArray[Any], gates: Gates, lag: int) -> GateCheck:
+    """Tell how far the candidate is from repeating the last truth known.
+
+    It is held against the candidate only where pipeline.yaml says so: that the truth comes back row
+    by row, in time to be repeated, is more than a declared delay can promise.
+    """
+    change, low, high = _relative(batch_mean(mine - last), float(last.mean()), gates)
+    held = gates.last_value == "refuse"
+    passed = low <= 0
+    return GateCheck(
+        name="last_value",
+        figure=_number(change),
+        threshold=0.0 if held else None,
+        low=_number(low),
+        high=_number(high),
+        verdict=_verdict(passed) if held else "noted",
+        detail=f"loss {change:+.1%} against repeating the truth of {lag} rows ago"
+        + ("" if passed else ": clearly worse"),
+    )
+
+
+def _calibrated(
+    y: NDArray[Any], candidate: NDArray[Any], allowed: float, confidence: float
+) -> GateCheck:
+    error, low, high = calibration_error(y, candidate, confidence)
+    passed = low <= allowed
+    return GateCheck(
+        name="calibration",
+        figure=error,
+        threshold=allowed,
+        low=low,
+        high=high,
+        verdict=_verdict(passed),
+        detail=f"probabilities are {error:.1%} off what came true, beyond chance"
+        + ("" if passed else f": clearly more than the {allowed:.1%} allowed"),
+    )
+
+
+def _slices(slices: tuple[SliceResult, ...], gates: Gates) -> GateCheck:
+    refused = [part for part in slices if part.refused]
+    compared = [part for part in slices if part.change is not None]
+    worst = refused[0] if refused else max(compared, key=lambda p: p.change or 0.0, default=None)
+    if worst is None:
+        detail = "no champion to compare slices with" if slices else "no slice has enough rows"
+        return GateCheck(name="slices", figure=None, verdict="noted", detail=detail)
+    names = ", ".join(part.label for part in refused)
+    detail = (
+        f"clearly worse than the champion where {names} "
+        f"(loss {worst.change:+.1%}, at least {worst.low:+.1%} at {1 - ALPHA:.0%} confidence over "
+        f"all slices, {gates.slice_margin:+.1%} is allowed)"
+        if refused
+        else f"no slice is clearly worse; the worst is {worst.label}, loss {worst.change:+.1%} "
+        f"on {worst.rows} rows"
+    )
+    return GateCheck(
+        name="slices",
+        figure=worst.change,
+        threshold=gates.slice_margin,
+        low=worst.low,
+        verdict=_verdict(not refused),
+        detail=detail,
     )
 
 
 def _not_worse_than_champion(mine: NDArray[Any], theirs: NDArray[Any], gates: Gates) -> GateCheck:
     change, low, high = _relative(batch_mean(mine - theirs), float(theirs.mean()), gates)
-    passed = high <= gates.margin
     return GateCheck(
         name="not_worse_than_champion",
         figure=_number(change),
         threshold=gates.margin,
         low=_number(low),
         high=_number(high),
-        passed=passed,
+        verdict=_verdict(high <= gates.margin),
         detail=f"loss {change:+.1%} against the champion (at most {high:+.1%} at "
         f"{gates.confidence:.0%} confidence, {gates.margin:+.1%} is allowed)",
     )
@@ -169,6 +208,10 @@ def _relative(difference: BatchMean, base: float, gates: Gates) -> tuple[float, 
     low, high = difference.interval(2 * gates.confidence - 1)
     scale = base if base > 0 else 1.0
     return difference.mean / scale, low / scale, high / scale
+
+
+def _verdict(passed: bool) -> Any:
+    return "passed" if passed else "refused"
 
 
 def _number(value: float) -> float | None:

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.evaluation.gate import trivial_output
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.span import Losses
+from perennial.evaluation.trivial import trivial_output
 from perennial.packaging.signature import Feature, canonical_label
 from perennial.spec import PipelineSpec
 

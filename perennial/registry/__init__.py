@@ -7,6 +7,7 @@ from perennial.registry.declaration import (
     known_pipelines,
     resolve,
 )
+from perennial.registry.environment import Environment, code_revision, describe_environment
 from perennial.registry.history import (
     HistoryEntry,
     Stage,
@@ -17,27 +18,43 @@ from perennial.registry.history import (
     read_history,
     standing_at,
 )
-from perennial.registry.state import State, StoredState, change_state, read_state
-from perennial.registry.versions import (
+from perennial.registry.manifest import (
     FileEntry,
     Lineage,
     Manifest,
+    Recipe,
+    RefusedCandidate,
+    Runtime,
+)
+from perennial.registry.state import State, StoredState, change_state, read_state
+from perennial.registry.versions import (
+    ALIASES,
     base_of,
+    find_refused,
+    find_version,
+    list_refused,
     list_versions,
     next_version,
     read_file,
     read_manifest,
     read_signature,
+    refuse,
     register,
+    version_names,
     write_file,
 )
 
 __all__ = [
+    "ALIASES",
     "Declaration",
+    "Environment",
     "FileEntry",
     "HistoryEntry",
     "Lineage",
     "Manifest",
+    "Recipe",
+    "RefusedCandidate",
+    "Runtime",
     "Stage",
     "Standing",
     "State",
@@ -45,10 +62,15 @@ __all__ = [
     "append_history",
     "base_of",
     "change_state",
+    "code_revision",
     "declare",
+    "describe_environment",
     "failures_in_a_row",
     "find_declaration",
+    "find_refused",
+    "find_version",
     "known_pipelines",
+    "list_refused",
     "list_versions",
     "new_entry",
     "next_version",
@@ -57,8 +79,10 @@ __all__ = [
     "read_manifest",
     "read_signature",
     "read_state",
+    "refuse",
     "register",
     "resolve",
     "standing_at",
+    "version_names",
     "write_file",
 ]

@@ -22,6 +22,7 @@ Event = Literal[
     "rollout.finished",
     "rollout.rolled_back",
     "model.refused",
+    "registry.swept",
 ]
 
 
@@ -68,6 +69,9 @@ class HistoryEntry(BaseModel):
     details: dict[str, Any] = Field(default_factory=dict)
     after: Standing | None = None
     """What held from then on; None: the state stayed as it was."""
+    revision: int | None = None
+    """Of the state that it made: without a gap from 1 on. None: the state stayed as it was, or the
+    release that wrote this did not number."""
 
 
 def new_entry(

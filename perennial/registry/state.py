@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from perennial.errors import Conflict, LeaseLost, NotFound
+from perennial.errors import Conflict, LeaseLost, NotFound, StoreError
 from perennial.registry.history import HistoryEntry, Stage, Standing, append_history
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now
@@ -38,6 +38,8 @@ class State(BaseModel):
     """A version that was registered since and is tried when this rollout is over."""
     approved: str | None = None
     """A challenger that a person has let through to promotion."""
+    condemned: tuple[str, ...] = ()
+    """Versions that the last sweep removes, or has removed: none may be named here any more."""
     fence: int = 0
     """The highest lease token under which this state was changed."""
     answered: str | None = None
@@ -60,12 +62,24 @@ class StoredState(BaseModel):
 
 
 def read_state(store: Store, pipeline: str) -> StoredState:
-    """Read the state; a pipeline without one stands at the beginning."""
+    """Read the state; a pipeline without one stands at the beginning.
+
+    Raises:
+        StoreError: it was damaged, or a newer release wrote it.
+    """
     try:
         found = store.get(layout.state(pipeline))
     except NotFound:
         return StoredState(state=State(pipeline=pipeline, updated_at=utc_now()), etag=None)
-    return StoredState(state=State.model_validate_json(found.data), etag=found.etag)
+    try:
+        return StoredState(state=State.model_validate_json(found.data), etag=found.etag)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"])) or "as a whole"
+        raise StoreError(
+            f"{found.key} cannot be read ({where}: {fault['msg']}): it was damaged, or a newer "
+            "release of Perennial wrote it"
+        ) from None
 
 
 def change_state(
@@ -105,10 +119,11 @@ def change_state(
         if wanted == current:
             return current
         standing = Standing.model_validate(wanted, from_attributes=True)
-        written = entry.model_copy(update={"after": standing})
+        number = current.revision + 1
+        written = entry.model_copy(update={"after": standing, "revision": number})
         new = wanted.model_copy(
             update={
-                "revision": current.revision + 1,
+                "revision": number,
                 "fence": max(current.fence, fence or 0),
                 "updated_at": clock(),
                 "last_change": written,

@@ -6,76 +6,22 @@ A version's files are written first and its manifest last; without a manifest th
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-
-from perennial.errors import ModelError, NotFound
+from perennial.errors import ModelError, NotFound, SpecError
 from perennial.packaging.signature import Signature
-from perennial.spec import Cure, Task
+from perennial.registry.manifest import (
+    SIGNATURE_FILE,
+    FileEntry,
+    Manifest,
+    RefusedCandidate,
+    parse_manifest,
+)
+from perennial.registry.state import read_state
 from perennial.store import Store, layout
 from perennial.store.lease import Lease
 
-MODEL_FILE = "model.onnx"
-SIGNATURE_FILE = "signature.json"
-METRICS_FILE = "metrics.json"
-REFERENCE_FILE = "reference.parquet"
-GATE_FILE = "gate.json"
-
-
-class FileEntry(BaseModel):
-    """A file of a version: sha256 of its bytes, and how many there are."""
-
-    model_config = ConfigDict(frozen=True)
-
-    sha256: str
-    size: int
-
-
-class Lineage(BaseModel):
-    """Where a version came from."""
-
-    model_config = ConfigDict(frozen=True)
-
-    snapshot: str
-    """sha256 of the training data."""
-    spec: str
-    """sha256 of the declaration."""
-    code: str
-    """Version of Perennial that trained it."""
-    environment: dict[str, str]
-    """Releases of the libraries that shape the model."""
-    seed: int
-    parent: str | None
-    """The champion that it was held against."""
-    reason: str
-    cause: str | None
-    """Key of the check that asked for it."""
-    run: str
-    """The flow run that made it."""
-    estimator: str
-    depth: Cure = "retrain"
-    """unhead: a base without the head that it had."""
-    base: str | None = None
-    """The version whose graph stands in this one, under its head or alone; None: its own. A base
-    has none itself, so that there is never more than one head on it."""
-
-
-class Manifest(BaseModel):
-    """``manifest.json``: written last."""
-
-    model_config = ConfigDict(frozen=True)
-
-    format: Literal[1] = 1
-    pipeline: str
-    version: str
-    task: Task
-    created_at: AwareDatetime
-    fence: int
-    """Lease token under which it was registered."""
-    files: dict[str, FileEntry]
-    lineage: Lineage
-    metrics: dict[str, Any] = Field(default_factory=dict)
+ALIASES = ("champion", "challenger", "previous")
+"""Names under which outside tools find a version; state.json says which one."""
 
 
 def next_version(store: Store, pipeline: str, model: bytes) -> str:
@@ -101,7 +47,23 @@ def register(store: Store, lease: Lease, manifest: Manifest) -> None:
         Conflict: a version of this name is there already.
     """
     lease.renew()
-    store.put_json(layout.manifest(manifest.pipeline, manifest.version), manifest, if_absent=True)
+    key = layout.manifest(manifest.pipeline, manifest.version)
+    store.put_json(key, _signed(store, manifest), if_absent=True)
+
+
+def refuse(store: Store, lease: Lease, candidate: RefusedCandidate) -> None:
+    """Keep a candidate that its gate refused, with its reasons, beside the versions.
+
+    Raises:
+        LeaseLost: somebody else holds the lease by now.
+    """
+    lease.renew()
+    store.put_json(layout.refused(candidate.pipeline, candidate.version), _signed(store, candidate))
+
+
+def _signed(store: Store, manifest: Manifest) -> Manifest:
+    signature = store.keys.sign(manifest.content_sha256.encode())
+    return manifest.model_copy(update={"signature": signature})
 
 
 def read_manifest(store: Store, pipeline: str, version: str) -> Manifest:
@@ -109,8 +71,55 @@ def read_manifest(store: Store, pipeline: str, version: str) -> Manifest:
 
     Raises:
         NotFound: there is no such version.
+        ModelError: it was altered or damaged, or is not signed by a key that is trusted here.
     """
-    return Manifest.model_validate_json(store.get(layout.manifest(pipeline, version)).data)
+    key = layout.manifest(pipeline, version)
+    return _verified(store, parse_manifest(Manifest, store.get(key).data, key))
+
+
+def _verified(store: Store, manifest: Manifest) -> Manifest:
+    where = f"version {manifest.version} of {manifest.pipeline}"
+    store.keys.verify(manifest.content_sha256.encode(), manifest.signature, where)
+    return manifest
+
+
+def find_version(store: Store, pipeline: str, name: str) -> Manifest:
+    """Read what a name stands for: a version, the start of one's name, or one of `ALIASES`.
+
+    Refused candidates that are still kept can be named too.
+
+    Raises:
+        SpecError: it stands for none, or for several.
+        ModelError: as `read_manifest`.
+    """
+    if name in ALIASES:
+        found: str | None = getattr(read_state(store, pipeline).state, name)
+        if found is None:
+            raise SpecError(f"{pipeline} has no {name} now: see 'perennial versions {pipeline}'")
+        return read_manifest(store, pipeline, found)
+    names = [version for version in _names(store, pipeline) if version.startswith(name)]
+    if name in names:
+        names = [name]
+    if len(names) != 1:
+        listed = ", ".join(names or _names(store, pipeline)) or "none"
+        problem = "several versions start with" if names else "there is no version"
+        raise SpecError(f"{pipeline}: {problem} {name!r}; known: {listed}")
+    try:
+        return read_manifest(store, pipeline, names[0])
+    except NotFound:
+        refused = find_refused(store, pipeline, names[0])
+    if refused is None:
+        raise SpecError(f"{names[0]} of {pipeline} was never finished: it has no manifest")
+    return refused
+
+
+def find_refused(store: Store, pipeline: str, version: str) -> RefusedCandidate | None:
+    """Read why a candidate was refused; None where it was not, or is not kept any more."""
+    key = layout.refused(pipeline, version)
+    found = store.find(key)
+    if found is None:
+        return None
+    return parse_manifest(RefusedCandidate, found.data, key)
 
 
 def base_of(store: Store, manifest: Manifest) -> Manifest:
@@ -156,14 +165,32 @@ def read_signature(store: Store, manifest: Manifest) -> Signature:
     return Signature.model_validate_json(read_file(store, manifest, SIGNATURE_FILE))
 
 
+def version_names(store: Store, pipeline: str) -> list[str]:
+    """Name all versions, the oldest first, without reading what a damaged one says."""
+    prefix = layout.versions(pipeline)
+    keys = (info.key.removeprefix(prefix).split("/") for info in store.scan(prefix))
+    return sorted(key[0] for key in keys if key[1:] == ["manifest.json"])
+
+
 def list_versions(store: Store, pipeline: str) -> list[Manifest]:
-    """Read the manifests of all versions, the oldest first."""
+    """Read the manifests of all versions, the oldest first.
+
+    Raises:
+        ModelError: as `read_manifest`.
+    """
     manifests = []
-    for name in _names(store, pipeline):
-        found = store.find(layout.manifest(pipeline, name))
-        if found is not None:
-            manifests.append(Manifest.model_validate_json(found.data))
+    for name in version_names(store, pipeline):
+        try:
+            manifests.append(read_manifest(store, pipeline, name))
+        except NotFound:  # a sweep removed it since
+            continue
     return manifests
+
+
+def list_refused(store: Store, pipeline: str) -> list[RefusedCandidate]:
+    """Read all refused candidates that are kept, the oldest first."""
+    found = (find_refused(store, pipeline, name) for name in _names(store, pipeline))
+    return [candidate for candidate in found if candidate is not None]
 
 
 def _names(store: Store, pipeline: str) -> list[str]:

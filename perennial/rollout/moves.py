@@ -6,15 +6,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from perennial.errors import SpecError
+from perennial.errors import NotFound, SpecError
 from perennial.registry import (
     HistoryEntry,
     State,
     change_state,
-    list_versions,
     new_entry,
     read_manifest,
     read_state,
+    version_names,
 )
 from perennial.rollout import stages
 from perennial.rollout.decision import Move
@@ -113,6 +113,7 @@ def put_back(
 
     Raises:
         SpecError: there is no such version, or none to go back to.
+        ModelError: it was altered or damaged.
     """
     seen = read_state(store, pipeline).state
     target = _target(store, seen, to)
@@ -125,10 +126,20 @@ def put_back(
         by=by,
         details={"to": target, "by_hand": True, "stage": seen.stage, "weight": seen.weight},
     )
-    after = change_state(
-        store, pipeline, lambda state: _answered(stages.put_back(state, target), windows), entry
-    )
-    return after, given_up
+
+    def change(state: State) -> State:
+        # Looked at between reading the state and its swap: a sweep condemns a version by a swap of
+        # its own before it removes it.
+        if target in state.condemned:
+            raise SpecError(f"version {target} of {pipeline} is being removed: its time is over")
+        try:
+            read_manifest(store, pipeline, target)
+        except NotFound:
+            fault = f"version {target} of {pipeline} was removed by a sweep just now"
+            raise SpecError(fault) from None
+        return _answered(stages.put_back(state, target), windows)
+
+    return change_state(store, pipeline, change, entry), given_up
 
 
 def approve(store: Store, pipeline: str, *, by: str, why: str) -> str:
@@ -152,7 +163,7 @@ def approve(store: Store, pipeline: str, *, by: str, why: str) -> str:
 
 
 def _target(store: Store, seen: State, to: str | None) -> str:
-    versions = [manifest.version for manifest in list_versions(store, seen.pipeline)]
+    versions = version_names(store, seen.pipeline)
     listed = ", ".join(versions) or "none"
     if to is not None:
         if to not in versions:

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import onnxruntime
 from pydantic import ValidationError
 
 from perennial.errors import ModelError, NotFound
 from perennial.packaging.predictor import Predictor
 from perennial.packaging.signature import Signature
-from perennial.registry import State, append_history, new_entry, read_file, read_manifest
-from perennial.registry.versions import MODEL_FILE, SIGNATURE_FILE
+from perennial.registry import Manifest, State, append_history, new_entry, read_file, read_manifest
+from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
 from perennial.serving.lineup import Lineup, LocalModels, Placement
 from perennial.store import Store, layout
 
@@ -138,12 +139,17 @@ class Mirror:
             manifest = read_manifest(self._store, name, version)
             model = read_file(self._store, manifest, MODEL_FILE)
             signature = read_file(self._store, manifest, SIGNATURE_FILE)
-            try_out(model, signature)
+            try:
+                try_out(model, signature)
+            except ModelError as error:
+                raise ModelError(f"{error}{_made_for(manifest)}") from error
         except NotFound:
             return "it has no manifest"
         except (ModelError, ValidationError) as error:
             return " ".join(str(error).split())
         self._models.add(name, version, model, signature)
+        if (difference := _runtime_difference(manifest)) is not None:
+            logger.warning("version %s of %s loads, but %s", version, name, difference)
         return None
 
     def _report(self, name: str, refused: dict[str, str]) -> None:
@@ -154,6 +160,30 @@ class Mirror:
             entry = new_entry("model.refused", version=version, reason=reason, by=self._by)
             append_history(self._store, name, entry)
             self._reported.add((name, version))
+
+
+def _made_for(manifest: Manifest) -> str:
+    """Name what a graph asks of the runtime, where that may be what it lacks here."""
+    if manifest.runtime is None:
+        return ""
+    return f" (it has {manifest.runtime}; {_runtimes(manifest)})"
+
+
+def _runtime_difference(manifest: Manifest) -> str | None:
+    """Name a runtime that is older than the one on which the version passed its gate."""
+    made = manifest.lineage.environment.get("onnxruntime")
+    if made is None or _release(made) <= _release(onnxruntime.__version__):
+        return None
+    return _runtimes(manifest)
+
+
+def _runtimes(manifest: Manifest) -> str:
+    made = manifest.lineage.environment.get("onnxruntime", "another release")
+    return f"it was made with onnxruntime {made}, this server has {onnxruntime.__version__}"
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
 def try_out(model: bytes, signature: bytes) -> None:

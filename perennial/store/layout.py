@@ -78,6 +78,11 @@ def first_merged(key: str) -> str:
     return key.rsplit("/", 1)[-1].split(".")[2]
 
 
+def snapshots(pipeline: str) -> str:
+    """Prefix of the snapshots' descriptions and rows."""
+    return f"{pipeline}/snapshots/"
+
+
 def snapshot(pipeline: str, sha256: str) -> str:
     """The description of the exact data of one training."""
     return f"{pipeline}/snapshots/{sha256}.json"
@@ -101,6 +106,21 @@ def version_file(pipeline: str, version: str, name: str) -> str:
 def manifest(pipeline: str, version: str) -> str:
     """Written last: no manifest, no version."""
     return version_file(pipeline, version, "manifest.json")
+
+
+def refused(pipeline: str, version: str) -> str:
+    """In place of a manifest: why a candidate did not become a version."""
+    return version_file(pipeline, version, "refused.json")
+
+
+def pins(pipeline: str) -> str:
+    """Prefix of the versions that a person keeps."""
+    return f"{pipeline}/pins/"
+
+
+def pin(pipeline: str, version: str) -> str:
+    """Keeps a version for good, whatever its age."""
+    return f"{pipeline}/pins/{version}.json"
 
 
 def history(pipeline: str) -> str:

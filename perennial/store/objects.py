@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from perennial.errors import Conflict, NotFound, StoreError
 from perennial.settings import Settings
+from perennial.store.signing import NO_KEYS, Keys, load_keys
 
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _LOST = {"412", "409", "PreconditionFailed", "ConditionalRequestConflict"}
@@ -42,10 +43,13 @@ class ObjectInfo:
 class Store:
     """One bucket. Safe to share between threads."""
 
-    def __init__(self, client: Any, bucket: str, *, endpoint: str | None = None) -> None:
+    def __init__(
+        self, client: Any, bucket: str, *, endpoint: str | None = None, keys: Keys = NO_KEYS
+    ) -> None:
         self._client = client
         self.bucket = bucket
         self.endpoint = endpoint
+        self.keys = keys
 
     def get(self, key: str) -> StoredObject:
         """Read an object whole.
@@ -234,6 +238,9 @@ def open_store(settings: Settings, *, retries: int = 5, timeout: float = 30.0) -
     Args:
         retries: attempts a request, with back-off.
         timeout: seconds to wait for a connection and for each read.
+
+    Raises:
+        StackError: a key that the settings name cannot be read.
     """
     client = boto3.client(
         "s3",
@@ -249,4 +256,5 @@ def open_store(settings: Settings, *, retries: int = 5, timeout: float = 30.0) -
             max_pool_connections=16,
         ),
     )
-    return Store(client, settings.bucket, endpoint=settings.s3_endpoint)
+    keys = load_keys(settings.signing_key, settings.trusted_keys)
+    return Store(client, settings.bucket, endpoint=settings.s3_endpoint, keys=keys)

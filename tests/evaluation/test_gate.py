@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perennial.evaluation.gate import GateDecision, holdout_rows, judge, trivial_output
+from perennial.evaluation.decision import GateDecision
+from perennial.evaluation.gate import holdout_rows, judge
+from perennial.evaluation.trivial import trivial_output
 from perennial.spec import Gates
 
 
@@ -62,13 +64,14 @@ def test_a_margin_lets_one_through_that_is_just_as_good() -> None:
 def test_a_first_version_only_has_to_beat_a_constant_answer() -> None:
     decision = regression(100, 1.0, None)
     assert decision.passed
-    assert [check.name for check in decision.checks] == ["rows", "finite", "better_than_constant"]
+    refusing = [check.name for check in decision.checks if check.verdict != "noted"]
+    assert refusing == ["rows", "finite", "better_than_constant"]
 
 
 def test_one_that_is_clearly_worse_than_a_constant_is_refused() -> None:
     decision = regression(300, 9.0, None)
     assert not decision.passed
-    assert "clearly worse than no model at all" in decision.reason
+    assert "worse than no model at all" in decision.reason
 
 
 def test_a_weak_first_version_may_start() -> None:

@@ -48,7 +48,8 @@ def connected(
 def frame(rows: int = 400, slope: float = 3.0, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=rows)
-    return pd.DataFrame({"x": x, "c": rng.choice(["a", "b"], rows), "y": slope * x})
+    noise = rng.normal(size=rows)  # without any, x alone would tell y: a leak
+    return pd.DataFrame({"x": x, "c": rng.choice(["a", "b"], rows), "y": slope * x + noise})
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ulid import ULID
 from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.registry import State, read_file, read_manifest, read_signature, read_state
-from perennial.registry.versions import MODEL_FILE
+from perennial.registry.manifest import MODEL_FILE
 from perennial.serving.router import goes_to_challenger
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from perennial.packaging.predictor import Predictor
 from perennial.registry import read_file, read_manifest, read_signature
-from perennial.registry.versions import MODEL_FILE
+from perennial.registry.manifest import MODEL_FILE
 from perennial.scoring import (
     Request,
     Scorer,

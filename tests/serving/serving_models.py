@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from perennial.packaging.signature import Feature, Signature
 from perennial.registry import FileEntry, Lineage, Manifest, State
-from perennial.registry.versions import MODEL_FILE, SIGNATURE_FILE
+from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
 from perennial.serving.api import Api
 from perennial.serving.auth import Tokens
 from perennial.serving.http import Request, Response

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
+import onnxruntime
 import pytest
 
 from perennial.errors import StoreError
 from perennial.packaging.signature import Feature, Signature
-from perennial.registry import read_history
+from perennial.registry import Runtime, read_history, read_manifest
 from perennial.serving.lineup import LocalModels
 from perennial.serving.mirror import Mirror
 from perennial.settings import Settings
@@ -124,3 +126,34 @@ def test_without_the_store_the_lineup_stays(
     with pytest.raises(StoreError):
         later.sweep()
     assert later.lineup.pipelines["bike"].champion == "0001-a"
+
+
+def test_a_graph_that_is_too_new_for_the_runtime_is_refused_with_both_named(
+    store: Store, mirror: Mirror
+) -> None:
+    graph = onnx.ModelProto.FromString(sum_model())
+    graph.opset_import[0].version = 999
+    put_version(store, "bike", "0001-a", graph.SerializeToString())
+    key = layout.manifest("bike", "0001-a")
+    manifest = read_manifest(store, "bike", "0001-a")
+    runtime = Runtime(ir=8, opsets={"": 999})
+    store.put_json(key, manifest.model_copy(update={"runtime": runtime}))
+    put_state(store, "bike", "0001-a")
+    mirror.sweep()
+    (reason,) = mirror.lineup.pipelines["bike"].refused.values()
+    assert "IR 8, opset ai.onnx 999" in reason
+    assert f"this server has {onnxruntime.__version__}" in reason
+
+
+def test_a_runtime_older_than_that_of_the_gate_is_named(
+    store: Store, mirror: Mirror, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_version(store, "bike", "0001-a", sum_model())
+    manifest = read_manifest(store, "bike", "0001-a")
+    lineage = manifest.lineage.model_copy(update={"environment": {"onnxruntime": "99.1.0"}})
+    newer = manifest.model_copy(update={"lineage": lineage})
+    store.put_json(layout.manifest("bike", "0001-a"), newer)
+    put_state(store, "bike", "0001-a")
+    mirror.sweep()
+    assert mirror.lineup.pipelines["bike"].champion == "0001-a"
+    assert "it was made with onnxruntime 99.1.0" in caplog.text

@@ -1,0 +1,138 @@
+"""Make a version again, keep one, and remove what nobody needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perennial.cli.common import Directory, Json, Pipeline, Version, app, open_store, person
+from perennial.settings import DEFAULT_DIR
+
+if TYPE_CHECKING:
+    from perennial.registry.sweep import Sweep
+    from perennial.store import Store
+
+
+@app.command()
+def reproduce(
+    pipeline: Pipeline,
+    version: Version,
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Train a version again from its lineage alone, and compare model.onnx byte by byte.
+
+    Exit code 0 where the bytes are the same; else 1, with every input that is not what it was:
+    snapshot, spec, code, environment.
+    """
+    from rich.console import Console
+
+    from perennial.registry import find_version
+    from perennial.reproduce import reproduce as train_again
+
+    store = open_store(directory)
+    manifest = find_version(store, pipeline, version)
+    with Console(stderr=True).status(f"training {manifest.version} again"):
+        result = train_again(store, manifest)
+    if as_json:
+        typer.echo(result.model_dump_json(indent=2))
+    elif result.identical:
+        typer.echo(f"{result.version} of {pipeline}: the same bytes again, sha256 {result.sha256}")
+    else:
+        got = result.again or "not trained, an input is missing"
+        typer.echo(f"{result.version} of {pipeline} is not reproduced: {result.sha256} then, {got}")
+    if not as_json:
+        for difference in result.differences:
+            typer.echo(f"  {difference}")
+        if not result.identical and not result.differences:
+            typer.echo("  no recorded input differs: the training is not deterministic here")
+    if not result.identical:
+        raise typer.Exit(1)
+
+
+@app.command()
+def pin(
+    pipeline: Pipeline,
+    version: Version,
+    why: Annotated[str, typer.Option(help="Kept with the pin.")] = "by hand",
+    off: Annotated[bool, typer.Option("--off", help="Take the pin away.")] = False,
+    directory: Directory = DEFAULT_DIR,
+) -> None:
+    """Keep a version for good, whatever **perennial gc** thinks of its age."""
+    from perennial.registry.sweep import pin as keep
+    from perennial.registry.sweep import unpin
+
+    store = open_store(directory)
+    if off:
+        typer.echo(f"{unpin(store, pipeline, version)} of {pipeline} goes its way again.")
+    else:
+        kept = keep(store, pipeline, version, by=person(), why=why)
+        typer.echo(f"{kept} of {pipeline} is kept.")
+
+
+@app.command()
+def gc(
+    pipeline: Annotated[
+        str | None, typer.Argument(help="Name of the pipeline. Left out: all of them.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Remove versions, refused candidates and snapshots whose time is over.
+
+    What is live, pinned, among the newest champions or younger than a day stays; **retention** in
+    pipeline.yaml says how long the rest does. The flow **gc** does the same every night.
+    """
+    import json
+
+    from perennial.registry import known_pipelines
+
+    store = open_store(directory)
+    names = [pipeline] if pipeline is not None else known_pipelines(store)
+    plans = [_sweep(store, name, dry_run=dry_run) for name in names]
+    if as_json:
+        told = [
+            {
+                "pipeline": plan.pipeline,
+                "kept": plan.kept,
+                "versions": plan.versions,
+                "snapshots": plan.snapshots,
+                "objects": len(plan.objects),
+                "bytes": plan.size,
+            }
+            for plan in plans
+        ]
+        typer.echo(json.dumps(told, indent=2))
+        return
+    for plan in plans:
+        verb = "would go" if dry_run else "removed"
+        typer.echo(
+            f"{plan.pipeline}: {len(plan.objects)} objects {verb} ({plan.size / 1e6:.1f} MB), "
+            f"{len(plan.kept)} versions stay."
+        )
+        for version, why in plan.versions.items():
+            typer.echo(f"  {version}: {why}")
+        for name in plan.snapshots:
+            typer.echo(f"  snapshot {name[:12]}: no version needs it")
+
+
+def _sweep(store: Store, pipeline: str, *, dry_run: bool) -> Sweep:
+    """Plan, and carry it out under the pipeline's lease unless it is a dry run."""
+    from perennial.registry import find_declaration
+    from perennial.registry.sweep import plan_sweep, sweep
+    from perennial.spec import Retention
+    from perennial.store import acquire_lease
+
+    declaration = find_declaration(store, pipeline)
+    retention = Retention() if declaration is None else declaration.spec.retention
+    if dry_run:
+        return plan_sweep(store, pipeline, retention)
+    lease = acquire_lease(store, pipeline, f"gc by {person()}")
+    try:
+        plan = plan_sweep(store, pipeline, retention)
+        sweep(store, plan, lease, by=person())
+    finally:
+        lease.release()
+    return plan

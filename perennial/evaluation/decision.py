@@ -1,0 +1,158 @@
+"""What a gate decided, as one value: stored with the version, passed or not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+CheckName = Literal[
+    "rows",
+    "finite",
+    "better_than_constant",
+    "last_value",
+    "not_worse_than_champion",
+    "slices",
+    "calibration",
+    "leakage",
+    "signature",
+    "size",
+    "latency",
+    "parity",
+    "servability",
+]
+
+CheckVerdict = Literal["passed", "refused", "noted", "overridden"]
+"""noted: measured, and not held against the candidate. overridden: it would have refused the
+candidate, but pipeline.yaml allows what was found."""
+
+
+class GateCheck(BaseModel):
+    """One thing a candidate had to show."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: CheckName
+    figure: float | None
+    """What was measured; None where it could not be."""
+    threshold: float | None = None
+    """What it was held against; None: nothing was."""
+    low: float | None = None
+    """Lower end of the figure's interval at the check's (one-sided) confidence."""
+    high: float | None = None
+    verdict: CheckVerdict
+    detail: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the candidate may go on."""
+        return self.verdict != "refused"
+
+
+class SliceResult(BaseModel):
+    """A part of the gate's rows, and how both models did on it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    column: str
+    value: str
+    """A level, or a range of numbers."""
+    declared: bool
+    """Named in pipeline.yaml, not found by the search."""
+    rows: int
+    loss: float
+    champion: float | None
+    """The champion's loss on the same rows."""
+    change: float | None = None
+    """Difference as a share of the champion's loss, here or over all, whichever is larger."""
+    low: float | None = None
+    """Lower bound of the change, which holds for all slices at once."""
+    refused: bool = False
+
+    @property
+    def label(self) -> str:
+        """The slice in words."""
+        return f"{self.column} = {self.value}"
+
+
+class Leak(BaseModel):
+    """Something that tells the target and will not be there, or must not be used, in service."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["copy", "too_well_alone", "known_later", "identifier", "duplicates"]
+    column: str
+    """The feature; for duplicates the words ``duplicate rows``."""
+    figure: float
+    """Share of the target that it explains, or of the rows that are duplicates."""
+    detail: str
+    allowed: bool = False
+    """pipeline.yaml allows it in ``gates.allow_leakage``."""
+
+
+class GateDecision(BaseModel):
+    """``gate.json``: whether a candidate may be registered, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[2] = 2
+    rows: int
+    reason: str
+    checks: tuple[GateCheck, ...]
+    slices: tuple[SliceResult, ...] = ()
+    """The declared ones, and the worst that were found."""
+    leaks: tuple[Leak, ...] = ()
+    seconds: float | None = None
+    """Wall time that the gate took."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def passed(self) -> bool:
+        """Whether the candidate may be registered."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def refusals(self) -> tuple[GateCheck, ...]:
+        """The checks that refused it."""
+        return tuple(check for check in self.checks if not check.passed)
+
+
+def decide(
+    checks: list[GateCheck],
+    *,
+    rows: int,
+    slices: tuple[SliceResult, ...] = (),
+    leaks: tuple[Leak, ...] = (),
+    seconds: float | None = None,
+) -> GateDecision:
+    """Make one decision of all checks; the reason is what refused, else what was compared."""
+    failed = [check.detail for check in checks if not check.passed]
+    compared = [c for c in checks if c.name in ("not_worse_than_champion", "better_than_constant")]
+    return GateDecision(
+        rows=rows,
+        reason="; ".join(failed) if failed else (compared or checks)[-1].detail,
+        checks=tuple(checks),
+        slices=slices,
+        leaks=leaks,
+        seconds=seconds,
+    )
+
+
+def read_decision(data: bytes) -> GateDecision:
+    """Read a ``gate.json`` of this format or an older one.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    found = json.loads(data)
+    return GateDecision.model_validate(_upgrade(found) if "format" not in found else found)
+
+
+def _upgrade(found: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 had no number, and a bool a check."""
+    checks = [
+        {**check, "verdict": "passed" if check["passed"] else "refused"}
+        for check in found["checks"]
+    ]
+    return {**found, "format": 2, "checks": checks}

@@ -1,0 +1,67 @@
+"""Rows that are held out for judging and stand in the training too."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+MANY = 0.01
+"""A smaller share of the rows is not looked into."""
+
+Hashes = NDArray[np.uint64]
+
+
+class Duplicates(NamedTuple):
+    """Shares of the held-out rows."""
+
+    same: float
+    """Equal to a row of the training, target and all."""
+    near: float
+    """Beside a row of the training that differs from it in exactly one column."""
+    rows: int
+    """How many are equal."""
+
+    @property
+    def are_copies(self) -> bool:
+        """Whether the equal rows are copies, and not what few possible values make likely.
+
+        Where rows coincide by chance, many more differ in a single column.
+        """
+        return self.same >= MANY and self.near < self.same / 2
+
+
+def find_duplicates(training: pd.DataFrame, held: pd.DataFrame) -> Duplicates:
+    """Count held-out rows that equal a row of the training in every column.
+
+    Args:
+        training, held: the same columns: features and target, and nothing that dates a row.
+    """
+    if held.empty or training.empty:
+        return Duplicates(0.0, 0.0, 0)
+    both = pd.concat([training, held], ignore_index=True)
+    columns = [_hashes(both[name], place) for place, name in enumerate(both.columns)]
+    whole = np.sum(columns, axis=0, dtype=np.uint64)
+    same = _count(whole, len(training))
+    near = np.zeros(len(held), dtype=bool)
+    for column in columns if (same > 0).mean() >= MANY else ():
+        near |= _count(whole - column, len(training)) > same
+    return Duplicates(float((same > 0).mean()), float(near.mean()), int((same > 0).sum()))
+
+
+def _count(hashes: Hashes, training: int) -> NDArray[np.intp]:
+    """How many rows of the training have each held-out row's hash."""
+    known = np.sort(hashes[:training])
+    asked = hashes[training:]
+    found: NDArray[np.intp] = np.searchsorted(known, asked, "right") - np.searchsorted(known, asked)
+    return found
+
+
+def _hashes(column: pd.Series, place: int) -> Hashes:
+    """One hash a value, another one for the same value in another column."""
+    codes, _ = pd.factorize(column)
+    values: NDArray[Any] = (codes + 1).astype(np.uint64) * np.uint64(1_000_003) + np.uint64(place)
+    hashed: Hashes = pd.util.hash_array(values)
+    return hashed

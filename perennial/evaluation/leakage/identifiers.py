@@ -1,0 +1,78 @@
+"""Columns that number rows."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from perennial.evaluation.leakage.alone import answers_of
+from perennial.evaluation.leakage.target import Floats, as_numbers
+
+_NEARLY_ALL = 0.99
+_EXPECTED_TWINS = 5.0
+_TRIED = 20
+
+
+class Identifier(NamedTuple):
+    """A column that looks like a number or name given to each row."""
+
+    looks: str
+    in_order: bool
+    """It goes up (or down) with the rows, as a row number does."""
+
+
+def as_identifier(feature: pd.Series) -> Identifier | None:
+    """Say why a column looks like an identifier; None: it does not.
+
+    Text does that is another one in nearly every row, unless it is a time. Whole numbers do without
+    one repetition, where as many draws from their range would have repeated five times or more (the
+    birthday problem): they were handed out, not measured.
+    """
+    numbers = as_numbers(feature)
+    if numbers is None:
+        text = feature.dropna().astype(str)
+        if len(text) < len(feature) * _NEARLY_ALL or text.nunique() < len(text) * _NEARLY_ALL:
+            return None
+        if _are_times(text):
+            return None
+        return Identifier("names each row", _one_way(text.rank(method="dense").to_numpy()))
+    known = numbers[~np.isnan(numbers)]
+    if len(known) < len(numbers) * _NEARLY_ALL or len(known) < 2:
+        return None
+    whole = bool((known == np.round(known)).all())
+    if not whole or len(np.unique(known)) < len(known):
+        return None
+    span = float(known.max() - known.min()) + 1
+    if len(known) * (len(known) - 1) / (2 * span) < _EXPECTED_TWINS:
+        return None
+    return Identifier("numbers each row", _one_way(known))
+
+
+def _are_times(text: pd.Series) -> bool:
+    with warnings.catch_warnings():
+        # pandas warns that it looks at each value by itself.
+        warnings.simplefilter("ignore", UserWarning)
+        return bool(pd.to_datetime(text.iloc[:_TRIED], errors="coerce").notna().all())
+
+
+def _one_way(values: Floats) -> bool:
+    steps = np.diff(values)
+    return len(steps) > 0 and max((steps > 0).mean(), (steps < 0).mean()) >= _NEARLY_ALL
+
+
+def explained_by_order(feature: pd.Series, target: Floats) -> float:
+    """Share of the target's variance that neighbours in the column's order explain.
+
+    Every second row learns from its neighbours: what an identifier tells a model that can tell rows
+    apart by it.
+    """
+    numbers = as_numbers(feature)
+    ranks = feature.astype(str).rank(method="dense") if numbers is None else pd.Series(numbers)
+    learn = np.arange(len(target)) % 2 == 0
+    answer = answers_of(ranks.reset_index(drop=True), target, learn)
+    left = ((target[~learn] - answer[~learn]) ** 2).mean()
+    spread = target[~learn].var(axis=0).mean()
+    return float(1 - left / spread) if spread > 0 else 0.0

@@ -1,0 +1,158 @@
+"""What a version is made of: ``manifest.json``, and ``refused.json`` of one that was not let in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from perennial.errors import ModelError
+from perennial.registry.sealed import Sealed
+from perennial.spec import Cure, Task
+
+MODEL_FILE = "model.onnx"
+SIGNATURE_FILE = "signature.json"
+METRICS_FILE = "metrics.json"
+REFERENCE_FILE = "reference.parquet"
+GATE_FILE = "gate.json"
+SPEC_FILE = "spec.json"
+ENVIRONMENT_FILE = "environment.json"
+CARD_FILE = "model.md"
+PAGE_FILE = "model.html"
+
+FORMAT = 2
+
+
+class FileEntry(BaseModel):
+    """A file of a version: sha256 of its bytes, and how many there are."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    size: int
+
+
+class Recipe(BaseModel):
+    """With the snapshot, the spec and the seed: what makes the same model again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    estimators: tuple[str, ...]
+    """Families that competed; those that the time budget left out are not among them."""
+    trained_rows: int
+    holdout_rows: int
+    """The newest rows of the snapshot, kept for the gate. Those trained on end before them; a head
+    is fitted on them too, once it was judged without."""
+
+
+class Lineage(BaseModel):
+    """Where a version came from. What is None was not recorded by the release that made it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    snapshot: str
+    """sha256 of the training data."""
+    spec: str
+    """sha256 of the declaration."""
+    code: str
+    """Version of Perennial that trained it."""
+    sources: str | None = None
+    """sha256 over the Python files of Perennial."""
+    revision: str | None = None
+    """Commit that the code was checked out at; None also outside a checkout."""
+    environment: dict[str, str]
+    """Releases of the libraries that shape the model."""
+    lock: str | None = None
+    """sha256 of ``environment.json``: every installed distribution, Python, the machine's kind."""
+    threads: int | None = None
+    """Threads that a fit uses."""
+    seed: int
+    recipe: Recipe | None = None
+    parent: str | None
+    """The champion that it was held against."""
+    reason: str
+    cause: str | None
+    """Key of the check that asked for it."""
+    run: str
+    """The flow run that made it."""
+    estimator: str
+    depth: Cure = "retrain"
+    """unhead: a base without the head that it had."""
+    base: str | None = None
+    """The version whose graph stands in this one, under its head or alone; None: its own. A base
+    has none itself, so that there is never more than one head on it."""
+
+
+class Runtime(BaseModel):
+    """What a graph asks of the runtime that serves it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ir: int
+    """Version of ONNX's intermediate representation."""
+    opsets: dict[str, int]
+    """Version of each set of operators, by domain."""
+
+    def __str__(self) -> str:
+        sets = ", ".join(f"{name or 'ai.onnx'} {number}" for name, number in self.opsets.items())
+        return f"IR {self.ir}, opset {sets}"
+
+
+class Manifest(Sealed):
+    """``manifest.json``: written last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[2] = 2
+    pipeline: str
+    version: str
+    task: Task
+    created_at: AwareDatetime
+    fence: int
+    """Lease token under which it was registered."""
+    files: dict[str, FileEntry]
+    lineage: Lineage
+    runtime: Runtime | None = None
+    metrics: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """Format 1 lacked what is None by default, and nothing else."""
+        return {**content, "format": FORMAT}
+
+
+class RefusedCandidate(Manifest):
+    """``refused.json``: a candidate that its gate did not let in; its reasons are in gate.json."""
+
+    reason: str
+    keep_until: AwareDatetime
+
+
+M = TypeVar("M", bound=Manifest)
+
+
+def parse_manifest(kind: type[M], data: bytes, where: str) -> M:
+    """Read a ``manifest.json`` or ``refused.json`` of this format or an older one.
+
+    Raises:
+        ModelError: it was altered or damaged, or a newer release wrote it; names ``where``.
+    """
+    try:
+        found = json.loads(data)
+        number = found.get("format") if isinstance(found, dict) else None
+        if isinstance(number, int) and number > FORMAT:
+            raise ModelError(
+                f"{where} has format {number}, this release reads up to {FORMAT}: it was damaged, "
+                "or a newer release of Perennial made it"
+            )
+        return kind.model_validate_json(data)
+    except (ValueError, ValidationError) as error:
+        raise ModelError(f"{where} cannot be read: {_first(error)}") from None
+
+
+def _first(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        return f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip()
+    return str(error)

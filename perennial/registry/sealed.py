@@ -1,0 +1,75 @@
+"""JSON files that know when they were altered.
+
+A sealed model is written with ``digest``, the sha256 of everything else in the file, and read only
+where the two agree: a flipped bit anywhere is found. Where a signing key is configured the file
+also carries ``signature``, Ed25519 over the sha256 of its content: that it was altered on purpose
+is found too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import to_json
+
+DIGEST = "digest"
+SIGNATURE = "signature"
+
+
+class Sealed(BaseModel):
+    """A model whose JSON carries its own digest. Files of format 1 had none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    signature: str | None = None
+    """Base64 of the Ed25519 signature over `content_sha256`; None: not signed."""
+
+    @property
+    def content_sha256(self) -> str:
+        """What is signed: sha256 of all but digest and signature."""
+        content = json.loads(self.model_dump_json())
+        return _sha256({k: v for k, v in content.items() if k not in (DIGEST, SIGNATURE)})
+
+    @classmethod
+    def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """Bring the content of a file of format 1 into the present format."""
+        return content
+
+    @model_serializer(mode="wrap")
+    def _with_digest(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if info.mode != "json":
+            return content
+        # As a reader will find it: NaN, for one, is written as null.
+        return {**content, DIGEST: _sha256(json.loads(to_json(content)))}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, data: Any, info: ValidationInfo) -> Any:
+        if info.mode != "json" or not isinstance(data, dict):
+            return data
+        content = dict(data)
+        found = content.pop(DIGEST, None)
+        if found is None and content.get("format") == 1:
+            return cls.upgraded(content)
+        if found != _sha256(content):
+            raise ValueError("its digest is not that of its content: it was altered or damaged")
+        return content
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,165 @@
+"""Train a version again from its lineage alone, and see whether the same bytes come out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from datetime import timedelta
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from perennial.datasets.snapshot import find_snapshot, load_snapshot
+from perennial.errors import ModelError, NotFound, SpecError, StoreError
+from perennial.registry import (
+    Environment,
+    Manifest,
+    Recipe,
+    base_of,
+    describe_environment,
+    read_file,
+    read_signature,
+)
+from perennial.registry.environment import source_sha256
+from perennial.registry.manifest import ENVIRONMENT_FILE, MODEL_FILE, SPEC_FILE
+from perennial.spec import PipelineSpec
+from perennial.store import Store
+
+_NO_LIMIT = timedelta(days=365)
+
+
+class Difference(BaseModel):
+    """An input of the training that is not what it was."""
+
+    model_config = ConfigDict(frozen=True)
+
+    input: str
+    """snapshot, spec, code, or environment and what of it."""
+    then: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.input}: {self.then} then, {self.now} now"
+
+
+class Reproduction(BaseModel):
+    """What came of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    version: str
+    identical: bool
+    """Whether model.onnx is the same, byte by byte."""
+    sha256: str
+    """Of the version's model.onnx, by its manifest."""
+    again: str | None
+    """Of the one that was trained now; None: an input is missing, none was trained."""
+    differences: tuple[Difference, ...]
+    """Inputs that differ. They need not change the bytes."""
+    seconds: float
+
+
+def reproduce(store: Store, manifest: Manifest) -> Reproduction:
+    """Train a version again: its snapshot, its spec, its seed, one thread.
+
+    Raises:
+        SpecError: the release that made it did not record what it takes.
+    """
+    recipe = manifest.lineage.recipe
+    if recipe is None:
+        raise SpecError(
+            f"{manifest.version} of {manifest.pipeline} was made by Perennial "
+            f"{manifest.lineage.code}, which did not record the rows and families of a training"
+        )
+    started = time.perf_counter()
+    differences = [*_code(manifest), *_environment(store, manifest)]
+    again = None
+    spec = _spec(store, manifest, differences)
+    frame = _snapshot(store, manifest, differences)
+    if spec is not None and frame is not None:
+        if manifest.lineage.base is None:
+            model = _train(frame, spec, recipe, manifest.lineage.seed)
+        else:
+            model = _heal(store, frame, spec, recipe, manifest)
+        again = hashlib.sha256(model).hexdigest()
+    expected = manifest.files[MODEL_FILE].sha256
+    return Reproduction(
+        pipeline=manifest.pipeline,
+        version=manifest.version,
+        identical=again == expected,
+        sha256=expected,
+        again=again,
+        differences=tuple(differences),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def _train(frame: pd.DataFrame, spec: PipelineSpec, recipe: Recipe, seed: int) -> bytes:
+    from perennial.packaging.export import export
+    from perennial.training.train import train
+
+    end = len(frame) - recipe.holdout_rows
+    # Families that the time budget left out then are left out now, and no other.
+    changes = {"estimators": recipe.estimators, "time_budget": _NO_LIMIT, "seed": seed}
+    model = spec.model.model_copy(update=changes)
+    rows = frame.iloc[end - recipe.trained_rows : end]
+    trained = train(rows, spec.model_copy(update={"model": model}))
+    return export(trained.model, trained.signature)
+
+
+def _heal(
+    store: Store, frame: pd.DataFrame, spec: PipelineSpec, recipe: Recipe, manifest: Manifest
+) -> bytes:
+    """Fit a head again on the graph of the version that it stands on."""
+    from perennial.training.heads.heal import heal
+
+    depth = manifest.lineage.depth
+    if depth == "retrain":
+        raise SpecError(f"{manifest.version} names a base and no head: its lineage is at odds")
+    base = base_of(store, manifest)
+    graph, signature = read_file(store, base, MODEL_FILE), read_signature(store, base)
+    rows = frame.iloc[len(frame) - recipe.trained_rows :]
+    return heal(rows, spec, graph, signature, depth, left_out=recipe.holdout_rows).model
+
+
+def _code(manifest: Manifest) -> list[Difference]:
+    then, now = manifest.lineage.sources, source_sha256()
+    if then is None or then == now:
+        return []
+    revision = manifest.lineage.revision
+    told = f"{then[:12]} (commit {revision[:12]})" if revision else then[:12]
+    return [Difference(input="code", then=told, now=now[:12])]
+
+
+def _environment(store: Store, manifest: Manifest) -> list[Difference]:
+    try:
+        data = read_file(store, manifest, ENVIRONMENT_FILE)
+    except ModelError as error:
+        return [Difference(input="environment", then=str(error), now="unknown")]
+    then = Environment.model_validate_json(data)
+    return [
+        Difference(input=f"environment, {name}", then=old, now=new)
+        for name, (old, new) in then.differences(describe_environment()).items()
+    ]
+
+
+def _spec(store: Store, manifest: Manifest, told: list[Difference]) -> PipelineSpec | None:
+    try:
+        return PipelineSpec.model_validate_json(read_file(store, manifest, SPEC_FILE))
+    except (ModelError, ValueError) as error:
+        fault = " ".join(str(error).split())
+        told.append(Difference(input="spec", then=manifest.lineage.spec[:12], now=fault))
+        return None
+
+
+def _snapshot(store: Store, manifest: Manifest, told: list[Difference]) -> pd.DataFrame | None:
+    name = manifest.lineage.snapshot
+    try:
+        return load_snapshot(store, find_snapshot(store, manifest.pipeline, name))
+    except NotFound:
+        now = "not in the store any more"
+    except StoreError as error:
+        now = str(error)
+    told.append(Difference(input="snapshot", then=name[:12], now=now))
+    return None

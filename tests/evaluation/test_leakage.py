@@ -1,0 +1,136 @@
+"""Leaks are found and named; lags, means of the past and strong features are not leaks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from perennial.evaluation.leakage import DUPLICATES, find_leaks, leakage_check
+
+N = 3000
+HELD = 200
+
+
+def stream(task: str, seed: int = 0) -> pd.DataFrame:
+    """A target that follows its past, and two honest features."""
+    rng = np.random.default_rng(seed)
+    level = np.convolve(rng.normal(size=N + 30), np.ones(31) / 31**0.5, "valid")
+    y = level + 0.5 * rng.normal(size=N)
+    frame = pd.DataFrame({"driver": level + rng.normal(size=N), "noise": rng.normal(size=N)})
+    return frame.assign(y=y if task == "regression" else (y > 0).astype(int))
+
+
+def found(frame: pd.DataFrame, task: str, **more) -> dict[str, str]:
+    features = tuple(name for name in frame if name != "y")
+    leaks = find_leaks(frame, features, "y", task, held=HELD, **more)
+    return {leak.column: leak.kind for leak in leaks}
+
+
+RNG = np.random.default_rng(1)
+LEAKS = {
+    "a copy": lambda y: y,
+    "a straight line": lambda y: 5 - 2 * y,
+    "with a little noise": lambda y: y + RNG.normal(0, 0.03, N) * y.std(),
+    "in ranks": lambda y: y.rank(),
+    "the next row's": lambda y: y.shift(-1).fillna(0),
+    "three rows later": lambda y: y.shift(-3).fillna(0),
+    "a mean around it": lambda y: y.rolling(5, center=True).mean().fillna(0),
+    "a mean up to it": lambda y: y.rolling(4).mean().fillna(0),
+    "smoothed up to it": lambda y: y.ewm(alpha=0.3).mean(),
+    "its change": lambda y: y.diff().fillna(0),
+    "its running sum": lambda y: y.cumsum(),
+    "numbers handed out by it": lambda y: (y + RNG.normal(0, 1e-3, N)).rank(method="first"),
+}
+HONEST = {
+    "the last row's": lambda y: y.shift(1).fillna(0),
+    "a week ago": lambda y: y.shift(7).fillna(0),
+    "a mean of the past": lambda y: y.shift(1).rolling(4).mean().fillna(0),
+    "smoothed over the past": lambda y: y.shift(1).ewm(alpha=0.3).mean().fillna(0),
+    "a sum of the past": lambda y: y.shift(1).cumsum().fillna(0),
+    "a strong driver": lambda y: y + RNG.normal(0, 1, N) * y.std(),
+    "random numbers": lambda y: RNG.permutation(N),
+    "names": lambda y: [f"{i:06d}" for i in RNG.permutation(N)],
+    "times as text": lambda y: pd.date_range("2030-01-01", periods=N, freq="h").astype(str),
+    "a slow clock": lambda y: np.arange(N) / 7,
+    "one value": lambda y: 1.0,
+    "nothing": lambda y: np.nan,
+}
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+@pytest.mark.parametrize("leak", LEAKS)
+def test_a_leak_is_found(task: str, leak: str) -> None:
+    frame = stream(task)
+    assert list(found(frame.assign(leak=LEAKS[leak](frame["y"])), task)) == ["leak"]
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+@pytest.mark.parametrize("feature", HONEST)
+def test_what_is_known_in_time_is_no_leak(task: str, feature: str) -> None:
+    frame = stream(task)
+    assert found(frame.assign(feature=HONEST[feature](frame["y"])), task) == {}
+
+
+def test_the_last_truth_is_a_leak_where_it_comes_later_than_that() -> None:
+    frame = stream("regression")
+    late = frame.assign(last=frame["y"].shift(2).fillna(0))
+    assert found(late, "regression", lag=2) == {}
+    assert found(late, "regression", lag=5) == {"last": "known_later"}
+
+
+@pytest.mark.parametrize("shift", [0, 1, 3])
+def test_text_that_tells_the_class_now_or_later_is_found(shift: int) -> None:
+    frame = stream("binary")
+    words = frame["y"].map({0: "no", 1: "yes"}).shift(-shift).fillna("no")
+    assert list(found(frame.assign(word=words), "binary")) == ["word"]
+
+
+def test_a_column_that_is_filled_only_after_the_fact_is_found() -> None:
+    frame = stream("binary")
+    refund = np.where(frame["y"] == 1, np.random.default_rng(2).normal(size=N), np.nan)
+    assert list(found(frame.assign(refund=refund), "binary")) == ["refund"]
+
+
+def test_a_row_number_is_found_where_rows_are_sorted_by_the_target() -> None:
+    frame = stream("binary").sort_values("y", ignore_index=True)
+    assert found(frame.assign(row=np.arange(N)), "binary") == {"row": "identifier"}
+    assert found(stream("binary").assign(row=np.arange(N)), "binary") == {}
+    mixed = frame.sample(frac=1, random_state=0, ignore_index=True)
+    assert found(mixed.assign(row=np.arange(N)), "binary") == {}
+
+
+def test_copies_of_training_rows_among_those_held_out_are_found() -> None:
+    frame = stream("regression")
+    frame.iloc[-20:] = frame.iloc[:20].to_numpy()
+    assert found(frame, "regression") == {DUPLICATES: "duplicates"}
+
+
+def test_rows_that_coincide_because_values_are_few_are_no_copies() -> None:
+    rng = np.random.default_rng(0)
+    few = pd.DataFrame({name: rng.integers(0, 4, N) for name in ("a", "b", "c", "d")})
+    few["y"] = (few["a"] + few["b"] + rng.integers(0, 4, N) > 4).astype(int)
+    assert found(few, "binary") == {}
+
+
+def test_more_classes_and_missing_values() -> None:
+    frame = stream("regression")
+    y = pd.cut(frame["y"], 4, labels=list("abcd")).astype(str)
+    clean = frame.assign(y=y, holes=frame["noise"].where(frame["noise"] > 0))
+    assert found(clean, "multiclass") == {}
+    assert found(clean.assign(code=y.map(ord) * 1.5), "multiclass") == {"code": "copy"}
+
+
+def test_what_is_allowed_is_recorded_and_does_not_refuse() -> None:
+    frame = stream("regression").assign(told=lambda f: f["y"] * 2)
+    features = ("driver", "noise", "told")
+    refused = leakage_check(find_leaks(frame, features, "y", "regression", held=HELD))
+    assert (refused.verdict, "'told'" in refused.detail) == ("refused", True)
+    leaks = find_leaks(frame, features, "y", "regression", held=HELD, allowed=("told",))
+    assert leakage_check(leaks).verdict == "overridden"
+
+
+@pytest.mark.parametrize("rows", [0, 1, 50, 150])
+def test_few_rows_are_no_error(rows: int) -> None:
+    frame = stream("regression").iloc[:rows]
+    assert find_leaks(frame, ("driver", "noise"), "y", "regression", held=min(rows, 5)) == ()

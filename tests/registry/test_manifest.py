@@ -1,0 +1,102 @@
+"""Files that know when they were altered, are signed where keys are there, and stay readable."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.errors import ModelError
+from perennial.registry import Manifest, read_manifest, register
+from perennial.registry.manifest import RefusedCandidate, parse_manifest
+from perennial.store import Store, acquire_lease, layout
+from perennial.store.signing import Keys
+from tests.registry.test_versions import manifest
+
+MADE = manifest("0001-a").model_copy(
+    update={"metrics": {"score": 0.1, "nothing": float("nan"), "text": "café"}}
+)
+WRITTEN = (MADE.model_dump_json(indent=2) + "\n").encode()
+
+
+def test_it_is_read_as_it_was_written() -> None:
+    read = parse_manifest(Manifest, WRITTEN, "here")
+    assert read.model_dump_json() == MADE.model_dump_json()
+
+
+@given(st.integers(0, len(WRITTEN) * 8 - 1))
+def test_a_flipped_bit_is_found(place: int) -> None:
+    data = bytearray(WRITTEN)
+    data[place // 8] ^= 1 << place % 8
+    try:
+        read = parse_manifest(Manifest, bytes(data), "here")
+    except ModelError:
+        return
+    # Between the tokens JSON knows bytes that mean nothing.
+    assert json.loads(bytes(data)) == json.loads(WRITTEN)
+    assert read.model_dump_json() == MADE.model_dump_json()
+
+
+def test_a_manifest_of_the_first_format_can_still_be_read() -> None:
+    old = b"""{"format": 1, "pipeline": "p", "version": "0001-a", "task": "regression",
+        "created_at": "2026-11-01T00:00:00Z", "fence": 1, "files": {}, "lineage": {
+        "snapshot": "s", "spec": "s", "code": "0.1.0", "environment": {}, "seed": 0,
+        "parent": null, "reason": "r", "cause": null, "run": "r", "estimator": "linear"},
+        "metrics": {}}"""
+    read = parse_manifest(Manifest, old, "here")
+    assert (read.format, read.lineage.recipe, read.runtime) == (2, None, None)
+
+
+def test_one_that_a_newer_release_wrote_is_refused_by_name() -> None:
+    newer = WRITTEN.replace(b'"format": 2', b'"format": 3')
+    with pytest.raises(ModelError, match="format 3, this release reads up to 2"):
+        parse_manifest(Manifest, newer, "here")
+
+
+def test_a_refused_candidate_is_sealed_too() -> None:
+    until = datetime(2031, 1, 1, tzinfo=UTC)
+    refused = RefusedCandidate(**dict(MADE), reason="worse", keep_until=until)
+    data = refused.model_dump_json().encode()
+    assert parse_manifest(RefusedCandidate, data, "here").reason == "worse"
+    with pytest.raises(ModelError, match="altered or damaged"):
+        parse_manifest(RefusedCandidate, data.replace(b"worse", b"WORSE"), "here")
+
+
+@pytest.fixture
+def keys() -> Keys:
+    private = Ed25519PrivateKey.generate()
+    return Keys(private, (private.public_key(),))
+
+
+def test_what_is_signed_is_read_by_who_trusts_the_key(store: Store, keys: Keys) -> None:
+    store.keys = keys
+    register(store, acquire_lease(store, "p", "run"), manifest("0001-a"))
+    assert read_manifest(store, "p", "0001-a").signature
+    store.keys = Keys()
+    assert read_manifest(store, "p", "0001-a").version == "0001-a"
+
+
+def test_what_is_unsigned_or_signed_by_a_stranger_is_refused(store: Store, keys: Keys) -> None:
+    register(store, acquire_lease(store, "p", "run"), manifest("0001-a"))
+    store.keys = Keys(None, keys.trusted)
+    with pytest.raises(ModelError, match="is not signed"):
+        read_manifest(store, "p", "0001-a")
+    stranger = Ed25519PrivateKey.generate()
+    store.keys = Keys(stranger, (stranger.public_key(),))
+    register(store, acquire_lease(store, "p", "run"), manifest("0002-b"))
+    store.keys = Keys(None, keys.trusted)
+    with pytest.raises(ModelError, match="not signed by a trusted key"):
+        read_manifest(store, "p", "0002-b")
+
+
+def test_one_that_was_altered_and_sealed_anew_is_refused(store: Store, keys: Keys) -> None:
+    store.keys = keys
+    register(store, acquire_lease(store, "p", "run"), manifest("0001-a"))
+    signed = read_manifest(store, "p", "0001-a")
+    store.put_json(layout.manifest("p", "0001-a"), signed.model_copy(update={"fence": 9}))
+    with pytest.raises(ModelError, match="not signed by a trusted key"):
+        read_manifest(store, "p", "0001-a")
