@@ -1,6 +1,7 @@
 """Expectations: learned from a reference, kept as JSON to edit, held against windows."""
 
+from perennial.validation.evaluate import Evaluation, validate, validate_parquet
 from perennial.validation.learn import learn_suite
-from perennial.validation.suite import Finding, Report, validate
+from perennial.validation.report import Finding, Report
 
-__all__ = ["Finding", "Report", "learn_suite", "validate"]
+__all__ = ["Evaluation", "Finding", "Report", "learn_suite", "validate", "validate_parquet"]
