@@ -84,6 +84,7 @@ class Inspector:
             held = TriageVerdict(window=name, held=True, causes=tuple(causes))
             self._quarantine.hold(name, causes, window.start, window.end, len(frame), now)
             get_run_logger().warning("%s is held: %s", name, held.reason)
+            self._triage = self._triage.without()
             return Inspection(held, window, 0)
         refused = frame[refusals >= 0]
         if len(refused):
@@ -168,6 +169,7 @@ class Inspector:
     def _remember(self, past: Sequence[Stretch], first: Window) -> Triage:
         """The stream before the first window: rows of the source, then windows checked before."""
         held = {entry.record.name for entry in self._quarantine.entries() if not entry.releases}
+        gap = bool(past) and f"{past[-1].window}-held" in held
         past = [stretch for stretch in past if f"{stretch.window}-held" not in held][-KEPT:]
         begin = past[0].start.source_rows if past else first.start.source_rows
         rows = len(first.frame)
@@ -179,7 +181,7 @@ class Inspector:
         triage = Triage.fit(reference if len(reference) else self._source, self._spec, rows)
         frames = [read_span(store(), self._source, s.start, s.end) for s in past]
         if not frames:
-            return triage
+            return triage.without() if gap else triage
         labels = labels_for(
             store(), self._spec.name, pd.concat(frames, ignore_index=True), self._spec.target
         )
@@ -188,7 +190,7 @@ class Inspector:
             mine = labels.iloc[at : at + len(frame)].reset_index(drop=True)
             at += len(frame)
             triage = triage.after(_timed(frame, self._spec), mine if mine.notna().any() else None)
-        return triage
+        return triage.without() if gap else triage
 
 
 def _without_target(suite: dict[str, Any] | None, spec: PipelineSpec) -> dict[str, Any] | None:

@@ -22,8 +22,8 @@ _FEWEST = 60
 _ROWS = 1_500
 """Rows that a model is learned from; more are thinned out evenly."""
 _KEPT, _EACH = 0.4, 0.55
-"""A third of flipped labels leaves about a third of a signal, and less of what neighbours tell. With
-more left, on the mean or of any one signal, nothing is said."""
+"""A third of flipped labels leaves about a third of a signal, and less of what neighbours tell.
+With more left, on the mean or of any one signal, nothing is said."""
 _WINDOWS = 6
 """Windows whose signals must be known."""
 _SIGNAL = 0.1
@@ -40,9 +40,13 @@ class Signals:
     """What a model learned on one half of the window tells of the other, and back."""
     before: float
     """What a model learned on the windows before tells."""
+    noise: float
+    """What the model learned within cannot tell: root mean square, of a value or of indicators."""
+    typical: float
+    """Median size of the error of the model learned before, for regression."""
 
     def figures(self) -> Values:
-        """All three."""
+        """The first three."""
         return np.array([self.neighbours, self.within, self.before])
 
 
@@ -83,8 +87,13 @@ def measure(
     for half in (part, ~part):
         output[half] = Additive.fit(few[~half], y_few[~half], names, classes).predict(few[half])
     theirs = Additive.fit(old, y_old, names, classes).predict(few)
+    truth = np.eye(len(classes))[y_few] if classes else y_few[:, None]
     return Signals(
-        _neighbours(y), _association(y_few, output, spec), _association(y_few, theirs, spec)
+        neighbours=_neighbours(y),
+        within=_association(y_few, output, spec),
+        before=_association(y_few, theirs, spec),
+        noise=float(np.sqrt(np.mean((output - truth) ** 2))),
+        typical=float(np.median(np.abs(theirs - truth))),
     )
 
 
@@ -114,8 +123,10 @@ class Additive:
 
 def _steps(column: pd.Series) -> Values | dict[object, int]:
     if pd.api.types.is_numeric_dtype(column.dtype):
-        values = column.dropna().to_numpy(dtype=np.float64)
-        return np.unique(np.quantile(values, np.arange(1, 12) / 12)) if len(values) else values
+        values: Values = column.dropna().to_numpy(dtype=np.float64)
+        if len(values):
+            values = np.unique(np.quantile(values, np.arange(1, 12) / 12))
+        return values
     common = column.value_counts().index[:24]
     return {level: number for number, level in enumerate(common)}
 
@@ -162,7 +173,7 @@ def _correlation_of_classes(a: Values, b: Values) -> float:
     return float(((a == b).mean() - chance) / (1 - chance)) if chance < 1 else 0.0
 
 
-def flipped(past: Sequence[Signals], now: Signals | None) -> Iterator[Cause]:
+def flipped(past: Sequence[Signals], now: Signals | None, *, is_value: bool) -> Iterator[Cause]:
     """All signals that there were have shrunk at once, together below anything seen before."""
     if now is None or len(past) < _WINDOWS:
         return
@@ -173,6 +184,12 @@ def flipped(past: Sequence[Signals], now: Signals | None) -> Iterator[Cause]:
         return
     kept = known[:, counts] / usual[counts]
     left = now.figures()[counts] / usual[counts]
+    # Less signal may be a calmer world; it is noise only where more is left unexplained than ever.
+    if now.noise <= 1.1 * max(signals.noise for signals in past):
+        return
+    # Of flipped labels two thirds are as before; a noisier world moves them all.
+    if is_value and now.typical > 2.5 * np.median([signals.typical for signals in past]):
+        return
     if left.max() < _EACH and left.mean() < min(_KEPT, kept.mean(axis=1).min()):
         yield Cause(
             kind="labels_flipped",

@@ -48,7 +48,8 @@ class Series:
         """As `present`, at most `_OUTLINE` of them, evenly drawn."""
         if len(self.present) <= _OUTLINE:
             return self.present
-        return self.present[np.linspace(0, len(self.present) - 1, _OUTLINE).astype(int)]
+        drawn: Values = self.present[np.linspace(0, len(self.present) - 1, _OUTLINE).astype(int)]
+        return drawn
 
     @cached_property
     def digits(self) -> NDArray[np.intp]:
@@ -116,8 +117,9 @@ class Levels:
         """Give each row's number."""
         codes, uniques = pd.factorize(column)
         numbers = [self.known.setdefault(canonical_label(v), len(self.known)) for v in uniques]
-        table = np.array([*numbers, np.nan], dtype=np.float64)
-        return table[codes]
+        table: Values = np.array([*numbers, np.nan], dtype=np.float64)
+        read: Values = table[codes]
+        return read
 
 
 @dataclass(frozen=True)

@@ -105,10 +105,13 @@ def _comparable(column: pd.Series, absent: Mask) -> tuple[NDArray[Any] | None, s
 
 def _bare(column: pd.Series) -> NDArray[Any]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
-    if isinstance(column.dtype, np.dtype):
-        return column.to_numpy()
-    return column.to_numpy(dtype=float, na_value=np.nan)
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    values: NDArray[Any] = (
+        column.to_numpy()
+        if isinstance(column.dtype, np.dtype)
+        else column.to_numpy(dtype=float, na_value=np.nan)
+    )
+    return values
 
 
 def _bound(column: pd.Series, bound: Any) -> Any:
@@ -281,8 +284,8 @@ class OfType:
         if "str" in self._names and pd.api.types.infer_dtype(column, skipna=True) == "string":
             return _seen(np.zeros(len(column), dtype=bool), tried)
         kinds = tuple(self._types())
-        fits = np.array([isinstance(value, kinds) for value in column], dtype=bool)
-        return _seen(~fits & ~absent, tried)
+        mine = np.array([isinstance(value, kinds) for value in column], dtype=bool)
+        return _seen(~mine & ~absent, tried)
 
     def _dtypes(self) -> list[np.dtype[Any]]:
         found = []

@@ -38,7 +38,7 @@ def usual_repeats(past: Sequence[Slice]) -> float:
 def duplicated(past: Sequence[Slice], usual: float, now: Slice) -> Iterator[Cause]:
     """More rows than ever that are, in every field, one that was there before."""
     share = _repeated(now.hashes, np.concatenate([p.hashes for p in past]))
-    if share > min(1.5 * usual + 0.05, 0.98):
+    if share > 1.5 * usual + 0.05:
         yield Cause(
             kind="duplicated_rows",
             detail=f"{share:.0%} of the rows were there before, {usual:.0%} at most in the past",
@@ -92,12 +92,18 @@ def _words(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def skewed(past: Sequence[Slice], rhythms: Sequence[Rhythm], now: Slice) -> Iterator[Cause]:
-    """A clock that jumps, runs back, or no longer fits what else tells the time."""
+def skewed(
+    past: Sequence[Slice], rhythms: Sequence[Rhythm], now: Slice, *, follows: bool
+) -> Iterator[Cause]:
+    """A clock that jumps, runs back, or no longer fits what else tells the time.
+
+    Args:
+        follows: whether the window comes right behind the last one of the past.
+    """
     past = [p for p in past if len(_known(p.times)) > 1]
     if not past or len(_known(now.times)) < 2:
         return
-    yield from _jump(past, now)
+    yield from _jump(past, now, follows)
     for period, words in _PERIODS.items():
         mine = [rhythm for rhythm in rhythms if rhythm.period == period]
         found = {rhythm.name: off for rhythm in mine if (off := rhythm.shift(now)) is not None}
@@ -119,13 +125,14 @@ def learn_rhythms(past: Sequence[Slice]) -> list[Rhythm]:
     return [rhythm for rhythm in found if rhythm is not None]
 
 
-def _jump(past: Sequence[Slice], now: Slice) -> Iterator[Cause]:
+def _jump(past: Sequence[Slice], now: Slice, follows: bool) -> Iterator[Cause]:
     """The step from the last window to this one, and steps back within it."""
     steps = [_start(b) - _end(a) for a, b in pairwise(past)]
     step = _start(now) - _end(past[-1])
     span = max(float(np.median([_span(p.times) for p in past])), 1.0)
     widest = max([*steps, *(_largest_gap(p.times) for p in past)])
-    if step > max(2 * widest, 0.1 * span) or step < 1.5 * min([*steps, 0.0]) - 0.02 * span:
+    leaps = follows and step > max(2 * widest, 0.1 * span)
+    if leaps or step < 1.5 * min([*steps, 0.0]) - 0.02 * span:
         way = "after" if step > 0 else "before"
         yield Cause(
             kind="clock_skew",

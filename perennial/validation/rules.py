@@ -24,7 +24,8 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     type: str
-    kwargs: dict[str, Any]
+    # The plugin of mypy takes the field for its own **kwargs.
+    kwargs: dict[str, Any]  # type: ignore[no-redef]
     meta: dict[str, Any] = Field(default_factory=dict)
 
     @property

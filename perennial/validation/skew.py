@@ -123,7 +123,10 @@ def _compare_feature(feature: Feature, served: pd.Series, trained: pd.Series) ->
 def _numbers_differ(served: pd.Series, trained: pd.Series) -> NDArray[np.bool_]:
     a = pd.to_numeric(served, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     b = pd.to_numeric(trained, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return ~np.isclose(a, b, rtol=_TOLERANCE, atol=_TOLERANCE * 1e-3, equal_nan=True)
+    close: NDArray[np.bool_] = np.isclose(
+        a, b, rtol=_TOLERANCE, atol=_TOLERANCE * 1e-3, equal_nan=True
+    )
+    return ~close
 
 
 def _texts_differ(served: pd.Series, trained: pd.Series) -> NDArray[np.bool_]:

@@ -100,7 +100,8 @@ def unseen(present: Values, known: Values) -> float:
 
 
 def _distinct(past: Sequence[Series]) -> Values:
-    return np.unique(np.concatenate([p.distinct for p in past]))
+    known: Values = np.unique(np.concatenate([p.distinct for p in past]))
+    return known
 
 
 class Columns:
@@ -136,7 +137,7 @@ class Columns:
     def misfit(self, name: str, series: Series, extra: float = 0.15) -> bool:
         """Whether a window's column is not what this one has been."""
         figures = likeness(series, self.past[name]).figures()
-        return bool((figures > np.minimum(_SLACK * self.usual[name] + extra, 0.98)).any())
+        return bool((figures > _SLACK * self.usual[name] + extra).any())
 
     def fits(self, name: str, series: Series) -> bool:
         """Whether a window's column is what this one has been."""
@@ -172,15 +173,17 @@ def _factor(past: list[Series], now: Series) -> str | None:
         return None
     digits = max((int(np.quantile(p.digits, 0.99)) for p in past if len(p.present)), default=MANY)
     off_grid = digits < MANY and float((now.digits > digits).mean()) > 0.5
-    if off_grid and (undone := conversion(now.outline, digits)) is not None:
-        return f"values lie between those there can be, but for a conversion ({undone})"
     steps = [_step(past[i], past[max(0, i - 3) : i]) for i in range(1, len(past))]
     bound = _SLACK * worst([abs(step[0]) for step in steps])
+    if off_grid:
+        for undone, name in conversions(now.outline, digits):
+            if abs(_step(Series(undone), past[-3:])[0]) <= bound + 0.1:
+                return f"values lie between those there can be, but for a conversion ({name})"
     size, spread = _step(now, past[-3:])
     if not (np.isfinite(size) and np.isfinite(spread)):
         return None
     # A mere shift keeps the spread; values off the old grid were computed from others.
-    least = np.log(1.25) if off_grid else np.log(2.5)
+    least = np.log(1.5) if off_grid else np.log(2.5)
     apart = 1.2 * worst([abs(step[0] - step[1]) for step in steps])
     leaps = abs(size) > max(bound, least) and abs(spread) > least
     if not leaps or abs(size - spread) > max(apart, 0.2):
@@ -213,17 +216,19 @@ CONVERSIONS = {
 """Factors between units in use (NIST SP 811)."""
 
 
-def conversion(present: Values, digits: int) -> str | None:
-    """Name the conversion that was made: undone, values need no more digits than before."""
+def conversions(present: Values, digits: int) -> Iterator[tuple[Values, str]]:
+    """Yield (values, name) for each conversion that may have been made: undone, values need no more
+    digits than before."""
     for name, factor in CONVERSIONS.items():
         for undone in (present / factor, present * factor):
             if _on_grid(undone, digits):
-                return name
+                yield undone, name
     for undone in (present * 1.8 + 32, (present - 32) / 1.8):
         if _on_grid(undone, digits):
-            return "Fahrenheit and Celsius"
-    powers = [power for power in (1, 2, 3, 6) if _on_grid(present * 10.0**power, digits)]
-    return f"a factor of {10 ** powers[0]:,}" if powers else None
+            yield undone, "Fahrenheit and Celsius"
+    for power in (1, 2, 3, 6):
+        if _on_grid(present * 10.0**power, digits):
+            yield present * 10.0**power, f"a factor of {10**power:,}"
 
 
 def _on_grid(values: Values, digits: int) -> bool:
@@ -249,7 +254,7 @@ def recoded(columns: Columns, now: Slice, text: frozenset[str]) -> Iterator[Caus
             continue
         strange = unseen(series.present, _distinct(past))
         usual = columns.usual[name]
-        if strange > min(_SLACK * usual[1] + 0.2, 0.95):
+        if strange > _SLACK * usual[1] + 0.2:
             yield Cause(
                 kind="recoded_categories",
                 columns=(name,),

@@ -53,6 +53,8 @@ class Triage:
     signals: tuple[Signals, ...] = ()
     missing: tuple[float, ...] = ()
     """Share of the labels that never came, by window."""
+    follows: bool = True
+    """Whether the next window comes right behind the last one of the past."""
 
     @classmethod
     def fit(cls, reference: pd.DataFrame, spec: PipelineSpec, window_rows: int) -> Triage:
@@ -73,10 +75,14 @@ class Triage:
     def after(self, window: pd.DataFrame, labels: pd.Series | None = None) -> Triage:
         """The same with a window that was found sound; ``labels`` where the frame has no target."""
         past = (*self.past, self.reader.read(window))[-KEPT:]
-        joined = replace(self, past=past)
+        joined = replace(self, past=past, follows=True)
         if labels is None and self.spec.target in window.columns:
             labels = window[self.spec.target]
         return joined if labels is None else joined.labelled(window, labels)
+
+    def without(self) -> Triage:
+        """The same with a gap where a window was that is held."""
+        return replace(self, follows=False)
 
     def labelled(self, window: pd.DataFrame, labels: pd.Series) -> Triage:
         """The same with the labels of a window, which were found sound."""
@@ -111,7 +117,11 @@ class Triage:
             return TriageVerdict(window=window, held=False)
         causes = [*late(self.missing, self.reader.target(labels))]
         if not causes:
-            causes += flipped(self.signals, self._signals(frame, labels))
+            causes += flipped(
+                self.signals,
+                self._signals(frame, labels),
+                is_value=self.spec.task == "regression",
+            )
         return TriageVerdict(window=window, held=bool(causes), causes=tuple(causes))
 
     def _of_features(self, frame: pd.DataFrame) -> Iterator[Cause]:
@@ -123,7 +133,7 @@ class Triage:
         if len(now) < 2:
             return
         yield from duplicated(self.past, self._repeats, now)
-        yield from skewed(self.past, self._rhythms, now)
+        yield from skewed(self.past, self._rhythms, now, follows=self.follows)
         yield from frozen(self._runs, now)
         yield from swapped(self._columns, now)
         yield from rescaled(self._columns, now, self.reader.text)
