@@ -41,6 +41,12 @@ def entries_json(entries: Sequence[Entry]) -> str:
     return json.dumps(found, indent=2)
 
 
+def rows_json(frame: pd.DataFrame) -> str:
+    """A JSON object a row, one a line."""
+    text: str = frame.to_json(orient="records", lines=True)
+    return text.rstrip("\n")
+
+
 def rows_table(frame: pd.DataFrame) -> str:
     """Rows as text, the rule and the row's id first."""
     first = [name for name in ("_rule", "_row") if name in frame.columns]

@@ -132,9 +132,11 @@ class Triage:
         yield from truncated(self.past, now)
         if len(now) < 2:
             return
-        yield from duplicated(self.past, self._repeats, now)
         yield from skewed(self.past, self._rhythms, now, follows=self.follows)
-        yield from frozen(self._runs, now)
+        stuck = tuple(frozen(self._runs, now))
+        yield from stuck
+        if not stuck:  # Rows may well be alike for a column that does not move.
+            yield from duplicated(self.past, self._repeats, now)
         yield from swapped(self._columns, now)
         yield from rescaled(self._columns, now, self.reader.text)
         yield from recoded(self._columns, now, self.reader.text)

@@ -15,6 +15,7 @@ from perennial.registry import list_versions, read_state
 from perennial.store import layout
 from perennial.validation.quarantine import Quarantine
 from tests.flows.conftest import frame
+from tests.flows.live import Traffic
 from tests.flows.test_flows import run, trained
 
 
@@ -24,8 +25,10 @@ def checks(store):
 
 
 def newest_rows(store):
-    snapshot = list_versions(store, "line")[-1].lineage.snapshot
-    return load_snapshot(store, find_snapshot(store, "line", snapshot))
+    """Of the last snapshot, whatever became of its candidate."""
+    keys = [i for i in store.scan("line/snapshots/") if i.key.endswith(".json")]
+    sha256 = max(keys, key=lambda i: i.modified).key.rsplit("/", 1)[-1].removesuffix(".json")
+    return load_snapshot(store, find_snapshot(store, "line", sha256))
 
 
 def noisy(rows, seed):
@@ -160,3 +163,25 @@ def test_a_monitor_that_dies_before_it_wrote_its_check_holds_the_window_once(
     run(monitor, pipeline="line")
     assert len(checks(connected)) == 1
     assert len(Quarantine(connected, "line").held_windows()) == 1
+
+
+@pytest.mark.usefixtures("events")
+def test_served_windows_are_judged_and_one_that_is_broken_is_left_out(connected, pipeline):
+    trained(pipeline, noisy(600, seed=0))
+    traffic = Traffic(connected, slope=3.0)
+    traffic.send(100)
+    run(monitor, pipeline="line")
+    Traffic(connected, slope=3.0, sent=1000, unit=1000.0).send(50)
+    Traffic(connected, slope=3.0, sent=2000).send(50)
+    run(monitor, pipeline="line")
+    held = [(c["window"], [v["window"] for v in c["data"]]) for c in checks(connected)]
+    assert held == [
+        ("w000001", []),
+        ("w000002", []),
+        ("w000003", ["w000003"]),
+        ("w000004", []),
+    ]
+    (record,) = Quarantine(connected, "line").held_windows()
+    assert record.reasons[0].startswith("unit change in x")
+    run(retrain, pipeline="line")
+    assert len(newest_rows(connected)) == 750
