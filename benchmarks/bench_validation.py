@@ -129,7 +129,9 @@ def run_pandera(frame: pd.DataFrame, suite: dict[str, Any]) -> int:
         "expect_column_unique_value_count_to_be_between": lambda k: pa_.Check(
             lambda s: s.nunique() >= k["min_value"]
         ),
-        "expect_column_value_lengths_to_be_between": lambda k: pa_.Check.str_length(k["min_value"]),
+        "expect_column_value_lengths_to_be_between": lambda k: pa_.Check.str_length(
+            min_value=k["min_value"]
+        ),
         "expect_column_values_to_not_be_null": lambda k: pa_.Check(
             lambda s: s.notna().mean() >= k["mostly"], ignore_na=False
         ),

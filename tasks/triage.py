@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from prefect.logging import get_run_logger
 
 from perennial.datasets.source import parse_time
-from perennial.datasets.stream import Cursor, Window, labels_for, read_span
+from perennial.datasets.stream import Cursor, Window, labels_for, read_span, typed_labels
 from perennial.drift.record import Check
 from perennial.errors import SourceError
 from perennial.registry import Declaration
@@ -99,7 +99,7 @@ class Inspector:
         self, window: Stretch, frame: pd.DataFrame, labels: pd.Series
     ) -> TriageVerdict:
         """Say whether a window is held for its labels, now that they are due."""
-        frame = _timed(frame, self._spec)
+        frame, labels = _timed(frame, self._spec), typed_labels(labels, self._spec.task)
         verdict = self._triage.check_labels(window.window, frame, labels)
         if verdict.held:
             self._hold(window, verdict, len(frame))
@@ -185,6 +185,7 @@ class Inspector:
         labels = labels_for(
             store(), self._spec.name, pd.concat(frames, ignore_index=True), self._spec.target
         )
+        labels = typed_labels(labels, self._spec.task)
         at = 0
         for frame in frames:
             mine = labels.iloc[at : at + len(frame)].reset_index(drop=True)

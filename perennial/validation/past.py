@@ -17,6 +17,8 @@ from perennial.validation.row_rules import hash_rows
 
 Values = NDArray[np.float64]
 MANY = 7
+TEXT = 1e30
+"""From here on a number stands for a text that came in a column of numbers."""
 _OUTLINE = 512
 
 
@@ -176,11 +178,11 @@ class Reader:
             return self.levels[name].read(column)
         if _is_number(column):
             values: Values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-            return values
+            return np.where(np.isinf(values), np.nan, values)
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         strange = np.isnan(numbers) & column.notna().to_numpy()
         # Text where numbers were: one huge value a text, so that they are new and stay apart.
-        coded = 1e300 * (1 + self.levels[name].read(column) / 1e6)
+        coded = TEXT * (1 + self.levels[name].read(column) / 1e6)
         return np.where(strange, coded, numbers)
 
     def _times(self, frame: pd.DataFrame) -> Values | None:

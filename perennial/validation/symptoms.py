@@ -16,10 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.validation.cause import Cause
-from perennial.validation.past import MANY, Series, Slice, Values, decimals, longest_run, worst
+from perennial.validation.past import (
+    MANY,
+    TEXT,
+    Series,
+    Slice,
+    Values,
+    decimals,
+    longest_run,
+    worst,
+)
 
 _NEAR = 6
 """Windows right before, with which a window is compared."""
+_SOME_TEXT = 0.05
 _LATELY = 10
 """Windows by which it is judged whether a column moves."""
 _SLACK = 1.5
@@ -143,6 +153,18 @@ class Columns:
         """Whether a window's column is what this one has been."""
         figures = likeness(series, self.past[name]).figures()
         return bool((figures <= self.usual[name] + 0.05).all())
+
+
+def retyped(now: Slice, text: frozenset[str]) -> Iterator[Cause]:
+    """Columns of numbers that hold text."""
+    for name, series in now.columns.items():
+        share = float((series.present >= TEXT).mean()) if len(series.present) else 0.0
+        if name not in text and share > _SOME_TEXT:
+            yield Cause(
+                kind="recoded_categories",
+                columns=(name,),
+                detail=f"{share:.0%} of the values are text, where numbers were",
+            )
 
 
 def swapped(columns: Columns, now: Slice) -> Iterator[Cause]:

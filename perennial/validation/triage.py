@@ -30,7 +30,15 @@ from perennial.validation.row_symptoms import (
     truncated,
     usual_repeats,
 )
-from perennial.validation.symptoms import Columns, frozen, recoded, rescaled, swapped, usual_runs
+from perennial.validation.symptoms import (
+    Columns,
+    frozen,
+    recoded,
+    rescaled,
+    retyped,
+    swapped,
+    usual_runs,
+)
 
 __all__ = ["Cause", "CauseKind", "Triage", "TriageVerdict"]
 
@@ -129,6 +137,7 @@ class Triage:
             return
         now = self.reader.read(frame)
         yield from missing_columns(self.past, now)
+        yield from retyped(now, self.reader.text)
         yield from truncated(self.past, now)
         if len(now) < 2:
             return

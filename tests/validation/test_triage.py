@@ -97,6 +97,10 @@ BROKEN = {
         lambda w: w.assign(kind=w["kind"].map({"a": "1", "b": "2", "c": "3"})),
         ("recoded_categories", ("kind",)),
     ),
+    "text for numbers": (
+        lambda w: w.assign(load=w["load"].map(lambda v: f"{v:.1f} kW")),
+        ("recoded_categories", ("load",)),
+    ),
     "mixed codes": (
         lambda w: w.assign(kind=w["kind"].map({"a": "c", "b": "a", "c": "b"})),
         ("recoded_categories", ("kind",)),
