@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 from prefect.logging import get_run_logger
 
-from perennial.errors import ValidationFailed
 from perennial.registry import Declaration
 from perennial.store import layout
 from perennial.validation import learn_suite
 from perennial.validation.edits import merge
+from perennial.validation.suites import parse_suite
 from tasks.connection import store
 
 EXPECTATIONS_FILE = "expectations.json"
@@ -33,11 +33,11 @@ def find_suite(declaration: Declaration) -> dict[str, Any] | None:
     found = store().find(key)
     if file is not None and file.is_file():
         data = file.read_bytes()
-        suite = _parse(data, str(file))
+        suite = parse_suite(data, str(file))
         if found is None or found.data != data:
             store().put(key, data, content_type="application/json")
         return suite
-    return None if found is None else _parse(found.data, key)
+    return None if found is None else parse_suite(found.data, key)
 
 
 def learn(
@@ -63,13 +63,3 @@ def learn(
 
 def _file(declaration: Declaration) -> Path | None:
     return declaration.path / EXPECTATIONS_FILE if declaration.path is not None else None
-
-
-def _parse(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        suite = json.loads(data)
-    except ValueError as error:
-        raise ValidationFailed(f"{where} is no JSON: {error}") from None
-    if not isinstance(suite, dict):
-        raise ValidationFailed(f"{where} is no suite: an object is expected")
-    return suite

@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from perennial.cli import app
 from perennial.datasets.stream import Cursor
-from perennial.errors import PerennialError
+from perennial.errors import PerennialError, ValidationFailed
+from perennial.registry import declare
+from perennial.store import layout
 from perennial.store.lease import utc_now
 from perennial.validation.cause import Cause
 from perennial.validation.quarantine import Quarantine
@@ -84,3 +86,26 @@ def test_what_is_not_there_is_said_in_one_line(quarantine, arguments, message):
 def test_an_empty_quarantine_says_so(store, quarantine):
     result = CliRunner().invoke(app, ["quarantine", "other"], catch_exceptions=False)
     assert "Nothing is in quarantine." in result.output
+
+
+def test_data_are_held_against_the_expectations_before_they_are_given(store, quarantine, tmp_path):
+    (tmp_path / "pipeline.yaml").write_text(
+        "name: bike\ntask: regression\nsource: {uri: a.csv}\ntarget: cnt\n"
+    )
+    declare(store, tmp_path)
+    rule = {
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": "temp", "max_value": 50},
+        "meta": {"severity": "quarantine"},
+    }
+    suite = {"name": "bike", "expectations": [rule]}
+    store.put(layout.expectations("bike"), json.dumps(suite).encode())
+    data = tmp_path / "rows.parquet"
+    pd.DataFrame({"temp": [*range(40), 999]}).to_parquet(data)
+    passed = CliRunner().invoke(app, ["validate", "bike", str(data)], catch_exceptions=False)
+    assert passed.exit_code == 0
+    assert "1 rows to be set aside: the data may be used" in passed.output
+    pd.DataFrame({"temp": [999.0] * 9}).to_parquet(data)
+    assert CliRunner().invoke(app, ["validate", "bike", str(data)]).exit_code == 1
+    with pytest.raises(ValidationFailed, match="cannot be read as Parquet"):
+        CliRunner().invoke(app, ["validate", "bike", "nowhere"], catch_exceptions=False)

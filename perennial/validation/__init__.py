@@ -3,5 +3,14 @@
 from perennial.validation.evaluate import Evaluation, validate, validate_parquet
 from perennial.validation.learn import learn_suite
 from perennial.validation.report import Finding, Report
+from perennial.validation.suites import find_suite
 
-__all__ = ["Evaluation", "Finding", "Report", "learn_suite", "validate", "validate_parquet"]
+__all__ = [
+    "Evaluation",
+    "Finding",
+    "Report",
+    "find_suite",
+    "learn_suite",
+    "validate",
+    "validate_parquet",
+]

@@ -214,9 +214,13 @@ def validate_parquet(
     Raises:
         ValidationFailed: as `Evaluation`; or there is nothing to read.
     """
+    import pyarrow as pa
     import pyarrow.dataset as ds
 
-    source = ds.dataset(folder, format="parquet")
+    try:
+        source = ds.dataset(folder, format="parquet")
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ValidationFailed(f"{folder} cannot be read as Parquet: {error}") from None
     evaluation = Evaluation(suite, share=share)
     for batch in _batches(source, batch_rows):
         evaluation.add(batch)

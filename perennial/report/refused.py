@@ -1,4 +1,4 @@
-"""Quarantine as the command line shows it."""
+"""Validation and quarantine as the command line shows them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from perennial.validation.quarantine import Entry
+from perennial.validation.report import Report
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,6 +40,16 @@ def entries_json(entries: Sequence[Entry]) -> str:
     """All entries, for programs."""
     found = [{**e.model_dump(mode="json"), "released": e.released} for e in entries]
     return json.dumps(found, indent=2)
+
+
+def report_text(report: Report) -> str:
+    """What the rules said, the broken ones one a line."""
+    verdict = "would be held" if report.held else "may be used"
+    head = (
+        f"{report.rows:,} rows, {report.rules} rules, {len(report.findings)} broken, "
+        f"{report.refused:,} rows to be set aside: the data {verdict}."
+    )
+    return "\n".join([head, *(f"  {f.severity}: {f}" for f in report.findings)])
 
 
 def rows_json(frame: pd.DataFrame) -> str:
