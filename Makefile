@@ -1,6 +1,6 @@
 # Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench-demo bench-serving bench-gate bench-rollout
+.PHONY: help demo test test-slow check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -30,6 +30,12 @@ bench-gate: $(STAMP) ## Measure the gate: leaks found on real streams, false ala
 
 bench-rollout: $(STAMP) ## Measure the rollout's test: wrong promotions, and rows until a good one
 	$(BIN)/python -m benchmarks.bench_rollout
+
+bench-validation: $(STAMP) ## Measure the validation beside Great Expectations and pandera
+	$(BIN)/python -m benchmarks.bench_validation
+
+bench-triage: $(STAMP) ## Measure what is held of broken windows, and of sound ones
+	$(BIN)/python -m benchmarks.bench_triage
 
 check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check

@@ -18,9 +18,8 @@ from tasks.register import (
     refuse_candidate,
     register_candidate,
 )
-from tasks.snapshot import snapshot_labelled_rows
 from tasks.train import train_candidate
-from tasks.validate import validate_snapshot
+from tasks.validate import snapshot_sound_rows, tell_held
 
 
 @flow(name="retrain", flow_run_name="retrain {pipeline}: {reason}")
@@ -51,10 +50,10 @@ def retrain(
     with held_lease(name, holder=f"{run} ({runtime.flow_run.id})") as lease:
         if is_answered(name, request):
             return outcome("Answered already", f"a retrain has answered window {request.window}")
-        snapshot = snapshot_labelled_rows(declaration)
-        report = validate_snapshot(declaration, snapshot)
-        if report.held:
-            return outcome("Held", "; ".join(str(finding) for finding in report.held))
+        sound = snapshot_sound_rows(declaration)
+        if sound.report.held:
+            return outcome("Held", tell_held(sound))
+        snapshot = sound.snapshot
         if depth == "retrain":
             candidate = train_candidate(declaration, snapshot)
         else:

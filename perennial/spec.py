@@ -215,6 +215,18 @@ class Policy(_Section):
     )
 
 
+class Validation(_Section):
+    """What becomes of rows that break the pipeline's expectations."""
+
+    quarantine_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of the rows of a window or snapshot that may go aside while the rest is "
+        "used; beyond it all is held.",
+    )
+
+
 class Gates(_Section):
     """What a candidate must show before it may stand against the champion on live traffic."""
 
@@ -429,6 +441,7 @@ class PipelineSpec(_Section):
     model: Model = Model()
     monitor: Monitor = Monitor()
     policy: Policy = Policy()
+    validation: Validation = Validation()
     gates: Gates = Gates()
     rollout: Rollout = Rollout()
     retention: Retention = Retention()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from itertools import chain
-from typing import Any
+from dataclasses import dataclass
+from itertools import chain, pairwise
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from prefect.logging import get_run_logger
@@ -42,10 +43,13 @@ from perennial.rollout.stages import in_flight
 from perennial.spec import PipelineSpec
 from perennial.store import layout
 from perennial.store.lease import utc_now
+from perennial.validation.triage import TriageVerdict
 from tasks import events
 from tasks.artifacts import publish, table
 from tasks.connection import fetch, store
+from tasks.notify import notify
 from tasks.step import step
+from tasks.triage import Inspection, Inspector, Stretch
 from tasks.versions import answer, find_champion, load_version, metrics_of
 
 ENOUGH_LABELS = 0.8
@@ -64,6 +68,20 @@ class PendingWindow(BaseModel):
     start: Cursor
     end: Cursor
 
+    @property
+    def stretch(self) -> Stretch:
+        """Where it lies."""
+        return Stretch(self.window, self.start, self.end)
+
+
+@dataclass(frozen=True)
+class Due:
+    """A window whose labels have come, or should have."""
+
+    stretch: Stretch
+    frame: pd.DataFrame
+    labels: pd.Series
+
 
 class Place(BaseModel):
     """Where the monitor stands; the ``cursor`` of a `Check`."""
@@ -74,12 +92,23 @@ class Place(BaseModel):
     pending: tuple[PendingWindow, ...] = ()
 
 
+class WindowCheck(Check):
+    """A check with what triage said of the data."""
+
+    data: tuple[TriageVerdict, ...] = ()
+    """Windows that were found to be held at this look: this one, or older ones by their labels."""
+    refused: int = 0
+    """Rows of this window that went to quarantine; the inputs are those of the others."""
+
+
 class CheckRef(BaseModel):
     """A check by its key, and what it came to."""
 
     key: str
     window: str
     decision: Decision
+    held: str | None = None
+    """Why data are held, where some are."""
 
 
 @step(retries=2, retry_delay_seconds=2)
@@ -97,6 +126,7 @@ def check_windows(declaration: Declaration) -> list[CheckRef]:
         if ref is None:
             break
         done.append(ref)
+        _tell_held(name, ref)
     if done:
         _publish(name, watch.history)
     return done
@@ -146,15 +176,17 @@ class Watch:
     """The monitor's view of one champion: its reference, its promise, its verdicts so far."""
 
     def __init__(self, declaration: Declaration, champion: Manifest) -> None:
+        self._declaration = declaration
         self._spec = declaration.spec
         self._champion = champion
         self._source = read_source(self._spec, declaration.path, fetch=fetch)
         keys = [info.key for info in store().scan(layout.checks(self._spec.name))]
         recent = [_read(key) for key in keys[-_REMEMBERED:]]
+        self._recent = recent
         self._last = recent[-1] if recent else None
         self.history = [check for check in recent if check.champion == champion.version]
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self) -> Iterator[WindowCheck]:
         """Yield a check for each full window that came since the last one."""
         place = self._place()
         windows = cut_windows(store(), self._spec, self._source, place.end)
@@ -163,24 +195,55 @@ class Watch:
             return
         number = _number(self._last.window) if self._last is not None else 0
         judge = Judge(self._spec, self._champion, len(first.frame))
+        inspector = Inspector(self._declaration, self._source, self._past(), first)
         for window in chain([first], windows):
             number += 1
-            name = f"w{number:06d}"
-            pending = (*place.pending, PendingWindow(window=name, start=place.end, end=window.end))
-            losses, left = judge.losses(self._source, pending)
-            place = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])
-            seen = Verdicts(window=name, input=judge.inputs(window), losses=losses)
-            check = Check(
-                **dict(seen),
-                pipeline=self._spec.name,
-                cursor=place.model_dump(mode="json"),
-                rows=len(window.frame),
-                champion=self._champion.version,
-                decision=self._decide(seen),
-                at=utc_now(),
-            )
+            check = self._check(f"w{number:06d}", window, place, judge, inspector)
+            place = Place.model_validate(check.cursor)
             self.history.append(check)
             yield check
+
+    def _check(
+        self, name: str, window: Window, place: Place, judge: Judge, inspector: Inspector
+    ) -> WindowCheck:
+        """Look at a window, and at older ones whose labels have come; what is held is no evidence
+        of drift."""
+        found = inspector.inspect(name, window)
+        held = [found.verdict] if found.verdict.held else []
+        pending = place.pending
+        if not held:
+            pending = (*pending, PendingWindow(window=name, start=window.start, end=window.end))
+        losses = []
+        due, left = judge.due(self._source, pending)
+        for known in due:
+            verdict = inspector.inspect_labels(known.stretch, known.frame, known.labels)
+            if verdict.held:
+                held.append(verdict)
+            else:
+                losses += judge.losses(known, inspector.sound_rows(known.stretch, known.frame))
+        held += inspector.overdue(_number(name), (w.stretch for w in left), self.history)
+        seen = Verdicts(
+            window=name,
+            input=None if found.verdict.held else judge.inputs(found.sound),
+            losses=tuple(losses),
+        )
+        end = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])
+        return WindowCheck(
+            **dict(seen),
+            pipeline=self._spec.name,
+            cursor=end.model_dump(mode="json"),
+            rows=len(window.frame),
+            champion=self._champion.version,
+            decision=self._decide(seen, found),
+            data=tuple(held),
+            refused=found.refused,
+            at=utc_now(),
+        )
+
+    def _past(self) -> list[Stretch]:
+        """Where the windows lie that were checked before, the oldest first."""
+        places = [(check.window, Place.model_validate(check.cursor).end) for check in self._recent]
+        return [Stretch(name, start, end) for (_, start), (name, end) in pairwise(places)]
 
     def _place(self) -> Place:
         """Where the last check ended; rows of the source that the champion has seen are behind."""
@@ -189,8 +252,11 @@ class Watch:
         rows = max(place.end.source_rows, snapshot.source_rows)
         return place.model_copy(update={"end": place.end.model_copy(update={"source_rows": rows})})
 
-    def _decide(self, seen: Verdicts) -> Decision:
+    def _decide(self, seen: Verdicts, found: Inspection) -> Decision:
         name = self._spec.name
+        if found.verdict.held:
+            reason = f"data held: {found.verdict.reason}"
+            return Decision(action="keep", ground="none", reason=reason)
         state = read_state(store(), name).state
         waiting = unanswered(name, state)
         if waiting is not None:
@@ -228,49 +294,58 @@ class Judge:
         """Hold a window's features against the champion's reference."""
         return self._detector.check(window.frame)
 
-    def losses(
+    def due(
         self, source: pd.DataFrame, pending: tuple[PendingWindow, ...]
-    ) -> tuple[tuple[LossVerdict, ...], tuple[PendingWindow, ...]]:
-        """Judge the loss of windows whose labels have come.
+    ) -> tuple[list[Due], tuple[PendingWindow, ...]]:
+        """Find the windows whose labels have come.
 
         Returns:
-            The verdicts, and the windows that still wait for their labels. A window whose labels
-            are mostly missing while those of a later one have come is judged by what it has, or
-            left out where that is next to nothing.
+            These, also such whose labels are mostly missing while those of a later one have come;
+            and the windows that still wait for their labels.
         """
         known = [self._labels(source, window) for window in pending]
-        come = [len(y) >= ENOUGH_LABELS * rows for y, _, rows in known]
-        newest = max((i for i, is_there in enumerate(come) if is_there), default=-1)
-        verdicts = [
-            check_loss(
-                window.window,
-                self._metrics.promise,
-                task=self._spec.task,
-                metric=self._spec.metric,
-                y=y,
-                output=output,
-                policy=self._spec.policy,
-            )
-            for window, (y, output, _) in zip(pending[: newest + 1], known, strict=False)
-            if len(y) >= MIN_LABELS
-        ]
-        return tuple(verdicts), pending[newest + 1 :]
+        come = [len(encode_known(w.labels, self._predictor.signature)[0]) for w in known]
+        enough = [n >= ENOUGH_LABELS * len(w.frame) for n, w in zip(come, known, strict=True)]
+        newest = max((i for i, is_there in enumerate(enough) if is_there), default=-1)
+        return known[: newest + 1], pending[newest + 1 :]
 
-    def _labels(
-        self, source: pd.DataFrame, window: PendingWindow
-    ) -> tuple[NDArray[Any], NDArray[Any], int]:
-        """Truth and the champion's answers on a window's labelled rows, and how many rows it has.
+    def losses(self, due: Due, sound: NDArray[np.bool_]) -> list[LossVerdict]:
+        """Judge the champion's loss on a window's sound rows; nothing of next to none.
 
         The answers are computed anew, so that rows which an earlier champion answered tell about
         this one; the graph and the code are those of the server.
         """
+        frame = due.frame[sound]
+        y, known = encode_known(due.labels[sound], self._predictor.signature)
+        if len(y) < MIN_LABELS:
+            return []
+        verdict = check_loss(
+            due.stretch.window,
+            self._metrics.promise,
+            task=self._spec.task,
+            metric=self._spec.metric,
+            y=y,
+            output=answer(self._predictor, frame[known]),
+            policy=self._spec.policy,
+        )
+        return [verdict]
+
+    def _labels(self, source: pd.DataFrame, window: PendingWindow) -> Due:
         frame = read_span(store(), source, window.start, window.end)
-        truth = labels_for(store(), self._spec.name, frame, self._spec.target)
-        y, known = encode_known(truth, self._predictor.signature)
-        return y, answer(self._predictor, frame[known]), len(frame)
+        labels = labels_for(store(), self._spec.name, frame, self._spec.target)
+        return Due(window.stretch, frame, labels)
 
 
-def _write(check: Check) -> CheckRef | None:
+def _tell_held(pipeline: str, ref: CheckRef) -> None:
+    """Say that data are held: an event, and a message to who wants to know."""
+    if ref.held is None:
+        return
+    payload = {"window": ref.window, "reason": ref.held, "verdict": ref.key}
+    events.emit(events.DATA_HELD, pipeline, payload)
+    notify(f"{pipeline}: data held, the champion goes on", ref.held)
+
+
+def _write(check: WindowCheck) -> CheckRef | None:
     """Write a check once; None where another monitor judged this window first."""
     key = layout.check(check.pipeline, check.window)
     try:
@@ -279,7 +354,8 @@ def _write(check: Check) -> CheckRef | None:
         get_run_logger().info("%s was judged by another run at the same time", check.window)
         return None
     get_run_logger().info("%s: %s (%s)", check.window, check.decision.action, check.decision.reason)
-    return CheckRef(key=key, window=check.window, decision=check.decision)
+    held = "; ".join(f"{v.window}: {v.reason}" for v in check.data) or None
+    return CheckRef(key=key, window=check.window, decision=check.decision, held=held)
 
 
 def _read(key: str) -> Check:

@@ -9,6 +9,7 @@ from uuid import uuid4
 from prefect.client.orchestration import get_client
 
 DRIFT_CONFIRMED = "perennial.drift.confirmed"
+DATA_HELD = "perennial.data.held"
 VERSION_REGISTERED = "perennial.version.registered"
 ROLLOUT_CONTINUES = "perennial.rollout.continues"
 AWAITING_APPROVAL = "perennial.rollout.awaiting_approval"

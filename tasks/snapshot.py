@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
 from perennial.datasets.snapshot import Snapshot, find_snapshot, load_snapshot, take_snapshot
 from perennial.datasets.source import read_source
-from perennial.datasets.stream import labelled_rows, typed_labels
+from perennial.datasets.stream import labelled_rows, read_span, typed_labels
 from perennial.errors import SourceError
 from perennial.registry import Declaration
+from perennial.validation.quarantine import Record
 from tasks.connection import fetch, store
-from tasks.step import step
 
 
 class SnapshotRef(BaseModel):
@@ -23,9 +25,11 @@ class SnapshotRef(BaseModel):
     rows: int
 
 
-@step(retries=2, retry_delay_seconds=2)
-def snapshot_labelled_rows(declaration: Declaration) -> SnapshotRef:
-    """Gather every row whose truth is known, in time order, and write it once.
+def gather(declaration: Declaration, held: Sequence[Record]) -> tuple[pd.DataFrame, int]:
+    """Every row whose truth is known, in time order, but those of windows that are held.
+
+    Returns:
+        The rows, with the index of `labelled_rows`, and how many rows the source has.
 
     Raises:
         SourceError: the source cannot be read, or no row has a label.
@@ -35,10 +39,33 @@ def snapshot_labelled_rows(declaration: Declaration) -> SnapshotRef:
     frame = labelled_rows(store(), spec, source)
     frame = frame.assign(**{spec.target: typed_labels(frame[spec.target], spec.task)})
     frame = frame[frame[spec.target].notna()]
+    for record in held:
+        frame = frame.drop(_rows_within(source, record), errors="ignore")
+        get_run_logger().info("without the rows of %s (%s)", record.name, record.reasons[0])
     if frame.empty:
-        raise SourceError(f"target: no row of {spec.name} has a value of {spec.target!r} yet")
+        raise SourceError(
+            f"target: no row of {spec.name} has a value of {spec.target!r} yet"
+            + (" outside of windows that are held" if held else "")
+        )
+    return frame, len(source)
+
+
+def _rows_within(source: pd.DataFrame, record: Record) -> list[object]:
+    assert record.start is not None
+    assert record.end is not None
+    rows: list[object] = list(range(record.start.source_rows, record.end.source_rows))
+    start, end = record.start, record.end
+    if (start.segment, start.offset) != (end.segment, end.offset):
+        span = read_span(store(), source.iloc[:0], start, end)
+        rows += list(span["_id"]) if "_id" in span.columns else []
+    return rows
+
+
+def snapshot_rows(declaration: Declaration, frame: pd.DataFrame, source_rows: int) -> SnapshotRef:
+    """Write rows once, under the name of their content."""
+    spec = declaration.spec
     snapshot = take_snapshot(
-        store(), spec.name, frame, source=spec.source.uri, source_rows=len(source)
+        store(), spec.name, frame, source=spec.source.uri, source_rows=source_rows
     )
     get_run_logger().info("%d labelled rows, snapshot %s", snapshot.rows, snapshot.sha256[:12])
     return SnapshotRef(pipeline=spec.name, sha256=snapshot.sha256, rows=snapshot.rows)

@@ -1,90 +1,164 @@
-"""Hold the newest rows against the pipeline's expectations before anything is trained on them."""
+"""Fix the exact rows that a training may use: what the rules refuse goes aside."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from prefect.logging import get_run_logger
+from pydantic import BaseModel
 
-from perennial.errors import ValidationFailed
-from perennial.registry import Declaration
+from perennial.datasets.log_reader import list_segments, read_predictions
+from perennial.datasets.source import read_source
+from perennial.registry import Declaration, read_signature
 from perennial.store import layout
-from perennial.validation import Report, learn_suite, validate
+from perennial.store.lease import utc_now
+from perennial.validation import Evaluation, Report
+from perennial.validation.quarantine import ID, Quarantine, row_ids
+from perennial.validation.skew import SkewVerdict, compare
+from tasks import events
 from tasks.artifacts import publish, table
-from tasks.connection import store
-from tasks.snapshot import SnapshotRef, rows_of
+from tasks.connection import fetch, store
+from tasks.expectations import find_suite, learn
+from tasks.notify import notify
+from tasks.snapshot import SnapshotRef, gather, snapshot_rows
 from tasks.step import step
+from tasks.versions import find_champion
 
-EXPECTATIONS_FILE = "expectations.json"
+_SEGMENTS = 200
+"""Of the log, the newest, whose rows are held against the source's."""
+_LINK_SECONDS = 7 * 86_400
 
 
-@step(retries=1, retry_delay_seconds=2)
-def validate_snapshot(declaration: Declaration, ref: SnapshotRef) -> Report:
-    """Check a snapshot with Great Expectations; the first one teaches the suite.
+class SoundRows(BaseModel):
+    """A snapshot of the rows that the rules let through, and what the rules said of all."""
 
-    The suite is ``expectations.json`` beside pipeline.yaml (a person's edits count from the next
-    run on), with a copy in the store for workers that cannot see the folder.
+    snapshot: SnapshotRef
+    report: Report
+    skew: SkewVerdict
+
+
+@step(retries=2, retry_delay_seconds=2)
+def snapshot_sound_rows(declaration: Declaration) -> SoundRows:
+    """Gather the labelled rows, set aside what the rules refuse, and write the rest once.
+
+    The first rows teach the suite; sound ones teach it again, and a person's edits stay.
 
     Raises:
+        SourceError: the source cannot be read, or no row has a label.
         ValidationFailed: the suite is no suite.
     """
-    frame = rows_of(ref)
-    suite = _find_suite(declaration) or _learn(declaration, frame)
-    report = validate(frame, suite)
+    spec = declaration.spec
+    quarantine = Quarantine(store(), spec.name)
+    frame, source_rows = gather(declaration, quarantine.held_windows())
+    standing = find_suite(declaration)
+    suite = standing or learn(declaration, frame, None)
+    released = quarantine.exempt()
+    evaluation = Evaluation(
+        suite,
+        share=spec.validation.quarantine_share,
+        exempt=lambda rows: np.array([name in released for name in _ids(rows, declaration)]),
+    )
+    refusals = evaluation.add(frame)
+    report = evaluation.report(lambda columns: frame if columns is None else frame[columns])
+    sound = frame[refusals < 0]
+    ref = snapshot_rows(declaration, sound if len(sound) else frame, source_rows)
+    _put_aside(declaration, quarantine, ref, evaluation, frame, refusals)
+    if not report.held:
+        learn(declaration, sound, suite)
+    skew = _skew(declaration)
+    _tell(ref, report, skew)
+    return SoundRows(snapshot=ref, report=report, skew=skew)
+
+
+@step(retries=2, retry_delay_seconds=2)
+def tell_held(sound: SoundRows) -> str:
+    """Say why a snapshot is not trained on: an event, and a message to who wants to know.
+
+    Returns:
+        The reason.
+    """
+    name = sound.snapshot.pipeline
+    reason = "; ".join(str(finding) for finding in sound.report.held)
+    events.emit(events.DATA_HELD, name, {"snapshot": sound.snapshot.sha256, "reason": reason})
+    notify(f"{name}: data held, the champion goes on", reason)
+    return reason
+
+
+def _ids(rows: pd.DataFrame, declaration: Declaration) -> list[str]:
+    """Ids of gathered rows, whose index is the place in the source or the id in the log."""
+    served = np.array([isinstance(name, str) for name in rows.index], dtype=bool)
+    names = pd.Series(rows.index, index=rows.index, dtype=object)
+    places = np.array([-1 if isinstance(name, str) else int(name) for name in rows.index])
+    return row_ids(rows.assign(**{ID: names.where(served, None)}), places, declaration.spec)
+
+
+def _put_aside(
+    declaration: Declaration,
+    quarantine: Quarantine,
+    ref: SnapshotRef,
+    evaluation: Evaluation,
+    frame: pd.DataFrame,
+    refusals: NDArray[np.int16],
+) -> None:
+    """Write what is new in quarantine, and release what stands there and passes now."""
+    refused = frame[refusals >= 0]
+    ids = _ids(refused, declaration)
+    names = [evaluation.rules[number].name for number in refusals[refusals >= 0]]
+    now = utc_now()
+    new = quarantine.put_aside(ref.sha256, refused, names, ids, now)
+    entries = quarantine.entries()
+    if any(entry.record.kind == "rows" for entry in entries):
+        passing = frame[refusals < 0]
+        quarantine.settle(_ids(passing, declaration), ids, ref.sha256[:12], now)
+    if new:
+        get_run_logger().warning(
+            "%d rows set aside: 'perennial quarantine %s' shows them", new, ref.pipeline
+        )
+
+
+def _skew(declaration: Declaration) -> SkewVerdict:
+    """Hold the newest served rows against the same rows of the source."""
+    spec = declaration.spec
+    champion = find_champion(spec.name)
+    segments = list_segments(store(), layout.prediction_log(spec.name))[-_SEGMENTS:]
+    if champion is None or not segments:
+        return SkewVerdict(key=None, rows=0)
+    features = read_signature(store(), champion).features
+    source = read_source(spec, declaration.path, fetch=fetch)
+    return compare(read_predictions(store(), segments), source, features, apart=spec.target)
+
+
+def _tell(ref: SnapshotRef, report: Report, skew: SkewVerdict) -> None:
+    from perennial.report.validation import validation_page
+
     for finding in report.findings:
         get_run_logger().warning("%s", finding)
-    publish("validation", ref.pipeline, _markdown(report), description=f"{report.rows} rows")
-    return report
+    if skew.skewed:
+        get_run_logger().warning("training and serving skew: %s", skew)
+    page = validation_page(ref.pipeline, ref.sha256, report, skew)
+    key = layout.validation_report(ref.pipeline, ref.sha256)
+    store().put(key, page.encode(), content_type="text/html; charset=utf-8")
+    link = f"[The report]({store().link(key, _LINK_SECONDS)}), `{key}` in the store.\n\n"
+    publish(
+        "validation",
+        ref.pipeline,
+        link + _markdown(report, skew),
+        description=f"{report.rows} rows",
+    )
 
 
-def _find_suite(declaration: Declaration) -> dict[str, Any] | None:
-    key = layout.expectations(declaration.spec.name)
-    file = _file(declaration)
-    if file is not None and file.is_file():
-        data = file.read_bytes()
-        suite = _parse(data, str(file))
-        store().put(key, data, content_type="application/json")
-        return suite
-    found = store().find(key)
-    return None if found is None else _parse(found.data, key)
-
-
-def _learn(declaration: Declaration, frame: pd.DataFrame) -> dict[str, Any]:
-    from perennial.training.columns import infer_features
-
-    spec = declaration.spec
-    suite = learn_suite(frame, infer_features(frame, spec), spec)
-    data = (json.dumps(suite, indent=2) + "\n").encode()
-    store().put(layout.expectations(spec.name), data, content_type="application/json")
-    file = _file(declaration)
-    if file is not None:
-        try:
-            file.write_bytes(data)
-        except OSError as error:
-            get_run_logger().warning("the suite stays in the store only: %s", error)
-    return suite
-
-
-def _file(declaration: Declaration) -> Path | None:
-    return declaration.path / EXPECTATIONS_FILE if declaration.path is not None else None
-
-
-def _parse(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        suite = json.loads(data)
-    except ValueError as error:
-        raise ValidationFailed(f"{where} is no JSON: {error}") from None
-    if not isinstance(suite, dict):
-        raise ValidationFailed(f"{where} is no suite: an object is expected")
-    return suite
-
-
-def _markdown(report: Report) -> str:
-    head = f"{report.rows:,} rows, {report.rules} rules, {len(report.findings)} broken.\n\n"
+def _markdown(report: Report, skew: SkewVerdict) -> str:
+    head = (
+        f"{report.rows:,} rows, {report.rules} rules, {len(report.findings)} broken, "
+        f"{report.refused:,} rows set aside.\n\nTraining and serving: {skew}.\n\n"
+    )
     if not report.findings:
         return head
-    rows = [(f.column or "table", f.rule, f.severity, f.observed) for f in report.findings]
-    return head + table(["column", "rule", "severity", "observed"], rows)
+    rows: list[tuple[Any, ...]] = [
+        (f.column or "table", f.rule, f.severity, f.refused or "", f.observed)
+        for f in report.findings
+    ]
+    return head + table(["column", "rule", "severity", "set aside", "observed"], rows)

@@ -293,24 +293,27 @@ def labelled_rows(store: Store, spec: PipelineSpec, source: pd.DataFrame) -> pd.
 
     Returns:
         The source's columns (features, target, and the time where declared), same dtypes as the
-        source where the values allow it.
+        source where the values allow it. The index names the rows: a row of the source by its place
+        in it, a served one by its id.
     """
     kept = [c for c in source.columns if c not in spec.ignore]
     history = source.loc[source[spec.target].notna(), kept]
     served = read_predictions(store, list_segments(store, layout.prediction_log(spec.name)))
     if served.empty:
-        return history.reset_index(drop=True)
+        return history
     feedback = read_feedback(store, spec.name)
     served = served[served["_id"].isin(feedback.index)]
     if served.empty:
-        return history.reset_index(drop=True)
+        return history
     labels = served["_id"].map(feedback).map(_parse_label)
     served = served.assign(**{spec.target: typed_labels(labels, spec.task)})
     served = served[served[spec.target].notna()]
     if spec.time is not None and spec.time in served.columns:
         served = served.assign(**{spec.time: parse_time(served[spec.time], "time")})
     history = history.assign(**{spec.target: typed_labels(history[spec.target], spec.task)})
-    return pd.concat([history, served.reindex(columns=kept)], ignore_index=True)
+    served = served.set_index("_id").reindex(columns=kept)
+    together = pd.concat([history, served], ignore_index=True)
+    return together.set_axis(pd.Index([*history.index, *served.index], dtype=object))
 
 
 def typed_labels(labels: pd.Series, task: Task) -> pd.Series:

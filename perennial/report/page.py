@@ -28,13 +28,26 @@ def render(story: Story, tables: Sequence[Table], facts: Sequence[tuple[str, str
     Args:
         facts: short statements, each a figure and what it counts, shown in a row at the top.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("perennial.report"), autoescape=True, trim_blocks=True
-    )
-    return environment.get_template("report.html").render(
+    return _template("report.html").render(
         story=story,
         tables=tables,
         facts=facts,
         colours=COLOURS,
         chart=base64.b64encode(loss_chart(story)).decode(),
     )
+
+
+def render_plain(
+    title: str, lead: str, tables: Sequence[Table], facts: Sequence[tuple[str, str]]
+) -> str:
+    """Write a page of facts and tables, without a picture."""
+    return _template("plain.html").render(
+        title=title, lead=lead, tables=tables, facts=facts, colours=COLOURS
+    )
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("perennial.report"), autoescape=True, trim_blocks=True
+    )
+    return environment.get_template(name)

@@ -93,6 +93,31 @@ def snapshot_data(pipeline: str, sha256: str) -> str:
     return f"{pipeline}/snapshots/{sha256}.parquet"
 
 
+def validation_report(pipeline: str, sha256: str) -> str:
+    """What the rules said of a snapshot, as a page."""
+    return f"{pipeline}/snapshots/{sha256}.html"
+
+
+def quarantine(pipeline: str) -> str:
+    """Prefix of what was refused."""
+    return f"{pipeline}/quarantine/"
+
+
+def quarantine_record(pipeline: str, name: str) -> str:
+    """What was refused of a window or snapshot, and why; written last."""
+    return f"{pipeline}/quarantine/{name}/record.json"
+
+
+def quarantine_rows(pipeline: str, name: str) -> str:
+    """The rows that were refused, each with its rule."""
+    return f"{pipeline}/quarantine/{name}/rows.parquet"
+
+
+def quarantine_release(pipeline: str, name: str, release: str) -> str:
+    """That refused rows may be used after all."""
+    return f"{pipeline}/quarantine/{name}/released/{release}.json"
+
+
 def versions(pipeline: str) -> str:
     """Prefix of all versions."""
     return f"{pipeline}/versions/"

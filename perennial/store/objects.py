@@ -178,6 +178,13 @@ class Store:
             raise self._translate(error, prefix) from error
         return [name.removeprefix(prefix).rstrip("/") for name in found]
 
+    def link(self, key: str, seconds: int) -> str:
+        """An address under which a browser can read an object for so long, without keys."""
+        address = self._client.generate_presigned_url(
+            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
+        )
+        return str(address)
+
     def delete(self, key: str) -> None:
         """Remove an object; an absent one is no error."""
         try:

@@ -1,6 +1,16 @@
 """Expectations: learned from a reference, kept as JSON to edit, held against windows."""
 
+from perennial.validation.evaluate import Evaluation, validate, validate_parquet
 from perennial.validation.learn import learn_suite
-from perennial.validation.suite import Finding, Report, validate
+from perennial.validation.report import Finding, Report
+from perennial.validation.suites import find_suite
 
-__all__ = ["Finding", "Report", "learn_suite", "validate"]
+__all__ = [
+    "Evaluation",
+    "Finding",
+    "Report",
+    "find_suite",
+    "learn_suite",
+    "validate",
+    "validate_parquet",
+]

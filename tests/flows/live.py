@@ -33,6 +33,8 @@ class Traffic:
     """Microseconds, by role."""
     honest_split: bool = True
     """Whether the router does as the state says."""
+    unit: float = 1.0
+    """What x is multiplied by before it is sent."""
     sent: int = 0
 
     def send(self, rows: int, *, labelled: bool = True) -> None:
@@ -40,6 +42,7 @@ class Traffic:
         state = read_state(self.store, "line").state
         data = frame(rows, self.slope, seed=100 + self.sent)
         data["y"] += np.random.default_rng(self.sent + 5000).normal(size=rows)
+        data["x"] *= self.unit
         ids = [f"live-{self.sent + n}" for n in range(rows)]
         self.sent += rows
         asked = [self._asks_challenger(state, name) for name in ids]

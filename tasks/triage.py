@@ -1,0 +1,220 @@
+"""Is it the world or the pipe? Asked of every window before it counts as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from prefect.logging import get_run_logger
+
+from perennial.datasets.source import parse_time
+from perennial.datasets.stream import Cursor, Window, labels_for, read_span, typed_labels
+from perennial.drift.record import Check
+from perennial.errors import SourceError
+from perennial.registry import Declaration
+from perennial.spec import PipelineSpec
+from perennial.store.lease import utc_now
+from perennial.validation import Evaluation
+from perennial.validation.quarantine import ROW, Quarantine, row_ids
+from perennial.validation.rules import Rule, read_rules
+from perennial.validation.triage import KEPT, Cause, Triage, TriageVerdict
+from tasks.connection import store
+from tasks.expectations import find_suite
+
+_LATE = 2
+"""Labels are overdue after this many times the windows that they have ever taken, and one more."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A window by where it lies."""
+
+    window: str
+    start: Cursor
+    end: Cursor
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found of a window."""
+
+    verdict: TriageVerdict
+    sound: Window
+    """The rows that no rule refuses."""
+    refused: int
+
+
+class Inspector:
+    """Holds windows against the stream's own past, and keeps quarantine up to date."""
+
+    def __init__(
+        self, declaration: Declaration, source: pd.DataFrame, past: Sequence[Stretch], first: Window
+    ) -> None:
+        self._spec = declaration.spec
+        self._source = source
+        self._quarantine = Quarantine(store(), self._spec.name)
+        self._released = self._quarantine.exempt()
+        self._suite = _without_target(find_suite(declaration), self._spec)
+        self._triage = self._remember(past, first)
+
+    def inspect(self, name: str, window: Window) -> Inspection:
+        """Say whether a window is held; rows that the rules refuse go to quarantine."""
+        frame = _timed(window.frame, self._spec)
+        verdict = self._triage.check(name, frame)
+        causes, refusals = list(verdict.causes), np.full(len(frame), -1, dtype=np.int16)
+        rules: tuple[Rule, ...] = ()
+        if self._suite is not None:
+            evaluation = Evaluation(
+                self._suite,
+                share=self._spec.validation.quarantine_share,
+                exempt=lambda rows: np.isin(self._ids(window, rows), list(self._released)),
+            )
+            refusals, rules = evaluation.add(frame), evaluation.rules
+            report = evaluation.report(lambda names: frame if names is None else frame[names])
+            causes += [
+                Cause(kind="rules_broken", columns=_columns(f.column), detail=str(f))
+                for f in report.held
+            ]
+        now = utc_now()
+        if causes:
+            held = TriageVerdict(window=name, held=True, causes=tuple(causes))
+            self._quarantine.hold(name, causes, window.start, window.end, len(frame), now)
+            get_run_logger().warning("%s is held: %s", name, held.reason)
+            self._triage = self._triage.without()
+            return Inspection(held, window, 0)
+        refused = frame[refusals >= 0]
+        if len(refused):
+            names = [rules[number].name for number in refusals[refusals >= 0]]
+            ids = list(self._ids(window, refused))
+            self._quarantine.put_aside(name, refused, names, ids, now)
+        self._triage = self._triage.after(frame[refusals < 0])
+        kept = window.frame[refusals < 0].reset_index(drop=True)
+        return Inspection(verdict, replace(window, frame=kept), len(refused))
+
+    def inspect_labels(
+        self, window: Stretch, frame: pd.DataFrame, labels: pd.Series
+    ) -> TriageVerdict:
+        """Say whether a window is held for its labels, now that they are due."""
+        frame, labels = _timed(frame, self._spec), typed_labels(labels, self._spec.task)
+        verdict = self._triage.check_labels(window.window, frame, labels)
+        if verdict.held:
+            self._hold(window, verdict, len(frame))
+        else:
+            self._triage = self._triage.labelled(frame, labels)
+            self._forgive(window)
+        return verdict
+
+    def sound_rows(self, window: Stretch, frame: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which rows of a checked window did not go to quarantine."""
+        aside = {
+            row
+            for entry in self._quarantine.entries()
+            if entry.record.name == window.window
+            for row in self._quarantine.rows(window.window)[ROW]
+        }
+        if not aside:
+            return np.ones(len(frame), dtype=bool)
+        ids = self._ids(Window(window.start, window.end, frame), frame)
+        kept: NDArray[np.bool_] = ~np.isin(ids, list(aside - self._released))
+        return kept
+
+    def overdue(
+        self, now: int, pending: Iterable[Stretch], history: Sequence[Check]
+    ) -> list[TriageVerdict]:
+        """Windows whose labels take much longer than any before; each is named once."""
+        lags = [
+            _number(check.window) - _number(loss.window)
+            for check in history
+            for loss in check.losses
+        ]
+        if not lags:
+            return []
+        patience = _LATE * max(lags) + 1
+        standing = {entry.record.name for entry in self._quarantine.entries()}
+        found = []
+        for window in pending:
+            waited = now - _number(window.window)
+            if waited <= patience or f"{window.window}-held" in standing:
+                continue
+            cause = Cause(
+                kind="labels_late",
+                detail=f"no labels after {waited} windows, {max(lags)} at most before",
+            )
+            verdict = TriageVerdict(window=window.window, held=True, causes=(cause,))
+            self._hold(window, verdict, 0)
+            found.append(verdict)
+        return found
+
+    def _hold(self, window: Stretch, verdict: TriageVerdict, rows: int) -> None:
+        self._quarantine.hold(
+            window.window, verdict.causes, window.start, window.end, rows, utc_now()
+        )
+        get_run_logger().warning("%s is held: %s", window.window, verdict.reason)
+
+    def _forgive(self, window: Stretch) -> None:
+        """Release a window that was held only because its labels were late."""
+        name = f"{window.window}-held"
+        if any(record.name == name for record in self._quarantine.held_windows()):
+            why = "its labels have come"
+            self._quarantine.release(name, "labels", why, "the monitor", utc_now())
+
+    def _ids(self, window: Window, rows: pd.DataFrame) -> NDArray[Any]:
+        numbers = window.start.source_rows + rows.index.to_numpy()
+        return np.array(row_ids(rows, numbers, self._spec), dtype=object)
+
+    def _remember(self, past: Sequence[Stretch], first: Window) -> Triage:
+        """The stream before the first window: rows of the source, then windows checked before."""
+        held = {entry.record.name for entry in self._quarantine.entries() if not entry.releases}
+        gap = bool(past) and f"{past[-1].window}-held" in held
+        past = [stretch for stretch in past if f"{stretch.window}-held" not in held][-KEPT:]
+        begin = past[0].start.source_rows if past else first.start.source_rows
+        rows = len(first.frame)
+        reference = self._source.iloc[:begin]
+        if self._spec.monitor.window.duration is None:
+            reference = (
+                reference.iloc[-(KEPT - len(past)) * rows :] if len(past) < KEPT else reference[:0]
+            )
+        triage = Triage.fit(reference if len(reference) else self._source, self._spec, rows)
+        frames = [read_span(store(), self._source, s.start, s.end) for s in past]
+        if not frames:
+            return triage.without() if gap else triage
+        labels = labels_for(
+            store(), self._spec.name, pd.concat(frames, ignore_index=True), self._spec.target
+        )
+        labels = typed_labels(labels, self._spec.task)
+        at = 0
+        for frame in frames:
+            mine = labels.iloc[at : at + len(frame)].reset_index(drop=True)
+            at += len(frame)
+            triage = triage.after(_timed(frame, self._spec), mine if mine.notna().any() else None)
+        return triage.without() if gap else triage
+
+
+def _without_target(suite: dict[str, Any] | None, spec: PipelineSpec) -> dict[str, Any] | None:
+    """The rules that can be tried before labels have come, on what requests carry."""
+    if suite is None:
+        return None
+    kept = [rule for rule in read_rules(suite) if spec.target not in rule.columns]
+    return {**suite, "expectations": [rule.model_dump() for rule in kept]}
+
+
+def _timed(frame: pd.DataFrame, spec: PipelineSpec) -> pd.DataFrame:
+    """With the time as a time; one that is none stays what it is, for triage to see."""
+    if spec.time is None or spec.time not in frame.columns:
+        return frame
+    try:
+        return frame.assign(**{spec.time: parse_time(frame[spec.time], "time")})
+    except SourceError:
+        return frame
+
+
+def _columns(names: str | None) -> tuple[str, ...]:
+    return () if names is None else tuple(names.split(", "))
+
+
+def _number(window: str) -> int:
+    return int(window.removeprefix("w"))
