@@ -4,8 +4,10 @@ A detector measures, the loss is held against its promise, the policy judges. No
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from perennial.drift.detector import (
     Detector,
@@ -44,9 +46,14 @@ def build_detector(
     features: Sequence[Feature],
     *,
     window_rows: int,
+    output: NDArray[Any] | None = None,
+    gap: float = 0.0,
 ) -> Detector:
-    """Build the detector that a policy asks for; arguments as `TabularDetector`."""
-    from perennial.drift.tabular import TabularDetector
+    """Build the detectors that a policy asks for, as one; arguments as `MomentsDetector`."""
+    from perennial.drift.kinds import KINDS, SeveralDetectors
 
-    config = TabularConfig(p_value=policy.p_value, effect_size=policy.effect_size)
-    return TabularDetector(config, reference, features, window_rows=window_rows)
+    built = [
+        KINDS[kind](policy, reference, features, window_rows=window_rows, output=output, gap=gap)
+        for kind in policy.detectors
+    ]
+    return built[0] if len(built) == 1 else SeveralDetectors(tuple(built))
