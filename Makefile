@@ -1,6 +1,6 @@
 # Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench-demo bench-serving bench-rollout
+.PHONY: help demo test test-slow check bench-demo bench-serving bench-rollout bench-drift
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -27,6 +27,9 @@ bench-serving: $(STAMP) ## Measure the server beside MLServer, MLflow and BentoM
 
 bench-rollout: $(STAMP) ## Measure the rollout's test: wrong promotions, and rows until a good one
 	$(BIN)/python -m benchmarks.bench_rollout
+
+bench-drift: $(STAMP) ## Measure the detectors beside alibi-detect and Evidently: false alarms, delay, cost
+	$(BIN)/python -m benchmarks.bench_drift
 
 check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check

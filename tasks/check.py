@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from prefect.logging import get_run_logger
@@ -26,7 +27,9 @@ from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict, check_loss
 from perennial.drift.policy import Decision, HealRecord, Verdicts, decide
 from perennial.drift.record import Check
+from perennial.drift.why import Explanation, explain
 from perennial.errors import Conflict
+from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.targets import encode_known
 from perennial.registry import (
     Declaration,
@@ -45,6 +48,7 @@ from perennial.store.lease import utc_now
 from tasks import events
 from tasks.artifacts import publish, table
 from tasks.connection import fetch, store
+from tasks.drift_artifact import publish_drift
 from tasks.step import step
 from tasks.versions import answer, find_champion, load_version, metrics_of
 
@@ -99,6 +103,7 @@ def check_windows(declaration: Declaration) -> list[CheckRef]:
         done.append(ref)
     if done:
         _publish(name, watch.history)
+        publish_drift(name, watch.history[-len(done) :])
     return done
 
 
@@ -169,7 +174,8 @@ class Watch:
             pending = (*place.pending, PendingWindow(window=name, start=place.end, end=window.end))
             losses, left = judge.losses(self._source, pending)
             place = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])
-            seen = Verdicts(window=name, input=judge.inputs(window), losses=losses)
+            verdict = judge.inputs(window, [c.input for c in self.history if c.input is not None])
+            seen = Verdicts(window=name, input=verdict, losses=losses)
             check = Check(
                 **dict(seen),
                 pipeline=self._spec.name,
@@ -177,6 +183,7 @@ class Watch:
                 rows=len(window.frame),
                 champion=self._champion.version,
                 decision=self._decide(seen),
+                why=judge.explain(window, [*self.history, seen]) if verdict.confirmed else None,
                 at=utc_now(),
             )
             self.history.append(check)
@@ -214,19 +221,49 @@ class Judge:
         self._spec = spec
         self._predictor = load_version(champion)
         self._metrics = metrics_of(champion)
-        reference = pd.read_parquet(io.BytesIO(read_file(store(), champion, REFERENCE_FILE)))
+        self._reference = pd.read_parquet(io.BytesIO(read_file(store(), champion, REFERENCE_FILE)))
         # The reference is thinned out: as many of its rows make up a window's span as are left.
-        share = len(reference) / max(self._metrics.trained_rows, 1)
+        share = len(self._reference) / max(self._metrics.trained_rows, 1)
         self._detector = build_detector(
             spec.policy,
-            reference,
+            self._reference,
             self._predictor.signature.features,
             window_rows=max(1, round(rows * share)),
+            output=answer(self._predictor, self._reference),
         )
 
-    def inputs(self, window: Window) -> InputVerdict:
-        """Hold a window's features against the champion's reference."""
-        return self._detector.check(window.frame)
+    def inputs(self, window: Window, history: Sequence[InputVerdict]) -> InputVerdict:
+        """Hold a window's features and the champion's answers to it against its reference.
+
+        Args:
+            history: verdicts on the windows since the champion took over.
+        """
+        output = answer(self._predictor, window.frame)
+        return self._detector.check(window.frame, output=output, history=history)
+
+    def explain(self, window: Window, seen: Sequence[Verdicts]) -> Explanation:
+        """Say what is behind the shifts that the newest verdict confirms.
+
+        Args:
+            seen: what was learned in the windows since the champion took over, this one the last.
+        """
+        ratios = [verdict.ratio for look in seen for verdict in look.losses]
+        return explain(
+            [(look.window, look.input) for look in seen if look.input is not None],
+            self._reference,
+            window.frame,
+            self._predictor.signature.features,
+            losses=self._reference_losses(),
+            ratio=ratios[-1] if ratios else None,
+        )
+
+    def _reference_losses(self) -> NDArray[Any]:
+        """The champion's loss on each row of its reference (rows,), NaN where it is unknown."""
+        losses = np.full(len(self._reference), np.nan)
+        y, known = encode_known(self._reference[self._spec.target], self._predictor.signature)
+        output = answer(self._predictor, self._reference[known])
+        losses[known] = row_losses(self._spec.task, self._spec.metric, y, output)
+        return losses
 
     def losses(
         self, source: pd.DataFrame, pending: tuple[PendingWindow, ...]

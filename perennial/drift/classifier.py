@@ -143,4 +143,5 @@ class ClassifierDetector:
 
 def _every_other_piece(rows: int) -> NDArray[Any]:
     """Mask pieces rather than rows: neighbours resemble one another."""
-    return (np.arange(rows) * _PIECES // max(rows, 1)) % 2 == 1
+    mask: NDArray[Any] = (np.arange(rows) * _PIECES // max(rows, 1)) % 2 == 1
+    return mask

@@ -14,6 +14,7 @@ from perennial.packaging.signature import Feature, canonical_label
 _BINS = 10
 _LINEAR = 3.0
 """Within so many spreads of the median a value counts as it is, beyond as its logarithm."""
+_ENOUGH = 20_000
 _LEVELS = 30
 _RARE = 0.01
 """Categories below this share of the reference are counted together with unseen ones."""
@@ -60,7 +61,9 @@ class NumericColumn:
         """Learn the bins, and where most values lie."""
         values = read_numbers(reference)
         values = values[~np.isnan(values)]
-        distinct = np.unique(values)
+        ends = (values.min(), values.max()) if len(values) else ()
+        values = thin(values)
+        distinct = np.unique([*values, *ends])
         if len(distinct) > _BINS:
             inner = np.quantile(values, np.arange(1, _BINS) / _BINS)
             # Beyond what was ever seen is a bin of its own on either side.
@@ -78,7 +81,8 @@ class NumericColumn:
         Shape and NaN are kept. The map does not saturate, so that a steady trend stays one.
         """
         scaled = (values - self.centre) / (self.scale * _LINEAR)
-        return np.arcsinh(scaled) * _LINEAR
+        tamed: NDArray[Any] = np.arcsinh(scaled) * _LINEAR
+        return tamed
 
     @property
     def bins(self) -> int:
@@ -129,6 +133,11 @@ class CategoricalColumn:
     def codes(self, values: NDArray[Any]) -> NDArray[Any]:
         """As `Column`."""
         return np.where(np.isnan(values), -1, values).astype(np.intp)
+
+
+def thin(values: NDArray[Any]) -> NDArray[Any]:
+    """Leave evenly spaced values of a long column (rows,): more say nothing new of its shape."""
+    return values[:: max(1, -(-len(values) // _ENOUGH))]
 
 
 def _middle(values: NDArray[Any]) -> tuple[float, float]:

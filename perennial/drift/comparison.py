@@ -109,12 +109,18 @@ def judge(
         detector=config.kind,
         rows=rows,
         reference_rows=reference_rows,
+        age=age_after(history),
         p_value=min((v.p_value for v in verdicts), default=1.0),
         effect=max((v.effect for v in verdicts), default=0.0),
         features=tuple(verdicts),
         shifted=any(v.shifted for v in verdicts),
         confirmed=any(v.confirmed for v in verdicts),
     )
+
+
+def age_after(history: Sequence[InputVerdict]) -> int:
+    """How many windows were checked before the one that follows."""
+    return history[-1].age + 1 if history else 0
 
 
 def _corrected(p_values: Sequence[float | None]) -> list[float]:

@@ -76,6 +76,8 @@ class InputVerdict(BaseModel):
     detector: str
     rows: int
     reference_rows: int
+    age: int = 0
+    """Windows that were checked between the reference and this one."""
     p_value: float
     """Jointly: the least corrected p-value."""
     effect: float
@@ -152,7 +154,8 @@ class Detector(Protocol):
         Args:
             output: the champion's output on the window (rows, width); None: it is not looked at.
             history: this detector's verdicts on the windows since the reference, the oldest first.
-                What was quiet widens what is known to be usual.
+                Those that are long past may be left out. What was quiet widens what is known to be
+                usual.
 
         Raises:
             SourceError: the window lacks a feature.

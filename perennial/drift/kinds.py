@@ -101,6 +101,7 @@ class SeveralDetectors:
             detector=", ".join(verdict.detector for verdict in found),
             rows=len(window),
             reference_rows=found[0].reference_rows,
+            age=found[0].age,
             p_value=min(verdict.p_value for verdict in found),
             effect=max(verdict.effect for verdict in found),
             features=tuple(f for verdict in found for f in verdict.features),

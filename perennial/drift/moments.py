@@ -18,8 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.drift.baseline import Prediction, Series, predict
-from perennial.drift.columns import Column, NumericColumn, column_of
-from perennial.drift.comparison import Comparison, Lasting, judge, require
+from perennial.drift.columns import Column, NumericColumn, column_of, thin
+from perennial.drift.comparison import Comparison, Lasting, age_after, judge, require
 from perennial.drift.detector import Aspect, Direction, InputVerdict, MomentsConfig
 from perennial.drift.effect import stability_index
 from perennial.drift.statistics import (
@@ -121,7 +121,7 @@ class MomentsDetector:
             summaries[0].append(self._sides[0].summarise(frame))
             if output is not None and len(self._sides) > 1:
                 summaries[1].append(self._sides[1].summarise(_outputs(output)[0]))
-        at = self._next + len(history)
+        at = self._next + age_after(history)
         found = [
             comparison
             for side, of_side in zip(self._sides, summaries, strict=True)
@@ -190,7 +190,8 @@ class _Side:
             for statistic in _statistics(columns, number, blocks, units, at, aspect)
         )
         pairs = Series(*associations_of(blocks.pairs), at)
-        total = summarise(reference, columns, joint)
+        older = summarise(reference, columns, joint, np.array([0, bounds[0]]))
+        total = older + blocks.together()
         return cls(columns, joint, aspect, total, units, series, pairs)
 
     def summarise(self, frame: pd.DataFrame) -> Summary:
@@ -390,7 +391,7 @@ def _units(column: Column, reference: pd.DataFrame) -> Floats:
     if not isinstance(column, NumericColumn):
         return np.full(column.bins, 0.25)
     values = column.read(reference[column.name])
-    return shape_units(column.standardise(values[~np.isnan(values)]))
+    return shape_units(column.standardise(thin(values[~np.isnan(values)])))
 
 
 def _statistics(
@@ -405,6 +406,9 @@ def _statistics(
     column, sums = columns[number], windows.columns[number]
     if isinstance(column, NumericColumn):
         values, rows = shape_of(column, sums, units[number])
+        if aspect == "prediction":
+            # A model is bolder on the rows that it was fitted on: their spread is no standard.
+            values, rows = values[:, :1], rows[:, :1]
         kinds = np.array([Kind.LOCATION, Kind.SPREAD, Kind.SKEWNESS])[: values.shape[1]]
     else:
         values = shares_of(sums.counts, sums.present)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, Field
 
 from perennial.drift.policy import Decision, Verdicts
+from perennial.drift.why import Explanation
 
 
 class Check(Verdicts):
@@ -19,4 +20,6 @@ class Check(Verdicts):
     rows: int = Field(ge=0)
     champion: str
     decision: Decision
+    why: Explanation | None = None
+    """What is behind the shifts that were confirmed; None: none was."""
     at: AwareDatetime

@@ -43,6 +43,11 @@ class ColumnSums:
             self.powers + other.powers,
         )
 
+    def together(self) -> ColumnSums:
+        """All windows as one."""
+        parts = self.present, self.counts, self.raw, self.powers
+        return ColumnSums(*(part.sum(axis=0, keepdims=True) for part in parts))
+
 
 @dataclass(frozen=True)
 class PairSums:
@@ -63,6 +68,11 @@ class PairSums:
             self.squares + other.squares,
             self.products + other.products,
         )
+
+    def together(self) -> PairSums:
+        """All windows as one."""
+        parts = self.rows, self.sums, self.squares, self.products
+        return PairSums(*(part.sum(axis=0, keepdims=True) for part in parts))
 
     def correlations(self) -> Floats:
         """Correlation of each pair in each window (B, d, d); NaN where it is undefined."""
@@ -92,6 +102,11 @@ class Summary:
             tuple(a + b for a, b in zip(self.columns, other.columns, strict=True)),
             self.pairs + other.pairs,
         )
+
+    def together(self) -> Summary:
+        """All windows as one."""
+        columns = tuple(column.together() for column in self.columns)
+        return Summary(self.rows.sum(keepdims=True), columns, self.pairs.together())
 
 
 def summarise(
