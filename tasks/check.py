@@ -22,7 +22,7 @@ from perennial.datasets.stream import (
     labels_for,
     read_span,
 )
-from perennial.drift import build_detector
+from perennial.drift import build_detector, build_label_detector
 from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict, check_loss
 from perennial.drift.policy import Decision, HealRecord, Verdicts, decide
@@ -172,7 +172,7 @@ class Watch:
             number += 1
             name = f"w{number:06d}"
             pending = (*place.pending, PendingWindow(window=name, start=place.end, end=window.end))
-            losses, left = judge.losses(self._source, pending)
+            losses, labels, left = judge.losses(self._source, pending, self._labels_seen())
             place = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])
             verdict = judge.inputs(window, [c.input for c in self.history if c.input is not None])
             seen = Verdicts(window=name, input=verdict, losses=losses)
@@ -183,6 +183,7 @@ class Watch:
                 rows=len(window.frame),
                 champion=self._champion.version,
                 decision=self._decide(seen),
+                labels=labels,
                 why=judge.explain(window, [*self.history, seen]) if verdict.confirmed else None,
                 at=utc_now(),
             )
@@ -195,6 +196,9 @@ class Watch:
         snapshot = find_snapshot(store(), self._spec.name, self._champion.lineage.snapshot)
         rows = max(place.end.source_rows, snapshot.source_rows)
         return place.model_copy(update={"end": place.end.model_copy(update={"source_rows": rows})})
+
+    def _labels_seen(self) -> list[InputVerdict]:
+        return [verdict for check in self.history for verdict in check.labels]
 
     def _decide(self, seen: Verdicts) -> Decision:
         name = self._spec.name
@@ -231,6 +235,13 @@ class Judge:
             window_rows=max(1, round(rows * share)),
             output=answer(self._predictor, self._reference),
         )
+        self._reference_y = encode_known(self._reference[spec.target], self._predictor.signature)
+        self._label_detector = build_label_detector(
+            spec.policy,
+            self._series(self._reference_y[0]),
+            numeric=spec.task == "regression",
+            window_rows=max(1, round(rows * share)),
+        )
 
     def inputs(self, window: Window, history: Sequence[InputVerdict]) -> InputVerdict:
         """Hold a window's features and the champion's answers to it against its reference.
@@ -266,9 +277,15 @@ class Judge:
         return losses
 
     def losses(
-        self, source: pd.DataFrame, pending: tuple[PendingWindow, ...]
-    ) -> tuple[tuple[LossVerdict, ...], tuple[PendingWindow, ...]]:
-        """Judge the loss of windows whose labels have come.
+        self,
+        source: pd.DataFrame,
+        pending: tuple[PendingWindow, ...],
+        labels_seen: Sequence[InputVerdict],
+    ) -> tuple[tuple[LossVerdict, ...], tuple[InputVerdict, ...], tuple[PendingWindow, ...]]:
+        """Judge the loss of windows whose labels have come, and the labels themselves.
+
+        Args:
+            labels_seen: verdicts on the labels of earlier windows.
 
         Returns:
             The verdicts, and the windows that still wait for their labels. A window whose labels
@@ -278,9 +295,14 @@ class Judge:
         known = [self._labels(source, window) for window in pending]
         come = [len(y) >= ENOUGH_LABELS * rows for y, _, rows in known]
         newest = max((i for i, is_there in enumerate(come) if is_there), default=-1)
-        verdicts = [
+        judged = [
+            (window.window, y, output)
+            for window, (y, output, _) in zip(pending[: newest + 1], known, strict=False)
+            if len(y) >= MIN_LABELS
+        ]
+        losses = [
             check_loss(
-                window.window,
+                name,
                 self._metrics.promise,
                 task=self._spec.task,
                 metric=self._spec.metric,
@@ -288,10 +310,19 @@ class Judge:
                 output=output,
                 policy=self._spec.policy,
             )
-            for window, (y, output, _) in zip(pending[: newest + 1], known, strict=False)
-            if len(y) >= MIN_LABELS
+            for name, y, output in judged
         ]
-        return tuple(verdicts), pending[newest + 1 :]
+        labels: list[InputVerdict] = []
+        for _, y, _ in judged:
+            truth = self._series(y).to_frame()
+            labels.append(self._label_detector.check(truth, history=[*labels_seen, *labels]))
+        return tuple(losses), tuple(labels), pending[newest + 1 :]
+
+    def _series(self, y: NDArray[Any]) -> pd.Series:
+        """Truth as the label detector takes it: numbers, or names of classes."""
+        classes = self._predictor.signature.classes
+        values = y if self._spec.task == "regression" else [classes[int(i)] for i in y]
+        return pd.Series(values, name=self._spec.target)
 
     def _labels(
         self, source: pd.DataFrame, window: PendingWindow
@@ -327,12 +358,16 @@ def _number(window: str) -> int:
     return int(window.removeprefix("w"))
 
 
+def _shifts(check: Check) -> list[InputVerdict]:
+    return [*([] if check.input is None else [check.input]), *check.labels]
+
+
 def _publish(pipeline: str, history: list[Check]) -> None:
     rows = [
         (
             check.window,
             check.rows,
-            ", ".join(v.label for v in check.input.culprits) if check.input else "",
+            ", ".join(v.label for seen in _shifts(check) for v in seen.culprits),
             ", ".join(f"{v.window}: {v.ratio:.2f}" for v in check.losses),
             check.decision.action,
             check.decision.reason,

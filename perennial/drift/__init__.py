@@ -33,6 +33,7 @@ __all__ = [
     "TabularConfig",
     "Verdicts",
     "build_detector",
+    "build_label_detector",
     "check_loss",
     "decide",
     "promise",
@@ -57,3 +58,26 @@ def build_detector(
         for kind in policy.detectors
     ]
     return built[0] if len(built) == 1 else SeveralDetectors(tuple(built))
+
+
+def build_label_detector(
+    policy: Policy, reference: pd.Series, *, numeric: bool, window_rows: int
+) -> Detector:
+    """Build the detector of a drift of the labels themselves.
+
+    Args:
+        reference: the labels that the champion was trained on, in time order; the series' name is
+            the target's.
+        numeric: they are numbers, not classes.
+        window_rows: as in `build_detector`.
+    """
+    from perennial.drift.detector import MomentsConfig
+    from perennial.drift.moments import MomentsDetector
+
+    config = MomentsConfig(
+        p_value=policy.p_value, effect_size=policy.effect_size, persistence=policy.persistence
+    )
+    target = Feature(name=str(reference.name), kind="numeric" if numeric else "categorical")
+    return MomentsDetector(
+        config, reference.to_frame(), (target,), window_rows=window_rows, aspect="label"
+    )

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perennial.drift import InputVerdict, build_detector
+from perennial.drift import InputVerdict, build_detector, build_label_detector
 from perennial.drift.detector import MomentsConfig
 from perennial.drift.moments import MomentsDetector
 from perennial.errors import SourceError
-from perennial.packaging.signature import Feature
 from perennial.spec import Policy
 from tests.drift.streams import FEATURES, rows
 
@@ -171,12 +170,10 @@ def test_the_champion_s_answers_are_watched() -> None:
 
 
 def test_labels_are_watched_as_a_column_of_their_own() -> None:
-    config = MomentsConfig(p_value=0.01, effect_size=0.02)
-    truth = (Feature(name="sold", kind="categorical"),)
     rng = np.random.default_rng(0)
-    reference = pd.DataFrame({"sold": rng.choice(["yes", "no"], 3600, p=[0.2, 0.8])})
+    reference = pd.Series(rng.choice(["yes", "no"], 3600, p=[0.2, 0.8]), name="sold")
     window = pd.DataFrame({"sold": rng.choice(["yes", "no"], 300, p=[0.5, 0.5])})
-    detector = MomentsDetector(config, reference, truth, window_rows=300, aspect="label")
+    detector = build_label_detector(Policy(), reference, numeric=False, window_rows=300)
     assert labels(detector.check(window)) == {"label sold"}
 
 
