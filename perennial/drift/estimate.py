@@ -27,7 +27,7 @@ from perennial.spec import MetricName, Task
 Floats = NDArray[Any]
 
 _EPS = 1e-6
-_TREES, _LEAVES, _ROWS_A_LEAF = 60, 15, 20
+_TREES, _LEAVES, _ROWS_A_LEAF = 20, 7, 40
 
 
 class LossEstimator(Protocol):
