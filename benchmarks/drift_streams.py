@@ -83,6 +83,15 @@ def long_season(rng: Rng, n: int, windows: int, _: int) -> pd.DataFrame:
     return _frame(z)
 
 
+def longer_season(rng: Rng, n: int, windows: int, _: int) -> pd.DataFrame:
+    """As `long_season`, twice as slow: the reference has seen half of it."""
+    z = _latent(rng, n * windows)
+    t = np.arange(len(z)) / n
+    for i in range(0, NUMERIC, 2):
+        z[:, i] += np.sin(np.pi * t / REFERENCE_WINDOWS + rng.uniform(0, 2 * np.pi))
+    return _frame(z)
+
+
 def trending(rng: Rng, n: int, windows: int, _: int) -> pd.DataFrame:
     """Half of the features rise steadily, by one sigma over the whole stream."""
     z = _latent(rng, n * windows)
@@ -132,6 +141,7 @@ QUIET = (
     Scenario("AR(1), rho 0.9", autoregressive),
     Scenario("season of 4 windows", seasonal),
     Scenario("season as long as the reference", long_season),
+    Scenario("season twice as long as the reference", longer_season),
     Scenario("trend, 1 sigma", trending),
     Scenario("trend, 1/3 sigma", slightly_trending),
 )

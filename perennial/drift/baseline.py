@@ -7,6 +7,9 @@ series, window by window, and the next value is held against a prediction interv
 - a mean, or a line where the slope is significant although neighbouring residuals resemble one
   another (Santer et al., "Statistical significance of trends and trend differences in layer-average
   atmospheric temperature time series", J. Geophys. Res. 105, 2000: an effective number of windows);
+- where that leaves residuals which resemble one another (a season longer than the reference, a
+  random walk), the last value, and how far apart windows have been at that distance (the variogram:
+  Matheron, "Principles of geostatistics", Economic Geology 58, 1963);
 - a variance between windows, as a multiple of what independent rows would give. A reference of a
   dozen windows says little of it, so it is drawn towards that of like statistics of the other
   features (Smyth, "Linear models and empirical Bayes methods for assessing differential
@@ -26,8 +29,8 @@ Floats = NDArray[Any]
 
 _TREND_LEVEL = 0.1
 """A trend overlooked is an alarm for ever after, one imagined only a wider interval."""
-_ALIKE_LEVEL = 1.645
-"""Residuals are alike where the first autocorrelation is beyond its one-sided 5%."""
+_ALIKE_LEVEL = 1.282
+"""Residuals are alike where the first autocorrelation is beyond its one-sided 10%."""
 _LEAST_WINDOWS = 3.0
 _LEAST_DISPERSION = 0.25
 _MANY = 1e6
@@ -101,6 +104,9 @@ def predict(
     leverage = 1 / fit.weight + np.where(fit.trends, (at - fit.centre) ** 2 / fit.spread, 0.0)
     mean = fit.mean + np.where(fit.trends, fit.slope * (at - fit.centre), 0.0)
     stderr = np.sqrt(unit * (between + dispersion * leverage))
+    for k in np.flatnonzero(fit.wanders & known):
+        mean[k], stderr[k] = _wander(series, int(k), at, float(np.sqrt(2 * unit[k] / count[k])))
+        freedom[k] = _MANY
     return Prediction(mean, stderr, np.where(known, np.minimum(freedom, _MANY), 0.0))
 
 
@@ -116,6 +122,8 @@ class _Fit:
     spread: Floats
     slope: Floats
     trends: NDArray[Any]
+    wanders: NDArray[Any]
+    """Neither a mean nor a line: what is left resembles what was left a window before."""
     dispersion: Floats
     freedom: Floats
 
@@ -150,9 +158,23 @@ def _fit(series: Series, unit: Floats) -> _Fit:
         spread=spread,
         slope=slope,
         trends=trends,
+        wanders=np.where(trends, of_line, of_level) < windows,
         dispersion=residual / freedom,
         freedom=freedom,
     )
+
+
+def _wander(series: Series, k: int, at: float, least: float) -> tuple[float, float]:
+    """The last known value, and by how much windows as far apart have differed.
+
+    Beyond half the length of the series, the square of it grows with the distance.
+    """
+    known = series.rows[:, k] > 0
+    y, times = series.values[known, k], series.at[known]
+    spacing, ahead = float(np.median(np.diff(times))), at - float(times[-1])
+    lag = int(np.clip(round(ahead / spacing), 1, max(len(y) // 2, 1)))
+    apart = float(np.mean((y[lag:] - y[:-lag]) ** 2)) * max(1.0, ahead / (lag * spacing))
+    return float(y[-1]), max(float(np.sqrt(apart)), least)
 
 
 def _effective(residuals: Floats, windows: Floats) -> Floats:

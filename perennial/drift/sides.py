@@ -31,7 +31,7 @@ Floats = NDArray[Any]
 
 MIN_VALUES = 5
 """With fewer present values on a side nothing is compared."""
-_HELD_BACK = 6
+_HELD_BACK = 3
 """Quiet windows join the baseline only this many windows later: they may have been the beginning of
 a slow change."""
 _LEANS = 1.645

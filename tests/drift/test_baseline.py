@@ -44,8 +44,9 @@ def test_like_series_lend_each_other_certainty() -> None:
     rng = np.random.default_rng(1)
     values = rng.normal(0, 0.1, (12, 30))
     new = np.full(30, 0.45)
-    assert p_values(values, new, 12.5).max() < 1e-3
-    assert p_values(values[:, :1], new[:1], 12.5)[0] > p_values(values, new, 12.5)[0]
+    together = p_values(values, new, 12.5)
+    alone = [p_values(values[:, k : k + 1], new[:1], 12.5)[0] for k in range(30)]
+    assert np.median(together) < np.median(alone) / 2
 
 
 def test_a_line_goes_on() -> None:
@@ -60,6 +61,14 @@ def test_a_wave_is_no_line() -> None:
     at = np.arange(12)[:, None] + 0.5
     values = np.sin(2 * np.pi * at / 12 + np.linspace(0, 6, 8))
     assert p_values(values, np.sin(2 * np.pi * 16.5 / 12 + np.linspace(0, 6, 8)), 16.5).min() > 1e-3
+
+
+def test_what_wanders_is_predicted_from_where_it_was_last() -> None:
+    rng = np.random.default_rng(3)
+    walk = np.cumsum(rng.normal(0, 1, (24, 40)), axis=0)
+    found = p_values(walk[:12], walk[14], 14.5)
+    assert (found < 0.001).mean() < 0.1
+    assert p_values(walk[:12], walk[11] + 30, 14.5).max() < 0.001
 
 
 def test_where_nothing_is_known_nothing_is_found() -> None:
