@@ -84,7 +84,7 @@ def judge(
         rows: of the window.
         history: verdicts on the windows before it, the oldest first.
     """
-    before = history[len(history) - config.persistence + 1 :]
+    before = history[max(len(history) - config.persistence + 1, 0) :]
     standing = (
         set.intersection(*({v.label for v in seen.culprits} for seen in before)) if before else None
     )

@@ -131,7 +131,9 @@ class Side:
             part = slice(start, start + len(statistic.units))
             start = part.stop
             of = _Scores(scores[part], p_values[part], together[part])
-            found += self._comparison(statistic, window, of, history[-(persistence - 1) :])
+            found += self._comparison(
+                statistic, window, of, history[max(len(history) - persistence + 1, 0) :]
+            )
         return found + self._association(window, at)
 
     def _levels(self, history: Sequence[InputVerdict], at: Floats, *, quiet: bool) -> Series:

@@ -159,6 +159,17 @@ def test_one_wild_window_is_not_confirmed() -> None:
     assert not history[1].confirmed
 
 
+def test_where_one_window_is_enough_it_is_confirmed_at_once() -> None:
+    policy = Policy(persistence=1)
+    window = rows(300, 1)
+    window["heat"] += 3
+    detector = build_detector(policy, rows(3600), FEATURES, window_rows=300)
+    quiet = detector.check(rows(300, 2))
+    verdict = detector.check(window, history=[quiet])
+    assert not quiet.confirmed
+    assert [v.label for v in verdict.lasting] == ["heat"]
+
+
 def test_the_champion_s_answers_are_watched() -> None:
     reference, window = rows(3600), rows(300, 1)
     config = MomentsConfig(p_value=0.01, effect_size=0.02)
