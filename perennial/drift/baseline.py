@@ -29,6 +29,8 @@ Floats = NDArray[Any]
 
 _TREND_LEVEL = 0.1
 """A trend overlooked is an alarm for ever after, one imagined only a wider interval."""
+_DOUBT = 0.5
+"""A line is expected to go on, give or take so much of its slope: a season's rise ends."""
 _ALIKE_LEVEL = 1.282
 """Residuals are alike where the first autocorrelation is beyond its one-sided 10%."""
 _LEAST_WINDOWS = 3.0
@@ -103,7 +105,8 @@ def predict(
     between = (dispersion - 1) / fit.mean_rows / windows + 1 / count
     leverage = 1 / fit.weight + np.where(fit.trends, (at - fit.centre) ** 2 / fit.spread, 0.0)
     mean = fit.mean + np.where(fit.trends, fit.slope * (at - fit.centre), 0.0)
-    stderr = np.sqrt(unit * (between + dispersion * leverage))
+    doubt = np.where(fit.trends, _DOUBT * fit.slope * (at - fit.last), 0.0)
+    stderr = np.sqrt(unit * (between + dispersion * leverage) + doubt**2)
     for k in np.flatnonzero(fit.wanders & known):
         mean[k], stderr[k] = _wander(series, int(k), at, float(np.sqrt(2 * unit[k] / count[k])))
         freedom[k] = _MANY
@@ -119,6 +122,8 @@ class _Fit:
     mean_rows: Floats
     mean: Floats
     centre: Floats
+    last: Floats
+    """Where the last known window lies."""
     spread: Floats
     slope: Floats
     trends: NDArray[Any]
@@ -155,6 +160,7 @@ def _fit(series: Series, unit: Floats) -> _Fit:
         mean_rows=weight / np.maximum(windows, 1),
         mean=mean,
         centre=centre,
+        last=np.where(w > 0, at, -np.inf).max(axis=0, initial=0.0),
         spread=spread,
         slope=slope,
         trends=trends,
