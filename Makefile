@@ -1,6 +1,6 @@
 # Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage
+.PHONY: help demo test test-slow check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -36,6 +36,9 @@ bench-validation: $(STAMP) ## Measure the validation beside Great Expectations a
 
 bench-triage: $(STAMP) ## Measure what is held of broken windows, and of sound ones
 	$(BIN)/python -m benchmarks.bench_triage
+
+bench-drift: $(STAMP) ## Measure the detectors beside alibi-detect and Evidently: false alarms, delay, cost
+	$(BIN)/python -m benchmarks.bench_drift
 
 check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check

@@ -29,6 +29,7 @@ from perennial.errors import SpecError
 
 Task = Literal["regression", "binary", "multiclass"]
 MetricName = Literal["rmse", "mae", "auc", "log_loss", "accuracy", "balanced_accuracy"]
+DetectorName = Literal["moments", "tabular", "classifier"]
 EstimatorName = Literal["hist_gradient_boosting", "linear", "mlp"]
 Depth = Literal["recalibrate", "correct", "retrain"]
 """Of a heal: a map of the champion's output, a small residual model, a new model."""
@@ -181,14 +182,22 @@ class Monitor(_Section):
 class Policy(_Section):
     """When a shift is worth a heal."""
 
+    detectors: tuple[DetectorName, ...] = Field(
+        default=("moments",),
+        min_length=1,
+        description="What looks at a window's inputs. moments: each feature, its missing rate, the "
+        "champion's output and all correlations, against what the reference's own windows predict; "
+        "tabular: alibi-detect's univariate tests; classifier: whether a classifier can tell the "
+        "window from the reference.",
+    )
     p_value: float = Field(
         default=0.01, gt=0, lt=1, description="Level of the input tests, over all features."
     )
     effect_size: float = Field(
-        default=0.2,
+        default=0.02,
         ge=0,
-        description="A shifted feature counts from this effect size on (PSI): what is significant "
-        "but small is not acted on.",
+        description="A shifted feature counts from this effect size on (PSI; 0.02 is a seventh of "
+        "a standard deviation): what is significant but small is not acted on.",
     )
     loss_increase: float = Field(
         default=0.1,

@@ -2,85 +2,45 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain, pairwise
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
 from perennial.datasets.snapshot import find_snapshot
 from perennial.datasets.source import read_source
-from perennial.datasets.stream import (
-    Cursor,
-    Window,
-    cut_windows,
-    labels_for,
-    read_span,
-)
-from perennial.drift import build_detector
+from perennial.datasets.stream import Cursor, Window, cut_windows
 from perennial.drift.detector import InputVerdict
-from perennial.drift.loss import LossVerdict, check_loss
+from perennial.drift.loss import LossVerdict
 from perennial.drift.policy import Decision, HealRecord, Verdicts, decide
 from perennial.drift.record import Check
+from perennial.drift.why import Explanation
 from perennial.errors import Conflict
-from perennial.evaluation.targets import encode_known
 from perennial.registry import (
     Declaration,
     Manifest,
     State,
     failures_in_a_row,
-    read_file,
     read_history,
     read_state,
 )
-from perennial.registry.manifest import REFERENCE_FILE
 from perennial.rollout.stages import in_flight
-from perennial.spec import PipelineSpec
 from perennial.store import layout
 from perennial.store.lease import utc_now
 from perennial.validation.triage import TriageVerdict
 from tasks import events
 from tasks.artifacts import publish, table
 from tasks.connection import fetch, store
+from tasks.drift_artifact import publish_drift
+from tasks.judge import Judge, PendingWindow
 from tasks.notify import notify
 from tasks.step import step
 from tasks.triage import Inspection, Inspector, Stretch
-from tasks.versions import answer, find_champion, load_version, metrics_of
+from tasks.versions import find_champion
 
-ENOUGH_LABELS = 0.8
-"""A window's loss is judged once this share of its labels has come, or later labels have."""
-MIN_LABELS = 20
 _PENDING_WINDOWS = 50
 _REMEMBERED = 60
-
-
-class PendingWindow(BaseModel):
-    """A window whose labels have not come yet."""
-
-    model_config = ConfigDict(frozen=True)
-
-    window: str
-    start: Cursor
-    end: Cursor
-
-    @property
-    def stretch(self) -> Stretch:
-        """Where it lies."""
-        return Stretch(self.window, self.start, self.end)
-
-
-@dataclass(frozen=True)
-class Due:
-    """A window whose labels have come, or should have."""
-
-    stretch: Stretch
-    frame: pd.DataFrame
-    labels: pd.Series
 
 
 class Place(BaseModel):
@@ -129,6 +89,7 @@ def check_windows(declaration: Declaration) -> list[CheckRef]:
         _tell_held(name, ref)
     if done:
         _publish(name, watch.history)
+        publish_drift(name, watch.history[-len(done) :])
     return done
 
 
@@ -213,20 +174,20 @@ class Watch:
         pending = place.pending
         if not held:
             pending = (*pending, PendingWindow(window=name, start=window.start, end=window.end))
-        losses = []
+        losses: list[LossVerdict] = []
+        labels: list[InputVerdict] = []
         due, left = judge.due(self._source, pending)
         for known in due:
             verdict = inspector.inspect_labels(known.stretch, known.frame, known.labels)
             if verdict.held:
                 held.append(verdict)
-            else:
-                losses += judge.losses(known, inspector.sound_rows(known.stretch, known.frame))
+                continue
+            sound = known.take(inspector.sound_rows(known.stretch, known.frame))
+            losses += judge.losses(sound)
+            labels += judge.labels(sound, [*self._labels_seen(), *labels])
         held += inspector.overdue(_number(name), (w.stretch for w in left), self.history)
-        seen = Verdicts(
-            window=name,
-            input=None if found.verdict.held else judge.inputs(found.sound),
-            losses=tuple(losses),
-        )
+        inputs = None if found.verdict.held else judge.inputs(found.sound, self._inputs_seen())
+        seen = Verdicts(window=name, input=inputs, losses=tuple(losses))
         end = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])
         return WindowCheck(
             **dict(seen),
@@ -235,10 +196,23 @@ class Watch:
             rows=len(window.frame),
             champion=self._champion.version,
             decision=self._decide(seen, found),
+            labels=tuple(labels),
+            why=self._explain(judge, found.sound, seen),
             data=tuple(held),
             refused=found.refused,
             at=utc_now(),
         )
+
+    def _inputs_seen(self) -> list[InputVerdict]:
+        return [check.input for check in self.history if check.input is not None]
+
+    def _labels_seen(self) -> list[InputVerdict]:
+        return [verdict for check in self.history for verdict in check.labels]
+
+    def _explain(self, judge: Judge, window: Window, seen: Verdicts) -> Explanation | None:
+        if seen.input is None or not seen.input.confirmed:
+            return None
+        return judge.explain(window, [*self.history, seen])
 
     def _past(self) -> list[Stretch]:
         """Where the windows lie that were checked before, the oldest first."""
@@ -273,69 +247,6 @@ class Watch:
         return decide([*self.history, seen], heals, self._spec.policy)
 
 
-class Judge:
-    """Measures windows of about ``rows`` rows against one champion."""
-
-    def __init__(self, spec: PipelineSpec, champion: Manifest, rows: int) -> None:
-        self._spec = spec
-        self._predictor = load_version(champion)
-        self._metrics = metrics_of(champion)
-        reference = pd.read_parquet(io.BytesIO(read_file(store(), champion, REFERENCE_FILE)))
-        # The reference is thinned out: as many of its rows make up a window's span as are left.
-        share = len(reference) / max(self._metrics.trained_rows, 1)
-        self._detector = build_detector(
-            spec.policy,
-            reference,
-            self._predictor.signature.features,
-            window_rows=max(1, round(rows * share)),
-        )
-
-    def inputs(self, window: Window) -> InputVerdict:
-        """Hold a window's features against the champion's reference."""
-        return self._detector.check(window.frame)
-
-    def due(
-        self, source: pd.DataFrame, pending: tuple[PendingWindow, ...]
-    ) -> tuple[list[Due], tuple[PendingWindow, ...]]:
-        """Find the windows whose labels have come.
-
-        Returns:
-            These, also such whose labels are mostly missing while those of a later one have come;
-            and the windows that still wait for their labels.
-        """
-        known = [self._labels(source, window) for window in pending]
-        come = [len(encode_known(w.labels, self._predictor.signature)[0]) for w in known]
-        enough = [n >= ENOUGH_LABELS * len(w.frame) for n, w in zip(come, known, strict=True)]
-        newest = max((i for i, is_there in enumerate(enough) if is_there), default=-1)
-        return known[: newest + 1], pending[newest + 1 :]
-
-    def losses(self, due: Due, sound: NDArray[np.bool_]) -> list[LossVerdict]:
-        """Judge the champion's loss on a window's sound rows; nothing of next to none.
-
-        The answers are computed anew, so that rows which an earlier champion answered tell about
-        this one; the graph and the code are those of the server.
-        """
-        frame = due.frame[sound]
-        y, known = encode_known(due.labels[sound], self._predictor.signature)
-        if len(y) < MIN_LABELS:
-            return []
-        verdict = check_loss(
-            due.stretch.window,
-            self._metrics.promise,
-            task=self._spec.task,
-            metric=self._spec.metric,
-            y=y,
-            output=answer(self._predictor, frame[known]),
-            policy=self._spec.policy,
-        )
-        return [verdict]
-
-    def _labels(self, source: pd.DataFrame, window: PendingWindow) -> Due:
-        frame = read_span(store(), source, window.start, window.end)
-        labels = labels_for(store(), self._spec.name, frame, self._spec.target)
-        return Due(window.stretch, frame, labels)
-
-
 def _tell_held(pipeline: str, ref: CheckRef) -> None:
     """Say that data are held: an event, and a message to who wants to know."""
     if ref.held is None:
@@ -366,12 +277,16 @@ def _number(window: str) -> int:
     return int(window.removeprefix("w"))
 
 
+def _shifts(check: Check) -> list[InputVerdict]:
+    return [*([] if check.input is None else [check.input]), *check.labels]
+
+
 def _publish(pipeline: str, history: list[Check]) -> None:
     rows = [
         (
             check.window,
             check.rows,
-            ", ".join(v.label for v in check.input.culprits) if check.input else "",
+            ", ".join(v.label for seen in _shifts(check) for v in seen.culprits),
             ", ".join(f"{v.window}: {v.ratio:.2f}" for v in check.losses),
             check.decision.action,
             check.decision.reason,

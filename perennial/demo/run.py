@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,15 @@ from perennial.demo.summary import (
     summarise,
     window_scores,
 )
+from perennial.drift.record import Check
 from perennial.evaluation.metrics import GREATER_IS_BETTER, score
 from perennial.local import RunningStack, ensure_up, stop
 from perennial.registry import read_history
 from perennial.report.charts import loss_chart
-from perennial.report.page import Table, render
+from perennial.report.drift import drift_chart
+from perennial.report.page import Figure, Table, render
 from perennial.report.story import Mark, MarkKind, Series, Story
-from perennial.store import Store, open_store
+from perennial.store import Store, layout, open_store
 
 _NICE = 10
 YARDSTICKS: tuple[BaselinePolicy, ...] = ("never", "every")
@@ -60,15 +63,15 @@ def run_demo(
     plan = make_plan(source, folder, windows)
     stack = ensure_up(directory, progress=console.print)
     try:
-        summary, story = _play(plan, stack, console)
+        summary, story, drifts = _play(plan, stack, console)
     finally:
         if stack.started and not keep:
             console.print("stopping the stack")
             stop(directory)
-    return summary, _write(folder, summary, story)
+    return summary, _write(folder, summary, story, drifts)
 
 
-def _play(plan: Plan, stack: RunningStack, console: Console) -> tuple[Summary, Story]:
+def _play(plan: Plan, stack: RunningStack, console: Console) -> tuple[Summary, Story, list[Figure]]:
     store = open_store(stack.settings)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=_be_nice) as pool:
@@ -87,7 +90,8 @@ def _play(plan: Plan, stack: RunningStack, console: Console) -> tuple[Summary, S
         every=every.score,
     )
     summary = summarise(store, plan, played, trace, scores, memory.peak_mb)
-    return summary, _story(store, plan, summary, trace, never, every)
+    story = _story(store, plan, summary, trace, never, every)
+    return summary, story, _drifts(store, summary)
 
 
 def _be_nice() -> None:
@@ -145,10 +149,23 @@ def _marks(store: Store, summary: Summary) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def _write(folder: Path, summary: Summary, story: Story) -> DemoFiles:
+def _drifts(store: Store, summary: Summary) -> list[Figure]:
+    """What was behind the drifts that were healed, where features had shifted."""
+    figures = []
+    for heal in summary.heals:
+        key = layout.check(summary.pipeline, f"w{heal.window:06d}")
+        why = Check.model_validate_json(store.get(key).data).why
+        if why is not None and why.causes:
+            figures.append(Figure(f"Window {heal.window}: what had drifted", drift_chart(why)))
+    return figures
+
+
+def _write(folder: Path, summary: Summary, story: Story, drifts: Sequence[Figure]) -> DemoFiles:
     files = DemoFiles(folder / "report.html", folder / "report.png", folder / "summary.json")
     files.png.write_bytes(loss_chart(story))
-    files.html.write_text(render(story, _tables(summary), _facts(summary)), encoding="utf-8")
+    files.html.write_text(
+        render(story, _tables(summary), _facts(summary), drifts), encoding="utf-8"
+    )
     files.json.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return files
 

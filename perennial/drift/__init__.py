@@ -4,8 +4,10 @@ A detector measures, the loss is held against its promise, the policy judges. No
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from perennial.drift.detector import (
     Detector,
@@ -31,6 +33,7 @@ __all__ = [
     "TabularConfig",
     "Verdicts",
     "build_detector",
+    "build_label_detector",
     "check_loss",
     "decide",
     "promise",
@@ -44,9 +47,37 @@ def build_detector(
     features: Sequence[Feature],
     *,
     window_rows: int,
+    output: NDArray[Any] | None = None,
+    gap: float = 0.0,
 ) -> Detector:
-    """Build the detector that a policy asks for; arguments as `TabularDetector`."""
-    from perennial.drift.tabular import TabularDetector
+    """Build the detectors that a policy asks for, as one; arguments as `MomentsDetector`."""
+    from perennial.drift.kinds import KINDS, SeveralDetectors
 
-    config = TabularConfig(p_value=policy.p_value, effect_size=policy.effect_size)
-    return TabularDetector(config, reference, features, window_rows=window_rows)
+    built = [
+        KINDS[kind](policy, reference, features, window_rows=window_rows, output=output, gap=gap)
+        for kind in policy.detectors
+    ]
+    return built[0] if len(built) == 1 else SeveralDetectors(tuple(built))
+
+
+def build_label_detector(
+    policy: Policy, reference: pd.Series, *, numeric: bool, window_rows: int
+) -> Detector:
+    """Build the detector of a drift of the labels themselves.
+
+    Args:
+        reference: the labels that the champion was trained on, in time order; the series' name is
+            the target's.
+        numeric: they are numbers, not classes.
+        window_rows: as in `build_detector`.
+    """
+    from perennial.drift.detector import MomentsConfig
+    from perennial.drift.moments import MomentsDetector
+
+    config = MomentsConfig(
+        p_value=policy.p_value, effect_size=policy.effect_size, persistence=policy.persistence
+    )
+    target = Feature(name=str(reference.name), kind="numeric" if numeric else "categorical")
+    return MomentsDetector(
+        config, reference.to_frame(), (target,), window_rows=window_rows, aspect="label"
+    )

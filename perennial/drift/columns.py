@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.drift.detector import Direction
 from perennial.packaging.signature import Feature, canonical_label
 
 _BINS = 10
+_LINEAR = 3.0
+"""Within so many spreads of the median a value counts as it is, beyond as its logarithm."""
+_ENOUGH = 20_000
 _LEVELS = 30
 _RARE = 0.01
 """Categories below this share of the reference are counted together with unseen ones."""
@@ -41,10 +43,6 @@ class Column(Protocol):
         """Give each value's bin number, -1 for NaN."""
         ...
 
-    def describe(self, reference: NDArray[Any], window: NDArray[Any]) -> tuple[Direction, str]:
-        """Say how present values changed."""
-        ...
-
 
 @dataclass(frozen=True)
 class NumericColumn:
@@ -53,21 +51,38 @@ class NumericColumn:
     test: ClassVar[Literal["ks", "chi2"]] = "ks"
     name: str
     edges: NDArray[Any]
+    centre: float = 0.0
+    scale: float = 1.0
+    distinct: int = 0
+    """How many different values the reference has."""
 
     @classmethod
     def of(cls, name: str, reference: pd.Series) -> NumericColumn:
-        """Learn the bins."""
+        """Learn the bins, and where most values lie."""
         values = read_numbers(reference)
         values = values[~np.isnan(values)]
-        distinct = np.unique(values)
+        ends = (values.min(), values.max()) if len(values) else ()
+        values = thin(values)
+        distinct = np.unique([*values, *ends])
         if len(distinct) > _BINS:
-            edges = np.unique(np.quantile(values, np.arange(1, _BINS) / _BINS))
+            inner = np.quantile(values, np.arange(1, _BINS) / _BINS)
+            # Beyond what was ever seen is a bin of its own on either side.
+            edges = np.unique([np.nextafter(distinct[0], -np.inf), *inner, distinct[-1]])
         elif len(distinct):
             # An edge on and one right below each value: what lies between or beyond is news.
             edges = np.unique([np.nextafter(distinct, -np.inf), distinct])
         else:
             edges = distinct
-        return cls(name, edges)
+        return cls(name, edges, *_middle(values), len(distinct))
+
+    def standardise(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Bring values to the reference's median and spread, wild ones tamed by a logarithm.
+
+        Shape and NaN are kept. The map does not saturate, so that a steady trend stays one.
+        """
+        scaled = (values - self.centre) / (self.scale * _LINEAR)
+        tamed: NDArray[Any] = np.arcsinh(scaled) * _LINEAR
+        return tamed
 
     @property
     def bins(self) -> int:
@@ -82,14 +97,6 @@ class NumericColumn:
         """As `Column`."""
         return np.where(np.isnan(values), -1, np.searchsorted(self.edges, values, side="left"))
 
-    def describe(self, reference: NDArray[Any], window: NDArray[Any]) -> tuple[Direction, str]:
-        """Up or down when the mean moved by a tenth of a standard deviation or more."""
-        before, after, spread = reference.mean(), window.mean(), reference.std()
-        text = f"mean {before:.4g} -> {after:.4g}"
-        if abs(after - before) > 0.1 * spread:
-            return ("up" if after > before else "down"), text
-        return "reshaped", f"{text}, spread {spread:.4g} -> {window.std():.4g}"
-
 
 @dataclass(frozen=True)
 class CategoricalColumn:
@@ -98,13 +105,16 @@ class CategoricalColumn:
     test: ClassVar[Literal["ks", "chi2"]] = "chi2"
     name: str
     levels: tuple[str, ...]
+    usual: int = 0
+    """Number of the most frequent category."""
 
     @classmethod
     def of(cls, name: str, reference: pd.Series) -> CategoricalColumn:
         """Learn the categories that are frequent enough to be counted alone."""
         shares = read_labels(reference).value_counts(normalize=True)
-        frequent = shares[shares >= _RARE].index[:_LEVELS]
-        return cls(name, tuple(sorted(map(str, frequent))))
+        frequent = [str(level) for level in shares[shares >= _RARE].index[:_LEVELS]]
+        levels = tuple(sorted(frequent))
+        return cls(name, levels, levels.index(frequent[0]) if frequent else 0)
 
     @property
     def bins(self) -> int:
@@ -124,13 +134,22 @@ class CategoricalColumn:
         """As `Column`."""
         return np.where(np.isnan(values), -1, values).astype(np.intp)
 
-    def describe(self, reference: NDArray[Any], window: NDArray[Any]) -> tuple[Direction, str]:
-        """Name the category whose share changed most."""
-        before = np.bincount(reference.astype(np.intp), minlength=self.bins) / len(reference)
-        after = np.bincount(window.astype(np.intp), minlength=self.bins) / len(window)
-        most = int(np.argmax(np.abs(after - before)))
-        name = repr(self.levels[most]) if most < len(self.levels) else "rare or new values"
-        return "reshaped", f"share of {name} {before[most]:.1%} -> {after[most]:.1%}"
+
+def thin(values: NDArray[Any]) -> NDArray[Any]:
+    """Leave evenly spaced values of a long column (rows,): more say nothing new of its shape."""
+    return values[:: max(1, -(-len(values) // _ENOUGH))]
+
+
+def _middle(values: NDArray[Any]) -> tuple[float, float]:
+    """Median, and the spread from the quartiles, or from all values where those are one.
+
+    Of a constant it is a thousandth of itself: whatever else comes is far off.
+    """
+    if not len(values):
+        return 0.0, 1.0
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    spread = float(high - low) / 1.349 or float(values.std()) or 1e-3 * (abs(float(middle)) or 1.0)
+    return float(middle), spread
 
 
 def column_of(feature: Feature, reference: pd.Series) -> Column:

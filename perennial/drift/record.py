@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
+from perennial.drift.detector import InputVerdict
 from perennial.drift.policy import Decision, Verdicts
+from perennial.drift.why import Explanation
 
 
 class Check(Verdicts):
@@ -19,4 +21,8 @@ class Check(Verdicts):
     rows: int = Field(ge=0)
     champion: str
     decision: Decision
+    labels: tuple[InputVerdict, ...] = ()
+    """On the labels themselves, of the windows whose loss was judged."""
+    why: Explanation | None = None
+    """What is behind the shifts that were confirmed; None: none was."""
     at: AwareDatetime

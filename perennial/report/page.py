@@ -22,7 +22,20 @@ class Table:
     note: str = ""
 
 
-def render(story: Story, tables: Sequence[Table], facts: Sequence[tuple[str, str]]) -> str:
+@dataclass(frozen=True)
+class Figure:
+    """A chart under a heading."""
+
+    heading: str
+    png: bytes
+
+
+def render(
+    story: Story,
+    tables: Sequence[Table],
+    facts: Sequence[tuple[str, str]],
+    figures: Sequence[Figure] = (),
+) -> str:
     """Write the page.
 
     Args:
@@ -34,6 +47,7 @@ def render(story: Story, tables: Sequence[Table], facts: Sequence[tuple[str, str
         facts=facts,
         colours=COLOURS,
         chart=base64.b64encode(loss_chart(story)).decode(),
+        figures=[(f.heading, base64.b64encode(f.png).decode()) for f in figures],
     )
 
 

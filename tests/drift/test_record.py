@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from perennial.drift import Check, Decision, InputVerdict, LossVerdict, Promise
 from perennial.drift.detector import FeatureVerdict
+from perennial.drift.why import Cause, Explanation
 
 figures = st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(min_size=1, max_size=8)
@@ -42,6 +43,21 @@ inputs = st.builds(
     effect=figures,
     features=st.lists(features, max_size=2).map(tuple),
 )
+causes = st.builds(
+    Cause,
+    label=names,
+    features=st.lists(names, max_size=2).map(tuple),
+    detail=names,
+    effect=figures,
+    since=names,
+    scores=st.lists(figures, max_size=2).map(tuple),
+    extra_loss=st.none() | figures,
+    loss_share=st.none() | figures,
+    picture=st.none(),
+)
+explanations = st.builds(
+    Explanation, window=names, windows=st.just(()), causes=st.lists(causes, max_size=2).map(tuple)
+)
 decisions = st.builds(
     Decision,
     reason=names,
@@ -59,6 +75,8 @@ checks = st.builds(
     rows=counts,
     champion=names,
     decision=decisions,
+    labels=st.lists(inputs, max_size=1).map(tuple),
+    why=st.none() | explanations,
     at=st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1)),
 )
 

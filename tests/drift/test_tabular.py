@@ -28,7 +28,8 @@ def rows(n: int, seed: int = 0) -> pd.DataFrame:
 
 def check(window: pd.DataFrame, reference: pd.DataFrame | None = None) -> InputVerdict:
     reference = rows(2000) if reference is None else reference
-    detector = build_detector(Policy(), reference, FEATURES, window_rows=len(window))
+    policy = Policy(detectors=("tabular",), effect_size=0.2)
+    detector = build_detector(policy, reference, FEATURES, window_rows=len(window))
     return detector.check(window)
 
 
@@ -140,7 +141,7 @@ def test_a_window_without_a_feature_is_refused() -> None:
 
 
 def test_no_features_are_no_shift() -> None:
-    detector = build_detector(Policy(), rows(100), (), window_rows=50)
+    detector = build_detector(Policy(detectors=("tabular",)), rows(100), (), window_rows=50)
     verdict = detector.check(rows(50))
     assert (verdict.shifted, verdict.p_value, verdict.effect) == (False, 1.0, 0.0)
 

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from perennial.report.charts import loss_chart
-from perennial.report.page import Table, render
+from perennial.report.page import Figure, Table, render
 from perennial.report.story import Mark, Series, Story
 
 
@@ -35,6 +35,12 @@ def test_the_page_needs_nothing_from_elsewhere(story):
     page = render(story, [Table("Heals", ("why",), [("x",)])], [("90%", "recovered")])
     assert re.findall(r"(?:src|href)=\"(?!data:)", page) == []
     assert "data:image/png;base64," in page
+
+
+def test_more_charts_stand_below(story):
+    page = render(story, [], [], [Figure("What had drifted", b"chart")])
+    assert page.count("data:image/png;base64,") == 2
+    assert "What had drifted" in page
 
 
 def test_what_a_table_says_is_text_and_not_markup(story):

@@ -1,0 +1,178 @@
+"""What a window says of one champion: its inputs, its labels, its loss."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from perennial.datasets.stream import Cursor, Window, labels_for, read_span
+from perennial.drift import build_detector, build_label_detector
+from perennial.drift.detector import InputVerdict
+from perennial.drift.loss import LossVerdict, check_loss
+from perennial.drift.policy import Verdicts
+from perennial.drift.why import Explanation, explain
+from perennial.evaluation.metrics import row_losses
+from perennial.evaluation.targets import encode_known
+from perennial.registry import Manifest, read_file
+from perennial.registry.manifest import REFERENCE_FILE
+from perennial.spec import PipelineSpec
+from tasks.connection import store
+from tasks.triage import Stretch
+from tasks.versions import answer, load_version, metrics_of
+
+ENOUGH_LABELS = 0.8
+"""A window's loss is judged once this share of its labels has come, or later labels have."""
+MIN_LABELS = 20
+
+
+class PendingWindow(BaseModel):
+    """A window whose labels have not come yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    window: str
+    start: Cursor
+    end: Cursor
+
+    @property
+    def stretch(self) -> Stretch:
+        """Where it lies."""
+        return Stretch(self.window, self.start, self.end)
+
+
+@dataclass(frozen=True)
+class Due:
+    """A window whose labels have come, or should have."""
+
+    stretch: Stretch
+    frame: pd.DataFrame
+    labels: pd.Series
+
+    def take(self, rows: NDArray[np.bool_]) -> Due:
+        """Select rows by a mask."""
+        return replace(self, frame=self.frame[rows], labels=self.labels[rows])
+
+
+class Judge:
+    """Measures windows of about ``rows`` rows against one champion."""
+
+    def __init__(self, spec: PipelineSpec, champion: Manifest, rows: int) -> None:
+        self._spec = spec
+        self._predictor = load_version(champion)
+        self._metrics = metrics_of(champion)
+        self._reference = pd.read_parquet(io.BytesIO(read_file(store(), champion, REFERENCE_FILE)))
+        # The reference is thinned out: as many of its rows make up a window's span as are left.
+        share = len(self._reference) / max(self._metrics.trained_rows, 1)
+        window_rows = max(1, round(rows * share))
+        self._detector = build_detector(
+            spec.policy,
+            self._reference,
+            self._predictor.signature.features,
+            window_rows=window_rows,
+            output=answer(self._predictor, self._reference),
+        )
+        y, _ = encode_known(self._reference[spec.target], self._predictor.signature)
+        self._label_detector = build_label_detector(
+            spec.policy,
+            self._series(y),
+            numeric=spec.task == "regression",
+            window_rows=window_rows,
+        )
+
+    def inputs(self, window: Window, history: Sequence[InputVerdict]) -> InputVerdict:
+        """Hold a window's features and the champion's answers to it against its reference.
+
+        Args:
+            history: verdicts on the windows since the champion took over.
+        """
+        output = answer(self._predictor, window.frame)
+        return self._detector.check(window.frame, output=output, history=history)
+
+    def explain(self, window: Window, seen: Sequence[Verdicts]) -> Explanation:
+        """Say what is behind the shifts that the newest verdict confirms.
+
+        Args:
+            seen: what was learned in the windows since the champion took over, this one the last.
+        """
+        ratios = [verdict.ratio for look in seen for verdict in look.losses]
+        return explain(
+            [(look.window, look.input) for look in seen if look.input is not None],
+            self._reference,
+            window.frame,
+            self._predictor.signature.features,
+            losses=self._reference_losses(),
+            ratio=ratios[-1] if ratios else None,
+        )
+
+    def _reference_losses(self) -> NDArray[Any]:
+        """The champion's loss on each row of its reference (rows,), NaN where it is unknown."""
+        losses = np.full(len(self._reference), np.nan)
+        y, known = encode_known(self._reference[self._spec.target], self._predictor.signature)
+        output = answer(self._predictor, self._reference[known])
+        losses[known] = row_losses(self._spec.task, self._spec.metric, y, output)
+        return losses
+
+    def due(
+        self, source: pd.DataFrame, pending: tuple[PendingWindow, ...]
+    ) -> tuple[list[Due], tuple[PendingWindow, ...]]:
+        """Find the windows whose labels have come.
+
+        Returns:
+            These, also such whose labels are mostly missing while those of a later one have come;
+            and the windows that still wait for their labels.
+        """
+        known = [read_due(self._spec, source, window.stretch) for window in pending]
+        come = [len(encode_known(w.labels, self._predictor.signature)[0]) for w in known]
+        enough = [n >= ENOUGH_LABELS * len(w.frame) for n, w in zip(come, known, strict=True)]
+        newest = max((i for i, is_there in enumerate(enough) if is_there), default=-1)
+        return known[: newest + 1], pending[newest + 1 :]
+
+    def losses(self, due: Due) -> list[LossVerdict]:
+        """Judge the champion's loss on a window's sound rows; nothing of next to none.
+
+        The answers are computed anew, so that rows which an earlier champion answered tell about
+        this one; the graph and the code are those of the server.
+        """
+        y, known = encode_known(due.labels, self._predictor.signature)
+        if len(y) < MIN_LABELS:
+            return []
+        verdict = check_loss(
+            due.stretch.window,
+            self._metrics.promise,
+            task=self._spec.task,
+            metric=self._spec.metric,
+            y=y,
+            output=answer(self._predictor, due.frame[known]),
+            policy=self._spec.policy,
+        )
+        return [verdict]
+
+    def labels(self, due: Due, history: Sequence[InputVerdict]) -> list[InputVerdict]:
+        """Hold a window's labels against those of the reference; nothing of next to none.
+
+        Args:
+            history: verdicts on the labels of earlier windows.
+        """
+        y, _ = encode_known(due.labels, self._predictor.signature)
+        if len(y) < MIN_LABELS:
+            return []
+        return [self._label_detector.check(self._series(y).to_frame(), history=history)]
+
+    def _series(self, y: NDArray[Any]) -> pd.Series:
+        """Truth as the label detector takes it: numbers, or names of classes."""
+        classes = self._predictor.signature.classes
+        values = y if self._spec.task == "regression" else [classes[int(i)] for i in y]
+        return pd.Series(values, name=self._spec.target)
+
+
+def read_due(spec: PipelineSpec, source: pd.DataFrame, stretch: Stretch) -> Due:
+    """Read a window's rows, and what is known of their truth."""
+    frame = read_span(store(), source, stretch.start, stretch.end)
+    return Due(stretch, frame, labels_for(store(), spec.name, frame, spec.target))
