@@ -8,7 +8,7 @@ stood before it, and a head or a base is tried on rows that it has not seen.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from perennial.backtest.baselines import score_windows
 from perennial.backtest.bases import Base, Fit, Rows, Stream, fit_base, fit_booster
-from perennial.backtest.stream import Cut, cut
+from perennial.backtest.stream import Cut
 from perennial.drift import (
     Check,
     Decision,
@@ -92,40 +92,25 @@ class ReplayedRun:
 def replay(
     frame: pd.DataFrame,
     spec: PipelineSpec,
+    where: Cut,
     *,
-    windows: int,
-    train_fraction: float = 0.2,
-    label_delay_windows: int = 0,
     fit: Fit = fit_booster,
     watch_inputs: bool = True,
-    progress: Callable[[int, int], None] | None = None,
 ) -> ReplayedRun:
     """Replay the loop over a stream.
 
     Args:
         frame: the whole stream in time order, with its target.
-        windows: into how many equal windows the rows after the first fraction are cut.
-        label_delay_windows: windows by which labels come later than their window's end; with
-            ``windows`` or more they never come.
+        where: how it is cut, and when its labels come.
         fit: fits a base.
         watch_inputs: False leaves the input tests out.
-        progress: called with (windows done, windows in all).
 
     Raises:
-        SourceError: too few rows for that many windows.
         TrainingError: there is no feature.
     """
-    where = cut(
-        len(frame),
-        windows=windows,
-        train_fraction=train_fraction,
-        label_delay_windows=label_delay_windows,
-    )
     run = _Replay(Stream(frame, spec), where, fit, watch_inputs)
-    for window in range(windows):
+    for window in range(where.windows):
         run.step(window)
-        if progress is not None:
-            progress(window + 1, windows)
     return run.result()
 
 
