@@ -161,7 +161,7 @@ def recovered(policy_score: float, never_score: float, every_score: float) -> fl
     """Say how much of what retraining at every window gains a policy gained: 0 as never, 1 as
     every; NaN where both score the same."""
     gain = every_score - never_score
-    return (policy_score - never_score) / gain if gain else float("nan")
+    return (policy_score - never_score) / gain + 0.0 if gain else float("nan")
 
 
 def score_windows(

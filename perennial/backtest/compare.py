@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
-from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -29,12 +28,12 @@ from perennial.backtest.hindsight import Hindsight, look_back, window_losses
 from perennial.backtest.replay import ReplayedRun, replay
 from perennial.backtest.stream import Cut, cut
 from perennial.evaluation.metrics import GREATER_IS_BETTER, row_losses
-from perennial.spec import MetricName, PipelineSpec
+from perennial.spec import Depth, MetricName, PipelineSpec
 
 PolicyName = Literal["perennial", "never", "every", "periodic-5", "hindsight"]
 POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is, and how much there is."""
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and how much there is."""
 
 
 class WindowDecision(BaseModel):
@@ -207,7 +206,7 @@ def _run_all(
                 refit = future.result()
                 refits[refit.start] = refit
             if progress is not None:
-                progress("fits", total - len(open_work), total)
+                progress(total - len(open_work), total)
     return None if mine is None else mine.result(), refits
 
 
@@ -229,7 +228,7 @@ def _of_replay(run: ReplayedRun, work: _Work) -> PolicyResult:
     ]
     return PolicyResult(
         score=run.score,
-        heals={depth: run.heals(depth) for depth in ("recalibrate", "correct", "retrain")},  # type: ignore[arg-type]
+        heals={depth: run.heals(depth) for depth in get_args(Depth)},
         retrains=run.heals("retrain"),
         fits=run.fits,
         cpu_seconds=run.cpu_seconds,
@@ -278,7 +277,7 @@ def _cost_curve(mine: PolicyResult, back: Hindsight, refits: dict[int, Refit]) -
     """
     seconds = [sum(refits[start].cpu_seconds for start in starts) for starts in back.starts]
     gain = max(back.losses[0] - min(back.losses), 1e-12)
-    alphas = gain / max(seconds) * np.logspace(-2, 2, 41)
+    alphas = gain / max(seconds) * np.logspace(-3, 1, 41)
     costs = np.array(back.losses)[None, :] + alphas[:, None] * np.array(seconds)[None, :]
     return CostCurve(
         alpha=tuple(alphas.tolist()),

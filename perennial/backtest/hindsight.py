@@ -44,9 +44,7 @@ def window_losses(
             low, high = where.bounds[window], where.bounds[window + 1]
             rows = stream.labelled(int(low), int(high))
             output = refit.outputs[rows - where.bounds[start]]
-            sums[start, window] = row_losses(
-                spec.task, spec.metric, stream.y[rows], output
-            ).sum()
+            sums[start, window] = row_losses(spec.task, spec.metric, stream.y[rows], output).sum()
     return sums
 
 

@@ -114,7 +114,8 @@ def quiet_windows(policy: Policy, refused: int) -> int:
     doubled with every one that follows."""
     if refused == 0:
         return policy.retrain_wait
-    return max(1, policy.retrain_wait // 2) * 2**refused
+    doubled: int = 2**refused
+    return max(1, policy.retrain_wait // 2) * doubled
 
 
 def _are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
@@ -267,7 +268,9 @@ def _lasting(history: Sequence[Verdicts], policy: Policy) -> dict[str, str]:
 
 
 def _keep(reason: str, **evidence: object) -> Decision:
-    return Decision.model_validate({"ground": "none", **evidence, "action": "keep", "reason": reason})
+    return Decision.model_validate(
+        {"ground": "none", **evidence, "action": "keep", "reason": reason}
+    )
 
 
 def _windows(count: int) -> str:

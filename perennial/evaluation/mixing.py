@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -69,9 +71,9 @@ class HeadTrial(BaseModel):
 def try_heads(
     window: str,
     task: Task,
-    y: NDArray[np.generic],
-    base: NDArray[np.generic],
-    heads: Sequence[NDArray[np.generic]],
+    y: NDArray[Any],
+    base: NDArray[Any],
+    heads: Sequence[NDArray[Any]],
     mixture: Mixture,
 ) -> HeadTrial:
     """Sum up one window.
@@ -174,7 +176,7 @@ def _batches(losses: NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(float(part.mean()) for part in parts)
 
 
-def _on_the_scale(task: Task, y: NDArray[np.generic], width: int) -> NDArray[np.float64]:
+def _on_the_scale(task: Task, y: NDArray[Any], width: int) -> NDArray[np.float64]:
     if task == "multiclass":
         return np.eye(width)[y.astype(np.intp)]
     return y.astype(np.float64)[:, None]
