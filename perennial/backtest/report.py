@@ -138,9 +138,10 @@ def _tables(found: Backtest) -> list[Table]:
             "Policies",
             header,
             rows,
-            "recovered is (policy - never) / (every - never). CPU seconds count all fits, trials and "
-            "refused candidates. Reference models are scikit-learn's HistGradientBoosting with default "
-            "parameters; hindsight is their best choice of as many moments, by dynamic programming.",
+            "recovered is (policy - never) / (every - never). CPU seconds count all fits, trials "
+            "and refused candidates. Reference models are scikit-learn's HistGradientBoosting with "
+            "default parameters; hindsight is their best choice of as many moments, by dynamic "
+            "programming.",
         )
     ]
     mine = found.policies.get("perennial")

@@ -10,7 +10,6 @@ earn its part, and where no head helps the base stands alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-
 from typing import Any
 
 import numpy as np
