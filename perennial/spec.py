@@ -31,6 +31,7 @@ Task = Literal["regression", "binary", "multiclass"]
 MetricName = Literal["rmse", "mae", "auc", "log_loss", "accuracy", "balanced_accuracy"]
 DetectorName = Literal["moments", "tabular", "classifier"]
 EstimatorName = Literal["hist_gradient_boosting", "linear", "mlp"]
+HeadDepth = Literal["recalibrate", "correct"]
 Depth = Literal["recalibrate", "correct", "retrain"]
 """Of a heal: a map of the champion's output, a small residual model, a new model."""
 Cure = Literal["recalibrate", "correct", "retrain", "unhead"]
@@ -214,13 +215,29 @@ class Policy(_Section):
         "loss that is clear in one window needs no second one.",
     )
     cooldown: int = Field(
-        default=1, ge=0, description="Windows after a heal in which none is asked for again."
+        default=0,
+        ge=0,
+        description="Windows after a heal of any depth in which none is asked for again.",
     )
-    refresh: int = Field(
-        default=8,
-        ge=1,
-        description="Windows without a heal after which a candidate is trained even if the loss "
-        "has not risen; the gate decides, and every refusal in a row doubles the wait.",
+    retrain_gain: float = Field(
+        default=0.04,
+        ge=0,
+        lt=1,
+        description="Share of the base's loss that small heads on it must take away before a new "
+        "model is worth its training.",
+    )
+    retrain_wait: int = Field(
+        default=7,
+        ge=0,
+        description="Windows after a retrain in which no other one is asked for; longer with every "
+        "candidate in a row that was refused.",
+    )
+    takeover_price: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the loss that a head must be expected to take away to be worth a "
+        "takeover.",
     )
 
 

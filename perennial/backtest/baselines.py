@@ -1,15 +1,17 @@
 """The reference policies: never retrained, retrained at every window, at every fifth.
 
-All three use HistGradientBoosting with default parameters on the raw features. Version 1 is trained
-on the first fraction; a refit at a window's end slides over as many of the newest labelled rows,
-and the next window is answered by the model then standing.
+All of them use HistGradientBoosting with default parameters on the raw features. Version 1 is
+trained on the first fraction; a refit at a window's end slides over as many of the newest labelled
+rows, and the next window is answered by the model then standing. So all draw on the same refits,
+which are made once, spread over processes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
@@ -34,26 +36,32 @@ _PERIOD: dict[BaselinePolicy, int] = {"every": 1, "periodic-5": 5}
 class BaselineRun:
     """What a reference policy would have done on a stream."""
 
-    policy: BaselinePolicy
+    policy: str
     window_scores: tuple[float, ...]
     """The metric in each window; NaN where it is undefined."""
     score: float
     """The metric pooled over all rows after the first fraction."""
     outputs: NDArray[Any]
     """Answers to those rows (rows, width), as `perennial.evaluation.metrics` takes them."""
-    fits: int
+    starts: tuple[int, ...]
+    """Windows that a newly fitted model was the first to answer, 0 among them."""
     cpu_seconds: float
     """CPU time of the fits."""
 
+    @property
+    def fits(self) -> int:
+        """All fits, version 1 included."""
+        return len(self.starts)
+
 
 @dataclass(frozen=True)
-class _Tenure:
-    """Windows ``first`` to ``last`` - 1, answered by a model of rows ``low`` to ``high`` - 1."""
+class Refit:
+    """A model fitted before window ``start``, and what it would answer from there on."""
 
-    first: int
-    last: int
-    low: int
-    high: int
+    start: int
+    outputs: NDArray[Any]
+    """Of all rows from the window's first (rows, width)."""
+    cpu_seconds: float
 
 
 def run_baseline(
@@ -86,38 +94,74 @@ def run_baseline(
         train_fraction=train_fraction,
         label_delay_windows=label_delay_windows,
     )
-    classes = () if spec.task == "regression" else target_classes(frame[spec.target])
-    tenures = _tenures(policy, where)
-    answers, cpu_seconds = [], 0.0
-    with ProcessPoolExecutor(
-        jobs or os.cpu_count(), get_context("spawn"), initializer=_use_one_thread
-    ) as pool:
-        work = [
-            pool.submit(
-                _serve,
-                frame.iloc[tenure.low : tenure.high],
-                frame.iloc[where.bounds[tenure.first] : where.bounds[tenure.last]],
-                spec,
-                classes,
-            )
-            for tenure in tenures
-        ]
-        for done, result in enumerate(work, start=1):
-            output, seconds = result.result()
-            answers.append(output)
-            cpu_seconds += seconds
+    starts = refit_starts(policy, windows)
+    refits = {}
+    with processes(frame, spec, jobs) as pool:
+        work = submit_refits(pool, where, starts)
+        for done, result in enumerate(as_completed(work), start=1):
+            refit = result.result()
+            refits[refit.start] = refit
             if progress is not None:
-                progress(done, len(tenures))
-    outputs = np.concatenate(answers)
+                progress(done, len(starts))
+    return assemble(policy, frame, spec, where, starts, refits)
+
+
+def refit_starts(policy: BaselinePolicy, windows: int) -> tuple[int, ...]:
+    """Which windows are the first that a newly fitted model answers."""
+    return tuple(range(0, windows, _PERIOD.get(policy, windows)))
+
+
+@contextmanager
+def processes(
+    frame: pd.DataFrame, spec: PipelineSpec, jobs: int | None = None
+) -> Iterator[ProcessPoolExecutor]:
+    """Start workers of one thread each that hold the stream; None: one for each core."""
+    with ProcessPoolExecutor(
+        jobs or os.cpu_count(),
+        get_context("spawn"),
+        initializer=_hold_stream,
+        initargs=(frame, spec),
+    ) as pool:
+        yield pool
+
+
+def submit_refits(
+    pool: ProcessPoolExecutor, where: Cut, starts: Collection[int]
+) -> list[Future[Refit]]:
+    """Have models fitted in the workers of `processes`."""
+    return [pool.submit(_refit, where, start) for start in starts]
+
+
+def assemble(
+    name: str,
+    frame: pd.DataFrame,
+    spec: PipelineSpec,
+    where: Cut,
+    starts: tuple[int, ...],
+    refits: dict[int, Refit],
+) -> BaselineRun:
+    """Put together what a policy would have answered that retrains at these windows.
+
+    Args:
+        starts: growing, the first one 0.
+        refits: one for each start at least.
+    """
+    classes = () if spec.task == "regression" else target_classes(frame[spec.target])
+    parts = [
+        refits[start].outputs[: where.bounds[end] - where.bounds[start]]
+        for start, end in pairwise([*starts, where.windows])
+    ]
+    outputs = np.concatenate(parts)
     pooled, by_window = score_windows(frame, spec, classes, where, outputs)
-    return BaselineRun(policy, by_window, pooled, outputs, len(tenures), cpu_seconds)
+    seconds = sum(refits[start].cpu_seconds for start in starts)
+    return BaselineRun(name, by_window, pooled, outputs, starts, seconds)
 
 
 def recovered(policy_score: float, never_score: float, every_score: float) -> float:
     """Say how much of what retraining at every window gains a policy gained: 0 as never, 1 as
     every; NaN where both score the same."""
     gain = every_score - never_score
-    return (policy_score - never_score) / gain if gain else float("nan")
+    return (policy_score - never_score) / gain + 0.0 if gain else float("nan")
 
 
 def score_windows(
@@ -139,31 +183,25 @@ def score_windows(
     return score(spec.metric, y[known], outputs[known]), tuple(by_window)
 
 
-def _tenures(policy: BaselinePolicy, where: Cut) -> list[_Tenure]:
-    period = _PERIOD.get(policy, where.windows)
-    starts = range(0, where.windows, period)
-    return [
-        _Tenure(
-            first=start,
-            last=min(start + period, where.windows),
-            low=where.labelled(start) - where.first,
-            high=where.labelled(start),
-        )
-        for start in starts
-    ]
+_held: dict[str, Any] = {}
+"""The stream of a worker process."""
 
 
-def _use_one_thread() -> None:
+def held_stream() -> tuple[pd.DataFrame, PipelineSpec]:
+    """Give the stream that this worker process was started with."""
+    return _held["frame"], _held["spec"]
+
+
+def _hold_stream(frame: pd.DataFrame, spec: PipelineSpec) -> None:
     """Keep a worker to one core, so that its sums do not depend on how many there are. It runs
     before the worker imports scikit-learn, which is why workers are spawned, not forked."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    _held.update(frame=frame, spec=spec)
 
 
-def _serve(
-    training: pd.DataFrame,
-    window: pd.DataFrame,
-    spec: PipelineSpec,
-    classes: tuple[str, ...],
-) -> tuple[NDArray[Any], float]:
-    model = fit_yardstick(training, spec, classes)
-    return model.predict(window), model.cpu_seconds
+def _refit(where: Cut, start: int) -> Refit:
+    frame, spec = held_stream()
+    classes = () if spec.task == "regression" else target_classes(frame[spec.target])
+    known_until = where.labelled(start)
+    model = fit_yardstick(frame.iloc[known_until - where.first : known_until], spec, classes)
+    return Refit(start, model.predict(frame.iloc[where.bounds[start] :]), model.cpu_seconds)

@@ -1,10 +1,12 @@
-"""Keep or heal: a pure function of the verdicts since the last heal.
+"""Keep, heal (and how deep) or hold: a pure function of the verdicts on one base.
 
-Labels are the stronger evidence, because only they show whether the model suffers: where they have
-come for the newest windows, a rise of the loss confirms and an input shift alone does not. Where
-they are late or absent, an input shift that lasts confirms. A loss that keeps its promise may still
-be far from what newer rows could teach, which no test of the champion alone can show: so after some
-windows without a heal a candidate is asked for anyway, and the gate has the last word.
+Labels are the stronger evidence, because only they show whether the model suffers, and whether it
+has to: where they have come for the newest windows, what heads fitted on the newest rows do on rows
+that they have not seen (`perennial.evaluation.mixing`) decides. A head costs milliseconds, so it is
+put on wherever it has earned a share, and taken off where it has none. A new model costs a training
+and a takeover: it is worth them once heads carry a good part of the work, since then the base no
+longer knows its world. A loss that has risen where no head does better is harder rows, not a worse
+model, and is left alone. Where labels are late or absent, an input shift that lasts confirms.
 """
 
 from __future__ import annotations
@@ -16,7 +18,16 @@ from pydantic import BaseModel, ConfigDict
 
 from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict, pool
-from perennial.spec import Policy
+from perennial.evaluation.mixing import HeadGain, HeadTrial, Mixture, expected_gain, gain, mix
+from perennial.spec import Cure, Policy
+
+WEIGHED = 6
+"""How many of the newest trials say whether a retrain is due."""
+MIN_TRIALS = 3
+_LEAST_SHARE = 0.05
+"""A mixture in which the heads have less than this is not worth a version."""
+_SIGNIFICANT = 1.65
+"""Student's t from which on a gain is no chance: one-sided 5% for many rows."""
 
 
 class Verdicts(BaseModel):
@@ -27,6 +38,8 @@ class Verdicts(BaseModel):
     window: str
     input: InputVerdict | None = None
     losses: tuple[LossVerdict, ...] = ()
+    trials: tuple[HeadTrial, ...] = ()
+    """Of heads on the champion's base."""
 
 
 class HealRecord(BaseModel):
@@ -35,9 +48,14 @@ class HealRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     windows_since: int | None = None
-    """Windows checked since the last request was answered, this one included; None: never asked."""
+    """Windows checked since the last request of any depth was answered, this one included; None:
+    never asked."""
+    retrain_windows: int | None = None
+    """The same for a retrain, taken over or refused."""
     refused: int = 0
     """Candidates in a row that the gate refused, or that were rolled back, up to now."""
+    headed: bool = False
+    """Whether the champion has a head."""
 
 
 class Decision(BaseModel):
@@ -45,8 +63,12 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    action: Literal["keep", "heal"]
-    ground: Literal["loss", "input", "age", "none"]
+    action: Literal["keep", "heal", "hold"]
+    depth: Cure | None = None
+    """Of a heal."""
+    mixture: Mixture | None = None
+    """Of a heal by heads."""
+    ground: Literal["loss", "input", "heads", "data", "none"]
     """Which evidence it rests on."""
     reason: str
     windows: tuple[str, ...] = ()
@@ -55,87 +77,185 @@ class Decision(BaseModel):
     """The features that carry the shift, the strongest first."""
     loss_ratio: float | None = None
     """Loss over promise in those windows."""
+    gain: HeadGain | None = None
+    """What heads on the base were worth in the newest trials."""
+
+    @property
+    def name(self) -> str:
+        """keep, hold, or the depth of the heal."""
+        return self.depth or self.action
 
 
 def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision:
-    """Judge whether the champion needs a heal now.
+    """Judge whether the champion needs a heal now, and of what depth.
 
     Args:
-        history: verdicts on the champion since it took over, the oldest first, the present window
+        history: verdicts since the champion's base took over, the oldest first, the present window
             last.
         heals: when a heal was last asked for, and how often in a row the gate refused.
         policy: levels, persistence, cool-down.
     """
-    quiet = quiet_windows(policy, heals.refused)
-    if heals.windows_since is not None and heals.windows_since <= quiet:
-        return _keep(f"window {heals.windows_since} of {quiet} in which no heal is asked for again")
+    if heals.windows_since is not None and heals.windows_since <= policy.cooldown:
+        return _keep(
+            f"window {heals.windows_since} of {policy.cooldown} in which no heal is asked for again"
+        )
     losses = [verdict for seen in history for verdict in seen.losses]
-    if not (losses and _are_recent(history, policy)):
-        return _by_input(history, policy)
-    decision = _by_loss(losses, _lasting(history, policy), policy)
-    age = len(history) if heals.windows_since is None else heals.windows_since
-    if decision.action == "keep" and age >= policy.refresh * 2**heals.refused:
-        words = f"no heal in {_windows(age)}: newer rows may teach more"
-        return decision.model_copy(update={"action": "heal", "ground": "age", "reason": words})
-    return decision
+    trials = [trial for seen in history for trial in seen.trials]
+    if not _are_recent(history, policy):
+        return _by_input(history, heals, policy)
+    moved = _lasting(history, policy)
+    if trials:
+        return _by_trials(trials, losses, moved, heals, policy, len(history))
+    return _by_loss(losses, moved, heals, policy)
 
 
 def quiet_windows(policy: Policy, refused: int) -> int:
-    """Windows after an answered request in which none is made: the cool-down, doubled with every
-    candidate in a row that was refused but the first."""
-    return policy.cooldown if refused == 0 else max(1, policy.cooldown) * 2 ** (refused - 1)
+    """Windows after a retrain in which no other is asked for: half of them after the first refusal,
+    doubled with every one that follows."""
+    if refused == 0:
+        return policy.retrain_wait
+    doubled: int = 2**refused
+    return max(1, policy.retrain_wait // 2) * doubled
 
 
 def _are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
     """Labels count as there while some came in the last few windows."""
-    return any(seen.losses for seen in history[-(policy.persistence + 1) :])
+    newest = history[-(policy.persistence + 1) :]
+    return any(seen.losses or seen.trials for seen in newest)
 
 
-def _by_loss(losses: Sequence[LossVerdict], moved: dict[str, str], policy: Policy) -> Decision:
-    """A rise that is clear in the newest window is enough; a smaller one has to last."""
-    newest = losses[-1:]
-    lasting = losses[-policy.persistence :]
-    together = pool(lasting, policy)
-    persistent = all(verdict.ratio >= 1 + policy.loss_increase for verdict in lasting)
-    if len(lasting) == policy.persistence and persistent and together.risen:
-        return _heal_for_loss(lasting, moved, policy)
-    if newest[0].risen:
-        return _heal_for_loss(newest, moved, policy)
-    return _keep(_compare(together, len(lasting)), loss_ratio=together.ratio)
-
-
-def _heal_for_loss(
-    verdicts: Sequence[LossVerdict], moved: dict[str, str], policy: Policy
+def _by_trials(
+    trials: Sequence[HeadTrial],
+    losses: Sequence[LossVerdict],
+    moved: dict[str, str],
+    heals: HealRecord,
+    policy: Policy,
+    windows: int,
 ) -> Decision:
-    together = pool(verdicts, policy)
+    weighed = list(trials[-WEIGHED:])
+    found, mixture = gain(weighed), mix(trials)
+    alarm = _alarm(losses, policy)
+    evidence = {
+        "ground": "heads",
+        "windows": (weighed[0].window, weighed[-1].window),
+        "features": tuple(moved),
+        "loss_ratio": None if alarm is None else alarm.ratio,
+        "gain": found,
+    }
+    if (
+        found.windows >= MIN_TRIALS
+        and found.share >= policy.retrain_gain
+        and found.t >= _SIGNIFICANT
+        and _retrain_may_be_asked(heals, policy, windows)
+    ):
+        words = [f"heads on the base {_taking_away(found)}: it no longer knows its world"]
+        reason = "; ".join([*words, *moved.values()])
+        return Decision(action="heal", depth="retrain", reason=reason, **evidence)
+    shares = f"recalibrated {mixture.recalibrate:.0%}, corrected {mixture.correct:.0%}"
+    if mixture.depth is not None and sum(mixture.shares) >= _LEAST_SHARE:
+        expected = expected_gain(trials, mixture)
+        if expected < policy.takeover_price:
+            return _keep(
+                f"heads would take away {expected:.1%} of the loss, less than the price of a "
+                f"takeover, {policy.takeover_price:.1%}",
+                **evidence,
+            )
+        reason = "; ".join([f"{shares}: heads {_taking_away(found)}", *moved.values()])
+        return Decision(
+            action="heal", depth=mixture.depth, mixture=mixture, reason=reason, **evidence
+        )
+    if heals.headed:
+        reason = f"the head no longer helps: heads {_taking_away(found)}"
+        return Decision(action="heal", depth="unhead", reason=reason, **evidence)
+    if alarm is not None and alarm.risen:
+        return _keep(
+            f"{_compare(alarm)}, yet what is fitted on the newest rows does no better: harder "
+            "rows, not a worse model",
+            **evidence,
+        )
+    return _keep(f"no head has earned a share: heads {_taking_away(found)}", **evidence)
+
+
+def _retrain_may_be_asked(heals: HealRecord, policy: Policy, windows: int) -> bool:
+    """A base is given time: heads bridge it, and a new one has little more to learn from."""
+    waited = windows if heals.retrain_windows is None else heals.retrain_windows
+    return waited > quiet_windows(policy, heals.refused)
+
+
+def _taking_away(found: HeadGain) -> str:
+    return (
+        f"take away {found.share:.1%} of the base's loss over {_windows(found.windows)} that they "
+        f"had not seen (t {found.t:.1f})"
+    )
+
+
+def _alarm(losses: Sequence[LossVerdict], policy: Policy) -> LossVerdict | None:
+    """The newest loss, or that of the last few windows together where each of them is high."""
+    if not losses:
+        return None
+    lasting = losses[-policy.persistence :]
+    high = all(verdict.ratio >= 1 + policy.loss_increase for verdict in lasting)
+    if len(lasting) == policy.persistence and high and not losses[-1].risen:
+        return pool(lasting, policy)
+    return losses[-1]
+
+
+def _by_loss(
+    losses: Sequence[LossVerdict], moved: dict[str, str], heals: HealRecord, policy: Policy
+) -> Decision:
+    """Where no head can be tried: a rise that is clear in the newest window is enough, a smaller
+    one has to last."""
+    alarm = _alarm(losses, policy)
+    if alarm is None:
+        return _keep("no labelled window to judge by")
+    words = _compare(alarm)
+    if not alarm.risen:
+        return _keep(words, loss_ratio=alarm.ratio)
+    waiting = _waiting(heals, policy)
+    if waiting is not None:
+        return _keep(f"{words}; {waiting}", loss_ratio=alarm.ratio)
     return Decision(
         action="heal",
+        depth="retrain",
         ground="loss",
-        reason="; ".join([_compare(together, len(verdicts)), *moved.values()]),
-        windows=tuple(verdict.window for verdict in verdicts),
+        reason="; ".join([words, *moved.values()]),
+        windows=(alarm.window,),
         features=tuple(moved),
-        loss_ratio=together.ratio,
+        loss_ratio=alarm.ratio,
     )
 
 
-def _compare(together: LossVerdict, windows: int) -> str:
+def _compare(alarm: LossVerdict) -> str:
     return (
-        f"loss {together.ratio:.2f} times its promise ({together.loss:.4g} against "
-        f"{together.promise.mean:.4g}) over {_windows(windows)}, p {together.p_value:.2g}"
+        f"loss {alarm.ratio:.2f} times its promise ({alarm.loss:.4g} against "
+        f"{alarm.promise.mean:.4g}) in {alarm.window}, p {alarm.p_value:.2g}"
     )
 
 
-def _by_input(history: Sequence[Verdicts], policy: Policy) -> Decision:
+def _by_input(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision:
     moved = _lasting(history, policy)
     if not moved:
         return _keep(f"no feature shifted for {_windows(policy.persistence)} in a row")
+    words = f"no labels, and for {_windows(policy.persistence)}: " + "; ".join(moved.values())
+    waiting = _waiting(heals, policy)
+    if waiting is not None:
+        return _keep(f"{words}; {waiting}", features=tuple(moved))
     return Decision(
         action="heal",
+        depth="retrain",
         ground="input",
-        reason=f"no labels, and for {_windows(policy.persistence)}: " + "; ".join(moved.values()),
+        reason=words,
         windows=tuple(seen.window for seen in history[-policy.persistence :]),
         features=tuple(moved),
     )
+
+
+def _waiting(heals: HealRecord, policy: Policy) -> str | None:
+    """Without heads to bridge it there is no time to be given to a first base."""
+    quiet, waited = quiet_windows(policy, heals.refused), heals.retrain_windows
+    if waited is None or waited > quiet:
+        return None
+    return f"window {waited} of {quiet} in which no retrain is asked for again"
 
 
 def _lasting(history: Sequence[Verdicts], policy: Policy) -> dict[str, str]:
@@ -147,8 +267,10 @@ def _lasting(history: Sequence[Verdicts], policy: Policy) -> dict[str, str]:
     return {v.label: f"{v.label}: {v.detail}" for v in inputs[-1].culprits if v.label in everywhere}
 
 
-def _keep(reason: str, loss_ratio: float | None = None) -> Decision:
-    return Decision(action="keep", ground="none", reason=reason, loss_ratio=loss_ratio)
+def _keep(reason: str, **evidence: object) -> Decision:
+    return Decision.model_validate(
+        {"ground": "none", **evidence, "action": "keep", "reason": reason}
+    )
 
 
 def _windows(count: int) -> str:

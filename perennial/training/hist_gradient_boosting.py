@@ -27,7 +27,7 @@ MAX_ROUNDS = 400
 MAX_TREES = 1600
 """A round grows one tree a class: with many classes, fewer rounds keep time and size in bounds."""
 MIN_ROUNDS = 10
-DEFAULT_ROUNDS = 100
+DEFAULT_ROUNDS = 60
 """Where there are too few rows to find out."""
 PATIENCE = 15
 STOPPING_SHARE = 0.1
@@ -123,6 +123,8 @@ def _fit(data: TrainingSet, seed: int, rounds: int) -> FittedBooster:
 def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:
     settings = {
         "max_iter": rounds,
+        "learning_rate": 0.16,
+        "max_bins": 63,
         "early_stopping": stops,
         "n_iter_no_change": PATIENCE,
         "max_leaf_nodes": 15,

@@ -2,7 +2,9 @@
 
 A row's own target never goes into its own code: the training rows are cut into blocks of time, and
 each block is coded by the others. Blocks rather than random folds, because neighbours in time share
-more than their category: a code learned from the same afternoon promises too much.
+more than their category: a code learned from the same afternoon promises too much. A block that is
+above the others in all its categories lowers their overall mean, which would tell of the block, so
+codes are taken against the mean of the blocks that they come from.
 """
 
 from __future__ import annotations
@@ -91,12 +93,23 @@ def _encode(
     np.add.at(sums, (folds, index), targets)
     rest_counts = counts.sum(axis=0) - counts
     rest_sums = sums.sum(axis=0) - sums
-    by_fold = np.stack([_smooth(c, s) for c, s in zip(rest_counts, rest_sums, strict=True)])
-    return _smooth(counts.sum(axis=0), sums.sum(axis=0)), by_fold[folds, index]
+    overall = _overall(counts.sum(axis=0), sums.sum(axis=0))
+    by_fold = [
+        _smooth(c, s) - _overall(c, s) + overall
+        for c, s in zip(rest_counts, rest_sums, strict=True)
+    ]
+    codes = np.stack(by_fold).astype(np.float32)[folds, index]
+    return _smooth(counts.sum(axis=0), sums.sum(axis=0)).astype(np.float32), codes
 
 
 def _smooth(counts: NDArray[Any], sums: NDArray[Any]) -> NDArray[Any]:
-    """Mix each level's mean with the overall one: float32 (levels, targets)."""
-    overall = sums.sum(axis=0) / max(counts.sum(), 1.0)
-    mixed: NDArray[Any] = (sums + SMOOTHING * overall) / (counts[:, None] + SMOOTHING)
-    return mixed.astype(np.float32)
+    """Mix each level's mean with the overall one: float64 (levels, targets)."""
+    mixed: NDArray[Any] = (sums + SMOOTHING * _overall(counts, sums)) / (
+        counts[:, None] + SMOOTHING
+    )
+    return mixed
+
+
+def _overall(counts: NDArray[Any], sums: NDArray[Any]) -> NDArray[Any]:
+    mean: NDArray[Any] = sums.sum(axis=0) / max(counts.sum(), 1.0)
+    return mean

@@ -1,15 +1,17 @@
-"""The policy heals on lasting evidence, waits after a heal, and backs off from refusals."""
+"""The policy heals as deep as the evidence goes, waits after a heal, backs off from refusals."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from perennial.drift.detector import FeatureVerdict, InputVerdict
 from perennial.drift.loss import LossVerdict, Promise
 from perennial.drift.policy import HealRecord, Verdicts, decide, quiet_windows
+from perennial.evaluation.mixing import Mixture, try_heads
 from perennial.spec import Policy
 
-POLICY = Policy(persistence=2, cooldown=1, loss_increase=0.1, loss_p_value=0.1)
+POLICY = Policy(persistence=2, cooldown=1, loss_increase=0.1, loss_p_value=0.1, retrain_wait=4)
 NEVER = HealRecord()
 PROMISE = Promise(rows=100, measured=1.0, mean=1.0, variance=1.0, stderr=0.05, freedom=9)
 
@@ -129,34 +131,71 @@ def test_nothing_is_asked_for_during_the_cool_down() -> None:
 
 
 def test_every_further_refusal_doubles_the_wait() -> None:
-    assert [quiet_windows(POLICY, refused) for refused in range(4)] == [1, 1, 2, 4]
+    assert [quiet_windows(POLICY, refused) for refused in range(4)] == [4, 4, 8, 16]
     history = seen(2.0, 2.0)
-    assert decide(history, HealRecord(windows_since=4, refused=3), POLICY).action == "keep"
-    assert decide(history, HealRecord(windows_since=5, refused=3), POLICY).action == "heal"
+    assert decide(history, HealRecord(retrain_windows=8, refused=2), POLICY).action == "keep"
+    assert decide(history, HealRecord(retrain_windows=9, refused=2), POLICY).action == "heal"
 
 
-def test_refusals_back_off_without_a_cool_down_too() -> None:
-    assert quiet_windows(Policy(cooldown=0), 0) == 0
-    assert quiet_windows(Policy(cooldown=0), 1) == 1
+def tried(*shares: float, asked: float = 0.0, ratio: float = 1.0) -> list[Verdicts]:
+    """Windows on which the correction took a share of the base's errors away; ``asked``: what part
+    of it was in the mixture then."""
+    rng = np.random.default_rng(0)
+    history = []
+    for number, share in enumerate(shares):
+        y = rng.normal(size=200)
+        heads = [np.zeros((200, 1)), share * y[:, None] + rng.normal(0, 0.05, (200, 1))]
+        window = f"w{number:06d}"
+        base = np.zeros((200, 1))
+        trial = try_heads(window, "regression", y, base, heads, Mixture(correct=asked))
+        history.append(Verdicts(window=window, losses=(loss(ratio),), trials=(trial,)))
+    return history
 
 
-def test_a_champion_of_some_age_is_challenged_though_it_keeps_its_promise() -> None:
-    policy = Policy(refresh=5)
-    assert decide(seen(*[1.0] * 4), NEVER, policy).action == "keep"
-    decision = decide(seen(*[1.0] * 5), NEVER, policy)
-    assert (decision.action, decision.ground) == ("heal", "age")
-    assert decide(seen(*[1.0] * 9), HealRecord(windows_since=4), policy).action == "keep"
-    assert decide(seen(*[1.0] * 9), HealRecord(windows_since=5), policy).action == "heal"
+def test_a_head_that_helps_is_put_on_with_the_share_that_it_has_earned() -> None:
+    decision = decide(tried(0.5, 0.5, 0.5), NEVER, POLICY)
+    assert (decision.action, decision.depth, decision.ground) == ("heal", "correct", "heads")
+    assert decision.mixture is not None
+    assert decision.mixture.correct > 0.5
+    assert decision.name == "correct"
 
 
-def test_a_challenge_that_was_refused_is_repeated_later_and_later() -> None:
-    policy, history = Policy(refresh=5), seen(*[1.0] * 30)
-    assert decide(history, HealRecord(windows_since=19, refused=2), policy).action == "keep"
-    assert decide(history, HealRecord(windows_since=20, refused=2), policy).action == "heal"
+def test_a_head_that_does_not_help_is_not_put_on() -> None:
+    assert decide(tried(0.0, 0.0, 0.0), NEVER, POLICY).action == "keep"
+    assert decide(tried(-0.5, -0.5), NEVER, POLICY).action == "keep"
 
 
-def test_age_alone_asks_for_nothing_where_there_are_no_labels() -> None:
-    assert decide(blind(*[()] * 50), NEVER, Policy(refresh=5)).action == "keep"
+def test_a_head_that_stops_helping_is_taken_off() -> None:
+    decision = decide(tried(-0.5, -0.5), HealRecord(headed=True), POLICY)
+    assert (decision.action, decision.depth) == ("heal", "unhead")
+
+
+def test_a_rise_of_the_loss_that_nothing_can_lower_is_left_alone() -> None:
+    history = tried(0.0, 0.0, 0.0, ratio=1.6)
+    history[-1] = history[-1].model_copy(
+        update={"losses": (loss(1.6).model_copy(update={"risen": True}),)}
+    )
+    decision = decide(history, NEVER, POLICY)
+    assert decision.action == "keep"
+    assert "harder rows" in decision.reason
+
+
+def test_a_head_worth_less_than_a_takeover_is_not_put_on() -> None:
+    dear = POLICY.model_copy(update={"takeover_price": 0.9})
+    decision = decide(tried(0.5, 0.5, 0.5), NEVER, dear)
+    assert decision.action == "keep"
+    assert "price of a takeover" in decision.reason
+
+
+def test_a_base_is_replaced_once_heads_carry_much_of_the_work() -> None:
+    history = tried(*[0.8] * 6, asked=1.0)
+    assert decide(history[:3], NEVER, POLICY).depth == "correct"
+    decision = decide(history, NEVER, POLICY)
+    assert (decision.action, decision.depth) == ("heal", "retrain")
+    assert decision.gain is not None
+    assert decision.gain.share > POLICY.retrain_gain
+    waiting = HealRecord(retrain_windows=4, headed=True)
+    assert decide(history, waiting, POLICY).depth == "correct"
 
 
 def test_nothing_seen_is_kept() -> None:

@@ -64,10 +64,17 @@ def test_codes_pull_rare_categories_to_the_mean() -> None:
 
 def test_a_rows_own_target_is_not_in_its_code() -> None:
     rng = np.random.default_rng(0)
-    names = [f"id-{i // 2}" for i in range(1000)]
+    names = [f"id-{i % 250}" for i in range(1000)]
     y = rng.normal(size=1000)
     _, codes = fit_target_encoder(categories(names, y))
     assert abs(np.corrcoef(codes[:, 0], y)[0, 1]) < 0.1
+
+
+def test_a_row_is_not_told_by_its_code_how_its_block_of_time_differs_from_the_others() -> None:
+    names = [f"kind-{i % 7}" for i in range(1000)]
+    y = np.repeat([0.0, 1.0, 2.0, 3.0, 4.0], 200)
+    _, codes = fit_target_encoder(categories(names, y))
+    np.testing.assert_allclose(codes, 2, atol=0.02)
 
 
 def test_many_classes_are_coded_against_the_most_frequent() -> None:

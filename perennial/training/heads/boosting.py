@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from perennial.training.estimator import TrainingSet
 
-ROUNDS = 30
+ROUNDS = 20
 MAX_TREES = 300
 """A round grows one tree a class: with many classes, fewer rounds keep a head small."""
 MIN_ROUNDS = 5
@@ -36,6 +36,7 @@ def boost(
         A fitted booster; its `_raw_predict` is the sum of the trees, (rows, width).
     """
     settings = {
+        "learning_rate": 0.2,
         "max_iter": max(MIN_ROUNDS, min(ROUNDS, MAX_TREES // data.width)),
         "early_stopping": False,
         "max_leaf_nodes": 8,

@@ -1,4 +1,4 @@
-"""A small residual model: some thirty trees on the features and the base's output.
+"""A small residual model: some twenty trees on the features and the base's output.
 
 They start from the recalibrated base and boost its loss from there on (Friedman 2001; Ke et al.
 2017): what they learn is where the base errs, not the whole task again.
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from perennial.packaging.graph import Graph
 from perennial.packaging.trees import add_tree_ensemble
-from perennial.spec import Task
+from perennial.spec import HeadDepth, Task
 from perennial.training.estimator import Columns, TrainingSet, both
 from perennial.training.heads.boosting import boost
-from perennial.training.heads.head import Head, HeadDepth
+from perennial.training.heads.head import Head
 from perennial.training.heads.recalibrate import Recalibration, fit_recalibration, trust_in
 from perennial.training.heads.scores import (
     output_to_graph,

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.errors import TrainingError
+from perennial.spec import HeadDepth
 from perennial.training.estimator import TrainingSet
-from perennial.training.heads.correct import fit_correction
-from perennial.training.heads.head import Head, HeadDepth
+from perennial.training.heads.correct import Correction, fit_correction
+from perennial.training.heads.head import Head
 from perennial.training.heads.recalibrate import fit_recalibration
 
 
@@ -46,6 +47,17 @@ def fit_head(
     if depth == "recalibrate":
         return fit_recalibration(data, base_output, weights)
     return fit_correction(data, base_output, weights, seed=seed)
+
+
+def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tuple[Head, ...]:
+    """Fit a head of each depth, in the order of `perennial.evaluation.mixing.HEADS`.
+
+    The correction starts from the recalibration, so that both cost little more than one. Arguments
+    and errors as `fit_head`.
+    """
+    correction = fit_head("correct", data, base_output, seed=seed)
+    assert isinstance(correction, Correction)
+    return correction.start, correction
 
 
 def cost(depth: HeadDepth, rows: int, columns: int, width: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import onnx
 from numpy.typing import NDArray
@@ -14,10 +14,8 @@ from perennial.errors import ModelError
 from perennial.packaging.export import export
 from perennial.packaging.graph import Graph
 from perennial.packaging.signature import Signature
-from perennial.spec import Task
+from perennial.spec import HeadDepth, Task
 from perennial.training.estimator import Columns
-
-HeadDepth = Literal["recalibrate", "correct"]
 
 
 class Head(ABC):

@@ -14,12 +14,12 @@ from perennial.evaluation.targets import encode_known
 from perennial.packaging.parity import Parity, check_parity
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.signature import Signature
-from perennial.spec import PipelineSpec
+from perennial.spec import HeadDepth, PipelineSpec
 from perennial.training.estimator import Columns, TrainingSet, both
 from perennial.training.heads.fit import fit_head
-from perennial.training.heads.head import Head, HeadDepth
+from perennial.training.heads.head import Head
 
-HEAD_WINDOWS = 4
+HEAD_WINDOWS = 6
 """A head is fitted on no more than so many windows of the newest rows."""
 TRIAL_SHARE = 3
 """Of the rows that a head is fitted on, one part in so many is the most that a trial leaves out."""

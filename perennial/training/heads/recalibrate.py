@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.packaging.graph import Graph
-from perennial.spec import Task
+from perennial.spec import HeadDepth, Task
 from perennial.training.estimator import Columns, TrainingSet
-from perennial.training.heads.head import Head, HeadDepth
+from perennial.training.heads.head import Head
 from perennial.training.heads.scores import (
     output_to_graph,
     scores_to_graph,

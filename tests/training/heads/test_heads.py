@@ -12,7 +12,8 @@ from perennial.errors import ModelError, TrainingError
 from perennial.evaluation.metrics import row_losses
 from perennial.packaging.parity import check_parity, ensure_parity
 from perennial.packaging.predictor import Predictor
-from perennial.training.heads import HeadDepth, cost, fit_head
+from perennial.spec import HeadDepth
+from perennial.training.heads import cost, fit_head
 from tests.training.frames import COLUMNS, ESTIMATORS, TASKS
 from tests.training.heads.bases import Base, make_base
 

@@ -1,0 +1,291 @@
+"""Policies side by side on one stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from perennial.backtest.baselines import (
+    BaselinePolicy,
+    BaselineRun,
+    Refit,
+    assemble,
+    held_stream,
+    processes,
+    recovered,
+    refit_starts,
+    submit_refits,
+)
+from perennial.backtest.bases import Stream
+from perennial.backtest.hindsight import Hindsight, look_back, window_losses
+from perennial.backtest.replay import ReplayedRun, replay
+from perennial.backtest.stream import Cut, cut
+from perennial.evaluation.metrics import GREATER_IS_BETTER, row_losses
+from perennial.spec import Depth, MetricName, PipelineSpec
+
+PolicyName = Literal["perennial", "never", "every", "periodic-5", "hindsight"]
+POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and how much there is."""
+
+
+class WindowDecision(BaseModel):
+    """What a policy made of a window (counted from 1)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    window: int
+    decision: str
+    reason: str
+
+
+class PolicyResult(BaseModel):
+    """One policy on the stream."""
+
+    model_config = ConfigDict(frozen=True)
+
+    score: float
+    """The metric pooled over all rows after the first fraction."""
+    heals: dict[str, int]
+    """By depth, those that took over."""
+    retrains: int
+    """Full retrains that took over."""
+    fits: int
+    """All fits, probes and refused candidates included."""
+    cpu_seconds: float
+    recovered: float | None
+    """(policy - never) / (every - never); None where the two score the same, or did not run."""
+    loss: float
+    """Mean row loss, which adds up over windows: `perennial.evaluation.metrics.row_losses`."""
+    window_scores: tuple[float | None, ...]
+    decisions: tuple[WindowDecision, ...]
+
+
+class CostCurve(BaseModel):
+    """Mean row loss plus ``alpha`` times CPU seconds; hindsight may choose how often to retrain."""
+
+    model_config = ConfigDict(frozen=True)
+
+    alpha: tuple[float, ...]
+    perennial: tuple[float, ...]
+    hindsight: tuple[float, ...]
+    hindsight_retrains: tuple[int, ...]
+
+
+class Backtest(BaseModel):
+    """What each policy would have made of a stream."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    metric: MetricName
+    greater_is_better: bool
+    rows: int
+    windows: int
+    train_fraction: float
+    label_delay_windows: int
+    seed: int
+    policies: dict[str, PolicyResult]
+    cost: CostCurve | None = None
+
+
+@dataclass(frozen=True)
+class _Work:
+    frame: pd.DataFrame
+    spec: PipelineSpec
+    where: Cut
+    stream: Stream
+
+    def loss(self, outputs: Any) -> float:
+        """Mean row loss of answers to all rows after the first fraction."""
+        rows = self.stream.labelled(self.where.first, len(self.frame))
+        output = outputs[rows - self.where.first]
+        losses = row_losses(self.spec.task, self.spec.metric, self.stream.y[rows], output)
+        return float(losses.mean()) if len(losses) else math.nan
+
+
+def backtest(
+    frame: pd.DataFrame,
+    spec: PipelineSpec,
+    *,
+    policies: Sequence[PolicyName] = POLICIES,
+    windows: int = 50,
+    train_fraction: float = 0.2,
+    label_delay_windows: int = 0,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Backtest:
+    """Replay policies over a stream, on all cores.
+
+    Args:
+        frame: the whole stream in time order, with its target.
+        policies: which; hindsight retrains as often as perennial (as periodic-5 without it).
+        windows: into how many equal windows the rows after the first fraction are cut.
+        label_delay_windows: windows by which labels come later than their window's end.
+        jobs: processes; None for all cores. Nothing but the wall time depends on it.
+
+    Raises:
+        SourceError: too few rows for that many windows.
+        TrainingError: there is no feature to learn from.
+    """
+    where = cut(
+        len(frame),
+        windows=windows,
+        train_fraction=train_fraction,
+        label_delay_windows=label_delay_windows,
+    )
+    work = _Work(frame, spec, where, Stream(frame, spec))
+    starts = _starts_needed(policies, windows)
+    run, refits = _run_all(work, "perennial" in policies, starts, jobs, progress)
+    results: dict[str, PolicyResult] = {}
+    if run is not None:
+        results["perennial"] = _of_replay(run, work)
+    for name in policies:
+        if name in get_args(BaselinePolicy):
+            chosen = refit_starts(name, windows)  # type: ignore[arg-type]
+            baseline = assemble(name, frame, spec, where, chosen, refits)
+            results[name] = _of_baseline(baseline, work, f"{name} says so")
+    cost = None
+    if "hindsight" in policies:
+        known = int(work.stream.known[where.first :].sum())
+        back = look_back(window_losses(frame, spec, where, refits), known, windows - 1)
+        count = results["perennial"].retrains if run is not None else windows // 5
+        chosen = back.starts[count]
+        best = assemble("hindsight", frame, spec, where, chosen, refits)
+        results["hindsight"] = _of_baseline(best, work, "the best moment, seen afterwards")
+        if run is not None:
+            cost = _cost_curve(results["perennial"], back, refits)
+    return Backtest(
+        pipeline=spec.name,
+        metric=spec.metric,
+        greater_is_better=GREATER_IS_BETTER[spec.metric],
+        rows=len(frame),
+        windows=windows,
+        train_fraction=train_fraction,
+        label_delay_windows=label_delay_windows,
+        seed=spec.model.seed,
+        policies={name: _with_recovered(results, name) for name in policies},
+        cost=cost,
+    )
+
+
+def _starts_needed(policies: Sequence[PolicyName], windows: int) -> tuple[int, ...]:
+    if "hindsight" in policies:
+        return tuple(range(windows))
+    names = [name for name in policies if name in get_args(BaselinePolicy)]
+    needed = {start for name in names for start in refit_starts(name, windows)}  # type: ignore[arg-type]
+    return tuple(sorted(needed))
+
+
+def _run_all(
+    work: _Work,
+    perennial: bool,
+    starts: tuple[int, ...],
+    jobs: int | None,
+    progress: Progress | None,
+) -> tuple[ReplayedRun | None, dict[int, Refit]]:
+    refits: dict[int, Refit] = {}
+    with processes(work.frame, work.spec, jobs) as pool:
+        mine: Future[ReplayedRun] | None = None
+        if perennial:
+            mine = pool.submit(_replay, work.where)
+        open_work: set[Future[Any]] = {*submit_refits(pool, work.where, starts)}
+        total = len(open_work) + perennial
+        if mine is not None:
+            open_work.add(mine)
+        while open_work:
+            done, open_work = wait(open_work, return_when=FIRST_COMPLETED)
+            for future in done - {mine}:
+                refit = future.result()
+                refits[refit.start] = refit
+            if progress is not None:
+                progress(total - len(open_work), total)
+    return None if mine is None else mine.result(), refits
+
+
+def _replay(where: Cut) -> ReplayedRun:
+    frame, spec = held_stream()
+    return replay(frame, spec, where)
+
+
+def _of_replay(run: ReplayedRun, work: _Work) -> PolicyResult:
+    refused = {a.window: a.gate.reason for a in run.attempts if a.gate and not a.gate.passed}
+    decisions = [
+        WindowDecision(
+            window=number + 1,
+            decision=check.decision.name,
+            reason=check.decision.reason
+            + (f"; refused: {refused[number]}" if number in refused else ""),
+        )
+        for number, check in enumerate(run.checks)
+    ]
+    return PolicyResult(
+        score=run.score,
+        heals={depth: run.heals(depth) for depth in get_args(Depth)},
+        retrains=run.heals("retrain"),
+        fits=run.fits,
+        cpu_seconds=run.cpu_seconds,
+        recovered=None,
+        loss=work.loss(run.outputs),
+        window_scores=_finite(run.window_scores),
+        decisions=tuple(decisions),
+    )
+
+
+def _of_baseline(run: BaselineRun, work: _Work, reason: str) -> PolicyResult:
+    retrained = set(run.starts)
+    decisions = [
+        WindowDecision(window=w, decision="retrain", reason=reason)
+        if w in retrained
+        else WindowDecision(window=w, decision="keep", reason="")
+        for w in range(1, work.where.windows + 1)
+    ]
+    retrains = len(run.starts) - 1
+    return PolicyResult(
+        score=run.score,
+        heals={"recalibrate": 0, "correct": 0, "retrain": retrains},
+        retrains=retrains,
+        fits=run.fits,
+        cpu_seconds=run.cpu_seconds,
+        recovered=None,
+        loss=work.loss(run.outputs),
+        window_scores=_finite(run.window_scores),
+        decisions=tuple(decisions),
+    )
+
+
+def _with_recovered(results: dict[str, PolicyResult], name: str) -> PolicyResult:
+    mine = results[name]
+    if not {"never", "every"} <= results.keys():
+        return mine
+    share = recovered(mine.score, results["never"].score, results["every"].score)
+    return mine.model_copy(update={"recovered": share if math.isfinite(share) else None})
+
+
+def _cost_curve(mine: PolicyResult, back: Hindsight, refits: dict[int, Refit]) -> CostCurve:
+    """Sweep alpha from where compute hardly counts to where it is all that counts.
+
+    The scale is the price at which the dearest hindsight's compute weighs as much as all that
+    retraining can gain.
+    """
+    seconds = [sum(refits[start].cpu_seconds for start in starts) for starts in back.starts]
+    gain = max(back.losses[0] - min(back.losses), 1e-12)
+    alphas = gain / max(seconds) * np.logspace(-3, 1, 41)
+    costs = np.array(back.losses)[None, :] + alphas[:, None] * np.array(seconds)[None, :]
+    return CostCurve(
+        alpha=tuple(alphas.tolist()),
+        perennial=tuple((mine.loss + alphas * mine.cpu_seconds).tolist()),
+        hindsight=tuple(costs.min(axis=1).tolist()),
+        hindsight_retrains=tuple(costs.argmin(axis=1).tolist()),
+    )
+
+
+def _finite(scores: Sequence[float]) -> tuple[float | None, ...]:
+    return tuple(value if math.isfinite(value) else None for value in scores)

@@ -1,0 +1,163 @@
+"""A backtest as a page with its pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from typing import Any
+
+from perennial.backtest.compare import Backtest, CostCurve, PolicyResult
+from perennial.report.charts import COLOURS, INK, PAPER
+from perennial.report.page import Table, fill
+
+_LABELS = {
+    "perennial": "Perennial",
+    "every": "retrained at every window",
+    "never": "never retrained",
+    "periodic-5": "retrained at every fifth window",
+    "hindsight": "best moments, seen afterwards",
+}
+_COLOURS = {**COLOURS, "periodic-5": "#6b7280", "hindsight": "#7c3aed"}
+_SHAPES = {"recalibrate": "|", "correct": ".", "retrain": "^", "unhead": "x", "hold": "s"}
+
+
+def render_backtest(found: Backtest) -> str:
+    """Write the page: loss over time by policy, the cost curve, every decision and why."""
+    return fill(
+        "backtest.html",
+        loss_picture(found),
+        _tables(found),
+        _facts(found),
+        found=found,
+        cost=None if found.cost is None else base64.b64encode(cost_picture(found.cost)).decode(),
+    )
+
+
+def loss_picture(found: Backtest) -> bytes:
+    """Draw the metric over windows for each policy, and below it what was decided when: PNG."""
+    figure, (top, bottom) = _figure(2, height=5.6, ratios=(5, 1.2))
+    for name, result in reversed(found.policies.items()):
+        mine = name == "perennial"
+        scores = [math.nan if score is None else score for score in result.window_scores]
+        top.plot(
+            range(1, found.windows + 1),
+            scores,
+            color=_COLOURS[name],
+            linewidth=2.4 if mine else 1.3,
+            linestyle="-" if mine else (0, (5, 2)),
+            label=f"{_LABELS[name]}: {result.score:.4g}",
+            zorder=3 if mine else 2,
+        )
+    better = "higher" if found.greater_is_better else "lower"
+    top.set_ylabel(f"{found.metric} ({better} is better)", color=INK)
+    top.legend(frameon=False, fontsize=9, loc="best")
+    _draw_decisions(bottom, found)
+    return _png(figure)
+
+
+def cost_picture(cost: CostCurve) -> bytes:
+    """Draw loss plus alpha times CPU seconds, as a share of hindsight's: PNG."""
+    figure, (axes,) = _figure(1, height=3.6, ratios=(1,))
+    shares = [mine / best for mine, best in zip(cost.perennial, cost.hindsight, strict=True)]
+    axes.axhline(1, color=_COLOURS["hindsight"], linestyle=(0, (5, 2)), linewidth=1.3)
+    axes.plot(cost.alpha, shares, color=_COLOURS["perennial"], linewidth=2.4)
+    axes.set_xscale("log")
+    axes.set_ylim(0, max(2.0, min(max(shares), 3.0)))
+    axes.set_xlabel("alpha: the price of a CPU second, in mean row loss", color=INK)
+    axes.set_ylabel("cost, hindsight = 1", color=INK)
+    return _png(figure)
+
+
+def _figure(rows: int, *, height: float, ratios: tuple[float, ...]) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, height), dpi=130, facecolor=PAPER)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(
+        rows,
+        1,
+        sharex=rows > 1,
+        squeeze=False,
+        gridspec_kw={"height_ratios": ratios, "hspace": 0.06},
+    )[:, 0]
+    for one in axes:
+        one.grid(True, alpha=0.25, linewidth=0.6)
+        one.tick_params(colors=INK, labelsize=9)
+        for side in ("top", "right"):
+            one.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _draw_decisions(axes: Any, found: Backtest) -> None:
+    mine = found.policies.get("perennial")
+    decisions = () if mine is None else mine.decisions
+    kinds = [kind for kind in _SHAPES if any(d.decision == kind for d in decisions)]
+    for level, kind in enumerate(kinds):
+        windows = [d.window for d in decisions if d.decision == kind]
+        axes.scatter(
+            windows,
+            [level] * len(windows),
+            marker=_SHAPES[kind],
+            color=_COLOURS["perennial"],
+            s=42,
+        )
+    axes.set_yticks(range(len(kinds)), kinds, fontsize=8)
+    axes.set_ylim(-0.6, max(len(kinds), 1) - 0.4)
+    axes.set_xlabel("window", color=INK)
+    axes.set_xlim(0.5, found.windows + 0.5)
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _facts(found: Backtest) -> list[tuple[str, str]]:
+    mine = found.policies.get("perennial")
+    if mine is None:
+        return []
+    facts = [
+        (f"{mine.score:.4g}", found.metric),
+        (str(mine.retrains), "retrains"),
+        (str(mine.heals["recalibrate"] + mine.heals["correct"]), "heads put on"),
+        (f"{mine.cpu_seconds:.1f} s", "CPU of all fits"),
+    ]
+    if mine.recovered is not None:
+        facts.insert(1, (f"{mine.recovered:.2f}", "recovered; 1 is a retrain at every window"))
+    return facts
+
+
+def _tables(found: Backtest) -> list[Table]:
+    header = ["policy", found.metric, "recovered", "heads", "retrains", "fits", "CPU s"]
+    rows = [_row(_LABELS[name], result) for name, result in found.policies.items()]
+    tables = [
+        Table(
+            "Policies",
+            header,
+            rows,
+            "recovered is (policy - never) / (every - never). CPU seconds count all fits, trials "
+            "and refused candidates. Reference models are scikit-learn's HistGradientBoosting with "
+            "default parameters; hindsight is their best choice of as many moments, by dynamic "
+            "programming.",
+        )
+    ]
+    mine = found.policies.get("perennial")
+    if mine is not None:
+        decisions = [[str(d.window), d.decision, d.reason] for d in mine.decisions]
+        tables.append(Table("Decisions", ["window", "decision", "reason"], decisions))
+    return tables
+
+
+def _row(label: str, result: PolicyResult) -> list[str]:
+    return [
+        label,
+        f"{result.score:.4g}",
+        "" if result.recovered is None else f"{result.recovered:.2f}",
+        str(result.heals["recalibrate"] + result.heals["correct"]),
+        str(result.retrains),
+        str(result.fits),
+        f"{result.cpu_seconds:.1f}",
+    ]

@@ -1,0 +1,165 @@
+"""Replay policies over a recorded stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perennial.cli.common import app
+from perennial.errors import SpecError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from perennial.backtest.compare import Backtest, PolicyName
+    from perennial.spec import PipelineSpec
+
+
+@app.command()
+def backtest(
+    pipeline: Annotated[
+        Path, typer.Argument(help="A pipeline.yaml, or its folder.", show_default=False)
+    ],
+    windows: Annotated[
+        int, typer.Option(min=1, help="Equal windows that follow the first fraction.")
+    ] = 50,
+    train_fraction: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the rows that trains version 1.")
+    ] = 0.2,
+    policies: Annotated[
+        str, typer.Option(help="Which to compare, with commas between them.")
+    ] = "perennial,never,every,periodic-5,hindsight",
+    label_delay_windows: Annotated[
+        int, typer.Option(min=0, help="Windows by which labels come after their window's end.")
+    ] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of all fits. Left out: as pipeline.yaml says.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write all figures and decisions to this file; - prints.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with charts and decisions; it opens offline.")
+    ] = None,
+) -> None:
+    """Ask what each policy would have made of a stream's past, before trusting any of them.
+
+    The first fraction trains version 1; the rest is cut into equal windows. Labels arrive at the
+    end of their window, or later; at each window's end the policy decides, with nothing from the
+    future, and the next window is answered by the model then standing. The policy is the very
+    code that decides in production. Against it stand a model that is never retrained, ones that
+    are retrained at every and at every fifth window, and the best moments found afterwards.
+    """
+    from rich.console import Console
+
+    from perennial.datasets.source import read_source
+    from perennial.spec import load_spec
+
+    names = _policies(policies)
+    spec = load_spec(pipeline)
+    if seed is not None:
+        spec = spec.model_copy(update={"model": spec.model.model_copy(update={"seed": seed})})
+    folder = pipeline if pipeline.is_dir() else pipeline.parent
+    quiet = json is not None and str(json) == "-"
+    console = Console(highlight=False, stderr=quiet)
+    with console.status(f"reading {spec.source.uri}"):
+        frame = read_source(spec, folder)
+    found = _run(console, frame, spec, names, windows, train_fraction, label_delay_windows)
+    if report is not None:
+        from perennial.backtest.report import render_backtest
+
+        report.write_text(render_backtest(found), encoding="utf-8")
+    if json is not None:
+        text = found.model_dump_json(indent=2)
+        if quiet:
+            typer.echo(text)
+            return
+        json.write_text(text + "\n", encoding="utf-8")
+    _print(console, found)
+    for file in (json, report):
+        if file is not None:
+            console.print(f"  {file}", soft_wrap=True)
+
+
+def _policies(text: str) -> list[PolicyName]:
+    from perennial.backtest.compare import POLICIES
+
+    asked = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in asked if name not in POLICIES]
+    if unknown or not asked:
+        raise SpecError(
+            f"--policies: {', '.join(unknown) or 'nothing'} is none of {', '.join(POLICIES)}"
+        )
+    return [name for name in POLICIES if name in asked]
+
+
+def _run(
+    console: Console,
+    frame: pd.DataFrame,
+    spec: PipelineSpec,
+    names: list[PolicyName],
+    windows: int,
+    train_fraction: float,
+    label_delay_windows: int,
+) -> Backtest:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from perennial.backtest.compare import backtest as compare
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("fits and replay", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        return compare(
+            frame,
+            spec,
+            policies=names,
+            windows=windows,
+            train_fraction=train_fraction,
+            label_delay_windows=label_delay_windows,
+            progress=progress,
+        )
+
+
+def _print(console: Console, found: Backtest) -> None:
+    from rich.table import Table
+
+    console.print(_title(found), soft_wrap=True)
+    table = Table(box=None)
+    for column in ("policy", found.metric, "recovered", "heals", "retrains", "fits", "CPU s"):
+        table.add_column(column, justify="left" if column == "policy" else "right")
+    for name, result in found.policies.items():
+        heads = result.heals["recalibrate"] + result.heals["correct"]
+        table.add_row(
+            name,
+            f"{result.score:.4g}",
+            "" if result.recovered is None else f"{result.recovered:.2f}",
+            str(heads),
+            str(result.retrains),
+            str(result.fits),
+            f"{result.cpu_seconds:.1f}",
+        )
+    console.print(table)
+
+
+def _title(found: Backtest) -> str:
+    late = found.label_delay_windows
+    delay = "" if not late else f", labels {late} windows late"
+    better = "higher" if found.greater_is_better else "lower"
+    return (
+        f"{found.pipeline}: {found.rows:,} rows, {found.windows} windows after the first "
+        f"{found.train_fraction:.0%}{delay}; {found.metric}, {better} is better"
+    )

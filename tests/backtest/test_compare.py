@@ -1,0 +1,64 @@
+"""Policies side by side: what the figures mean, and that nothing hangs on the number of cores."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from perennial.backtest.compare import POLICIES, Backtest, backtest
+from perennial.spec import PipelineSpec
+
+SPEC = PipelineSpec.model_validate(
+    {"name": "toy", "task": "regression", "source": {"uri": "x"}, "target": "y"}
+)
+
+
+def turning() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1500, 2))
+    y = np.where(np.arange(1500) < 700, 1, -1) * x[:, 0] + x[:, 1] + rng.normal(0, 0.2, 1500)
+    return pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y})
+
+
+@pytest.fixture(scope="module")
+def found() -> Backtest:
+    return backtest(turning(), SPEC, windows=12, jobs=2)
+
+
+def test_every_policy_has_its_figures_and_a_decision_a_window(found: Backtest) -> None:
+    assert tuple(found.policies) == POLICIES
+    for result in found.policies.values():
+        assert [d.window for d in result.decisions] == list(range(1, 13))
+        assert result.fits > result.retrains
+        assert result.cpu_seconds > 0
+    assert found.policies["never"].recovered == 0
+    assert found.policies["every"].recovered == 1
+    assert found.policies["perennial"].recovered is not None
+    assert found.policies["perennial"].recovered > 0.5
+
+
+def test_hindsight_is_the_best_of_as_many_retrains(found: Backtest) -> None:
+    best, mine = found.policies["hindsight"], found.policies["perennial"]
+    assert best.retrains == mine.retrains
+    assert found.policies["never"].loss >= best.loss
+    assert found.cost is not None
+    assert found.cost.hindsight_retrains[-1] == 0
+    assert len(found.cost.alpha) == len(found.cost.perennial) == len(found.cost.hindsight)
+
+
+def test_it_is_json(found: Backtest) -> None:
+    told = json.loads(found.model_dump_json())
+    assert {"pipeline", "metric", "greater_is_better", "rows", "windows", "policies"} <= set(told)
+    mine = told["policies"]["perennial"]
+    assert set(mine["heals"]) == {"recalibrate", "correct", "retrain"}
+    assert mine["retrains"] == mine["heals"]["retrain"]
+
+
+def test_some_policies_alone(found: Backtest) -> None:
+    told = backtest(turning(), SPEC, policies=["perennial"], windows=12, jobs=1)
+    assert told.cost is None
+    assert told.policies["perennial"].recovered is None
+    assert told.policies["perennial"].score == found.policies["perennial"].score

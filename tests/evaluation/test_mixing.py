@@ -1,0 +1,79 @@
+"""Heads get the share that they have earned on rows they had not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.evaluation.mixing import HeadTrial, Mixture, expected_gain, gain, mix, try_heads
+
+
+def trial(good: float, seed: int = 0, mixture: Mixture | None = None, rows: int = 200) -> HeadTrial:
+    """The correction takes ``good`` of the base's error away, the recalibration moves at random."""
+    rng = np.random.default_rng(seed)
+    y, base = rng.normal(size=rows), np.zeros((rows, 1))
+    heads = [rng.normal(size=(rows, 1)), good * y[:, None] + rng.normal(0, 0.1, (rows, 1))]
+    return try_heads("w", "regression", y, base, heads, mixture or Mixture())
+
+
+def test_a_head_that_is_right_gets_most_of_the_answer() -> None:
+    shares = mix([trial(1.0, seed) for seed in range(4)])
+    assert shares.correct > 0.8
+    assert shares.recalibrate < 0.1
+    assert shares.depth == "correct"
+
+
+def test_heads_that_move_at_random_get_next_to_nothing() -> None:
+    shares = mix([trial(0.0, seed) for seed in range(8)])
+    assert sum(shares.shares) < 0.1
+
+
+def test_a_head_that_is_wrong_gets_nothing() -> None:
+    assert mix([trial(-1.0, seed) for seed in range(4)]).correct == 0
+
+
+def test_without_a_trial_the_base_stands_alone() -> None:
+    assert mix([]) == Mixture()
+    assert Mixture().depth is None
+    assert gain([]).share == 0
+
+
+def test_the_first_trial_earns_less_than_many() -> None:
+    trials = [trial(1.0, seed) for seed in range(6)]
+    assert mix(trials[:1]).correct < mix(trials).correct
+
+
+def test_newer_trials_weigh_more() -> None:
+    wrong, right = [trial(-1.0, s) for s in range(4)], [trial(1.0, s) for s in range(4)]
+    assert mix([*wrong, *right]).correct > mix([*right, *wrong]).correct
+
+
+def test_the_gain_is_that_of_the_mixture_that_was_asked_for() -> None:
+    asked = Mixture(correct=1.0)
+    found = gain([trial(1.0, seed, asked) for seed in range(4)])
+    assert found.share == pytest.approx(0.99, abs=0.02)
+    assert found.t > 5
+    assert gain([trial(1.0, seed) for seed in range(4)]).share == 0
+
+
+def test_what_is_expected_is_what_the_same_rows_show() -> None:
+    mixture = Mixture(recalibrate=0.2, correct=0.5)
+    asked = trial(0.7, mixture=mixture)
+    assert expected_gain([asked], mixture) == pytest.approx(gain([asked]).share, abs=1e-9)
+
+
+@given(st.lists(st.floats(-2, 2), min_size=1, max_size=10))
+def test_shares_are_a_convex_mixture(quality: list[float]) -> None:
+    shares = mix([trial(good, seed, rows=20) for seed, good in enumerate(quality)]).shares
+    assert all(share >= 0 for share in shares)
+    assert sum(shares) <= 1 + 1e-9
+
+
+def test_classes_are_compared_by_probabilities() -> None:
+    base = np.full((30, 3), 1 / 3)
+    y = np.arange(30) % 3
+    right = np.eye(3)[y]
+    shares = mix([try_heads("w", "multiclass", y, base, [base, right], Mixture())] * 4)
+    assert shares.correct > 0.8

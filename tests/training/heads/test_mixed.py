@@ -1,0 +1,47 @@
+"""Heads and their base, mixed at given shares, are one graph that answers as its parts do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from perennial.evaluation.mixing import Mixture
+from perennial.packaging.parity import check_parity, ensure_parity
+from perennial.training.heads import fit_heads, mix_heads
+from tests.training.heads.bases import make_base
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
+@pytest.mark.parametrize("shares", [(0.3, 0.5), (0.0, 1.0), (0.7, 0.0)])
+def test_the_graph_answers_as_the_mixture(task: str, shares: tuple[float, float]) -> None:
+    base = make_base(task)
+    heads = fit_heads(base.data, base.output, seed=0)
+    mixed = mix_heads(Mixture(recalibrate=shares[0], correct=shares[1]), heads)
+    model = mixed.compose(base.model, base.signature)
+
+    def source(numeric, categorical):
+        return mixed.predict(numeric, categorical, base.answers(numeric, categorical))
+
+    ensure_parity(check_parity(model, base.signature, source, base.numeric, base.categorical))
+
+
+def test_answers_lie_between_those_of_base_and_heads() -> None:
+    base = make_base("multiclass")
+    heads = fit_heads(base.data, base.output, seed=0)
+    mixed = mix_heads(Mixture(recalibrate=0.4, correct=0.4), heads)
+    output = mixed.predict(base.numeric, base.categorical, base.output)
+    parts = [base.output, *(h.predict(base.numeric, base.categorical, base.output) for h in heads)]
+    assert (output >= np.min(parts, axis=0) - 1e-6).all()
+    assert (output <= np.max(parts, axis=0) + 1e-6).all()
+    np.testing.assert_allclose(output.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_pair_is_fitted_as_each_alone_would_be() -> None:
+    from perennial.training.heads import fit_head
+
+    base = make_base("binary")
+    pair = fit_heads(base.data, base.output, seed=0)
+    for head, depth in zip(pair, ("recalibrate", "correct"), strict=True):
+        alone = fit_head(depth, base.data, base.output, seed=0)
+        args = (base.numeric, base.categorical, base.output)
+        np.testing.assert_array_equal(head.predict(*args), alone.predict(*args))
