@@ -38,15 +38,14 @@ from perennial.drift import (
 from perennial.evaluation.decision import GateDecision
 from perennial.evaluation.gate import holdout_rows, judge
 from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
+from perennial.evaluation.span import choose_span
 from perennial.evaluation.yardstick import raw_features
 from perennial.spec import Cure, PipelineSpec
 from perennial.training.heads import Head, fit_heads, mix_heads
-from perennial.training.heads.heal import HEAD_WINDOWS, MIN_HEAD_ROWS
+from perennial.training.heads.heal import HEAD_WINDOWS, MIN_HEAD_ROWS, held_rows
+from perennial.training.heads.spans import headed_losses
 
 _START = datetime(2000, 1, 1, tzinfo=UTC)
-HELD_WINDOWS = 2
-"""Newest windows that a retrain leaves out: on one its head is fitted, on the other both are
-judged, and then the head is fitted on both."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +148,7 @@ class _Replay:
         self._attempts: list[Attempt] = []
         self._fits, self._cpu = 0, 0.0
         self._heals = HealRecord()
+        self._usual_rows = 0
         self._standing = self._first_version()
 
     def step(self, window: int) -> None:
@@ -329,10 +329,10 @@ class _Replay:
         self._heals = self._heals.model_copy(update={"windows_since": 0})
 
     def _retrain(self, window: int) -> None:
-        known_until = self._where.labelled(window + 1)
-        rows = self._stream.labelled(0, known_until)
-        held = min(HELD_WINDOWS * self._window_rows, len(rows) // 3)
+        rows = self._stream.labelled(0, self._where.labelled(window + 1))
+        held = held_rows(len(rows), self._window_rows)
         training, trial_rows, judged = rows[:-held], rows[-held : -held // 2], rows[-held // 2 :]
+        training = training[-self._choose_span(training, trial_rows, judged) :]
         with self._counted():
             base = self._fit_base(training)
         candidate = self._new(base, training)
@@ -343,6 +343,17 @@ class _Replay:
         if gate.passed:
             self._put_heads_on(candidate, trial_rows, judged, window)
             self._standing = candidate
+
+    def _choose_span(self, training: Rows, trial_rows: Rows, judged: Rows) -> int:
+        with self._counted():
+            losses = headed_losses(
+                *(self._stream.take(rows) for rows in (training, trial_rows, judged)),
+                most=self._usual_rows,
+                seed=self._spec.model.seed,
+            )
+            choice = choose_span(len(training), losses, usual=self._usual_rows)
+        self._fits += len(choice.tried)
+        return choice.rows
 
     def _judge(
         self, candidate: _Standing, trial_rows: Rows, judged: Rows, training: Rows
@@ -398,6 +409,7 @@ class _Replay:
         rows = self._stream.labelled(0, self._where.first)
         held = holdout_rows(len(rows), self._window_rows, self._spec.gates)
         newest = rows[-held:]
+        self._usual_rows = len(rows)
         with self._counted():
             trial = self._fit_base(rows[:-held])
             base = self._fit_base(rows)

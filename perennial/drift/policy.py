@@ -103,7 +103,7 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
     trials = [trial for seen in history for trial in seen.trials]
     if not _are_recent(history, policy):
         return _by_input(history, heals, policy)
-    moved = _lasting(history, policy)
+    moved = _lasting(history)
     if trials:
         return _by_trials(trials, losses, moved, heals, policy, len(history))
     return _by_loss(losses, moved, heals, policy)
@@ -233,7 +233,7 @@ def _compare(alarm: LossVerdict) -> str:
 
 
 def _by_input(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision:
-    moved = _lasting(history, policy)
+    moved = _lasting(history)
     if not moved:
         return _keep(f"no feature shifted for {_windows(policy.persistence)} in a row")
     words = f"no labels, and for {_windows(policy.persistence)}: " + "; ".join(moved.values())
@@ -258,13 +258,11 @@ def _waiting(heals: HealRecord, policy: Policy) -> str | None:
     return f"window {waited} of {quiet} in which no retrain is asked for again"
 
 
-def _lasting(history: Sequence[Verdicts], policy: Policy) -> dict[str, str]:
-    """Features shifted in each of the newest windows, with what changed in the last of them."""
-    inputs = [seen.input for seen in history[-policy.persistence :] if seen.input is not None]
-    if len(inputs) < policy.persistence:
-        return {}
-    everywhere = set.intersection(*({v.label for v in seen.culprits} for seen in inputs))
-    return {v.label: f"{v.label}: {v.detail}" for v in inputs[-1].culprits if v.label in everywhere}
+def _lasting(history: Sequence[Verdicts]) -> dict[str, str]:
+    """What the newest look at the inputs confirms, and what changed."""
+    newest = history[-1].input if history else None
+    lasting = () if newest is None else newest.lasting
+    return {v.label: f"{v.label}: {v.detail}" for v in lasting}
 
 
 def _keep(reason: str, **evidence: object) -> Decision:

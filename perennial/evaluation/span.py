@@ -2,10 +2,10 @@
 
 On some streams old rows are the best teacher there is, on others they are poison, and no test of
 the inputs tells which. So a quick model is fitted on a few spans, each ending right before the
-newest rows, and is scored on those. The choice is deliberately coarse: the best of many spans on
-one stretch of a stream is mostly luck, and the next stretch pays for it. The default is to slide
-over as many rows as the first version had; all rows are taken where they do better, and shorter
-spans only where they are clearly better, as they are after an abrupt change.
+newest rows, and is scored on those, with a head on it as a new model will have: what a head makes
+good again needs no shorter span. The choice is deliberately coarse: the best of many spans on one
+stretch of a stream is mostly luck, and the next stretch pays for it. All rows are taken unless the
+newest of them, as many as the first version had, are clearly the better teacher.
 """
 
 from __future__ import annotations
@@ -19,16 +19,12 @@ from numpy.typing import NDArray
 from perennial.evaluation.paired import batch_mean
 
 SHORTEST = 100
-"""No span is shorter than this many rows."""
-VALIDATION_WINDOWS = 2
-"""On how many windows of rows spans should be compared."""
-_HALVINGS = 3
-_CONFIDENCE_LONGER = 0.6
-_CONFIDENCE_SHORTER = 0.95
+"""With less than twice so many rows there is nothing to choose."""
+_CONFIDENCE = 0.95
 
-Losses = Callable[[int, int, int], NDArray[Any]]
-"""``losses(low, high, end)``: the loss, on each of the rows high to end - 1, of a model trained on
-rows low to high - 1."""
+Losses = Callable[[int], NDArray[Any] | None]
+"""``losses(span)``: the loss, on each of the newest rows, of a model trained on so many rows before
+them; None where none can be fitted on these."""
 
 
 @dataclass(frozen=True)
@@ -39,39 +35,23 @@ class SpanChoice:
     tried: dict[int, float]
 
 
-def choose_span(rows: int, losses: Losses, *, usual: int, validation_rows: int) -> SpanChoice:
-    """Choose between all rows, as many as usual, and halves of that.
+def choose_span(rows: int, losses: Losses, *, usual: int) -> SpanChoice:
+    """Choose between all rows and as many as usual.
 
     Args:
         rows: rows there are to train on, in time order.
-        losses: fits and scores a quick model; never asked for rows at or beyond ``rows``. It is
-            called at most five times.
-        usual: the span where nothing speaks for another: as many rows as the first version had.
-        validation_rows: how many of the newest rows the spans are compared on; at most a third.
+        losses: fits and scores a quick model; called twice at most.
+        usual: as many rows as the first version had.
     """
     if rows <= usual or rows < 2 * SHORTEST:
         return SpanChoice(rows, {})
-    high = rows - min(validation_rows, rows // 3)
-    spans = [rows, usual, *_halves(usual)]
-    found = {span: losses(_low(span, rows, high), high, rows) for span in spans}
-    chosen = usual
-    if _better(found[rows], found[usual], _CONFIDENCE_LONGER):
-        chosen = rows
-    for span in spans[2:]:
-        if _better(found[span], found[chosen], _CONFIDENCE_SHORTER):
-            chosen = span
-    return SpanChoice(chosen, {span: float(loss.mean()) for span, loss in found.items()})
+    found = {span: losses(span) for span in (rows, usual)}
+    tried = {span: loss for span, loss in found.items() if loss is not None}
+    both = len(tried) == len(found)
+    chosen = usual if both and _better(tried[usual], tried[rows]) else rows
+    return SpanChoice(chosen, {span: float(loss.mean()) for span, loss in tried.items()})
 
 
-def _halves(usual: int) -> list[int]:
-    halves = [usual // 2**power for power in range(1, _HALVINGS + 1)]
-    return [span for span in halves if span >= SHORTEST]
-
-
-def _low(span: int, rows: int, high: int) -> int:
-    return 0 if span == rows else max(0, high - span)
-
-
-def _better(mine: NDArray[Any], other: NDArray[Any], confidence: float) -> bool:
-    """Whether the mean of ``mine`` is lower, at this one-sided confidence."""
-    return batch_mean(mine - other).interval(2 * confidence - 1)[1] < 0
+def _better(mine: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether the mean of ``mine`` is clearly lower."""
+    return batch_mean(mine - other).interval(2 * _CONFIDENCE - 1)[1] < 0

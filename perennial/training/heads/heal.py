@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.errors import TrainingError
 from perennial.evaluation.gate import MIN_ROWS
+from perennial.evaluation.mixing import Mixture
 from perennial.evaluation.targets import encode_known
 from perennial.packaging.parity import Parity, check_parity
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.signature import Signature
-from perennial.spec import HeadDepth, PipelineSpec
+from perennial.spec import PipelineSpec
 from perennial.training.estimator import Columns, TrainingSet, both
-from perennial.training.heads.fit import fit_head
+from perennial.training.heads.fit import fit_heads
 from perennial.training.heads.head import Head
+from perennial.training.heads.mixed import mix_heads
 
 HEAD_WINDOWS = 6
 """A head is fitted on no more than so many windows of the newest rows."""
 TRIAL_SHARE = 3
 """Of the rows that a head is fitted on, one part in so many is the most that a trial leaves out."""
 MIN_HEAD_ROWS = TRIAL_SHARE * MIN_ROWS
-
-Mending = Literal[HeadDepth, "unhead"]
+HELD_WINDOWS = 2
+"""Newest windows that a retrain leaves out: on the first a head is fitted, on the second both are
+judged, and then the head is fitted on both."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,11 @@ def head_rows(unseen: int, window: int, span: int | None) -> int:
     return rows
 
 
+def held_rows(rows: int, window: int) -> int:
+    """How many of the newest rows a retrain leaves to its head and its gate: at most a third."""
+    return min(HELD_WINDOWS * window, rows // 3)
+
+
 def trial_rows(rows: int, window: int, fresh: int) -> int:
     """How many of the rows for a head its trial leaves out: a window, at most a third.
 
@@ -78,7 +86,7 @@ def heal(
     spec: PipelineSpec,
     base: bytes,
     signature: Signature,
-    cure: Mending,
+    mixture: Mixture | None,
     *,
     left_out: int,
 ) -> Healed:
@@ -92,7 +100,7 @@ def heal(
             none counts.
         base: ``model.onnx`` of a version without a head.
         signature: its signature.
-        cure: unhead gives the base itself, twice.
+        mixture: shares of the heads; None gives the base itself, twice.
         left_out: newest rows that the trial does not see.
 
     Raises:
@@ -101,13 +109,13 @@ def heal(
     """
     predictor = Predictor(base, signature)
     inputs = encode_frame(signature, frame)
-    if cure == "unhead":
+    if mixture is None:
         return Healed(base, base, check_parity(base, signature, predictor.predict, *inputs))
 
     def fit(rows: pd.DataFrame) -> Head:
         data = _training_set(rows, spec, signature)
         output = _answer(predictor, data)
-        return fit_head(cure, data, output, seed=spec.model.seed)
+        return mix_heads(mixture, fit_heads(data, output, seed=spec.model.seed))
 
     head = fit(frame)
     model = head.compose(base, signature)
