@@ -19,7 +19,7 @@ from perennial.registry import (
     read_signature,
     read_state,
 )
-from perennial.registry.versions import MODEL_FILE
+from perennial.registry.manifest import MODEL_FILE
 from perennial.store import layout
 from tasks.heal import TRIAL_FILE
 from tests.flows.conftest import frame
