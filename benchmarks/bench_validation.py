@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
@@ -162,7 +163,7 @@ def child(name: str, data: str) -> None:
     size = int(frame.memory_usage(deep=True).sum())
     suite = make_suite()
     RUNS[name](frame.head(1000), suite)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = psutil.Process().memory_info().rss
     seconds = []
     for _ in range(ROUNDS):
         started = time.perf_counter()

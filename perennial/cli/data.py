@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from perennial.cli.common import Directory, Json, Pipeline, app, open_store, person
+from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
 
 
@@ -74,7 +75,10 @@ def validate(
     from perennial.validation import find_suite, validate_parquet
 
     store = open_store(directory)
-    share = find_declaration(store, pipeline).spec.validation.quarantine_share
+    declaration = find_declaration(store, pipeline)
+    if declaration is None:
+        raise PerennialError(f"there is no pipeline {pipeline!r} in the store: retrain it first")
+    share = declaration.spec.validation.quarantine_share
     report = validate_parquet(data, find_suite(store, pipeline), share=share)
     typer.echo(report.model_dump_json(indent=2) if as_json else report_text(report))
     if report.held:

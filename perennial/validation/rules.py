@@ -18,14 +18,14 @@ from perennial.errors import ValidationFailed
 Severity = Literal["quarantine", "hold", "warn"]
 
 
-class Rule(BaseModel):
+# The plugin of mypy takes the field for its own **kwargs.
+class Rule(BaseModel):  # type: ignore[no-redef]
     """One expectation as it stands in the JSON."""
 
     model_config = ConfigDict(frozen=True)
 
     type: str
-    # The plugin of mypy takes the field for its own **kwargs.
-    kwargs: dict[str, Any]  # type: ignore[no-redef]
+    kwargs: dict[str, Any]
     meta: dict[str, Any] = Field(default_factory=dict)
 
     @property
