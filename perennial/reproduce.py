@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict
 
 from perennial.datasets.snapshot import find_snapshot, load_snapshot
 from perennial.errors import ModelError, NotFound, SpecError, StoreError
+from perennial.packaging.signature import Signature
 from perennial.registry import (
     Environment,
     Manifest,
     Recipe,
     base_of,
     describe_environment,
+    read_base,
     read_file,
     read_signature,
 )
@@ -99,28 +101,36 @@ def _train(frame: pd.DataFrame, spec: PipelineSpec, recipe: Recipe, seed: int) -
     from perennial.packaging.export import export
     from perennial.training.train import train
 
-    end = len(frame) - recipe.holdout_rows
+    end = len(frame) - (recipe.head_rows or recipe.holdout_rows)
     # Families that the time budget left out then are left out now, and no other.
     changes = {"estimators": recipe.estimators, "time_budget": _NO_LIMIT, "seed": seed}
-    model = spec.model.model_copy(update=changes)
-    rows = frame.iloc[end - recipe.trained_rows : end]
-    trained = train(rows, spec.model_copy(update={"model": model}))
-    return export(trained.model, trained.signature)
+    spec = spec.model_copy(update={"model": spec.model.model_copy(update=changes)})
+    trained = train(frame.iloc[end - recipe.trained_rows : end], spec)
+    base = export(trained.model, trained.signature)
+    if not recipe.shares:
+        return base
+    return _with_heads(frame.iloc[end:], spec, base, trained.signature, recipe)
 
 
 def _heal(
     store: Store, frame: pd.DataFrame, spec: PipelineSpec, recipe: Recipe, manifest: Manifest
 ) -> bytes:
     """Fit a head again on the graph of the version that it stands on."""
-    from perennial.training.heads.heal import heal
-
-    depth = manifest.lineage.depth
-    if depth == "retrain":
+    if manifest.lineage.depth == "retrain":
         raise SpecError(f"{manifest.version} names a base and no head: its lineage is at odds")
     base = base_of(store, manifest)
-    graph, signature = read_file(store, base, MODEL_FILE), read_signature(store, base)
     rows = frame.iloc[len(frame) - recipe.trained_rows :]
-    return heal(rows, spec, graph, signature, depth, left_out=recipe.holdout_rows).model
+    return _with_heads(rows, spec, read_base(store, base), read_signature(store, base), recipe)
+
+
+def _with_heads(
+    rows: pd.DataFrame, spec: PipelineSpec, base: bytes, signature: Signature, recipe: Recipe
+) -> bytes:
+    from perennial.evaluation.mixing import Mixture
+    from perennial.training.heads.heal import heal
+
+    mixture = Mixture(**recipe.shares) if recipe.shares else None
+    return heal(rows, spec, base, signature, mixture, left_out=recipe.holdout_rows).model
 
 
 def _code(manifest: Manifest) -> list[Difference]:

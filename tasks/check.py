@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import chain, pairwise
 
 from prefect.logging import get_run_logger
@@ -17,15 +18,19 @@ from perennial.drift.policy import Decision, HealRecord, Verdicts, decide
 from perennial.drift.record import Check
 from perennial.drift.why import Explanation
 from perennial.errors import Conflict
+from perennial.evaluation.mixing import HeadTrial, mix
 from perennial.registry import (
     Declaration,
     Manifest,
     State,
+    base_of,
     failures_in_a_row,
     read_history,
     read_state,
+    rollbacks_in_a_row,
 )
 from perennial.rollout.stages import in_flight
+from perennial.spec import HeadDepth
 from perennial.store import layout
 from perennial.store.lease import utc_now
 from perennial.validation.triage import TriageVerdict
@@ -33,11 +38,11 @@ from tasks import events
 from tasks.artifacts import publish, table
 from tasks.connection import fetch, store
 from tasks.drift_artifact import publish_drift
-from tasks.judge import Judge, PendingWindow
+from tasks.judge import Due, Judge, PendingWindow, read_due
 from tasks.notify import notify
 from tasks.step import step
 from tasks.triage import Inspection, Inspector, Stretch
-from tasks.versions import find_champion
+from tasks.versions import find_champion, metrics_of
 
 _PENDING_WINDOWS = 50
 _REMEMBERED = 60
@@ -117,6 +122,7 @@ def repeat_requests(declaration: Declaration) -> str | None:
             "window": confirmed.window,
             "reason": confirmed.decision.reason,
             "verdict": layout.check(name, confirmed.window),
+            "depth": confirmed.decision.depth or "retrain",
         },
     )
     return confirmed.decision.reason
@@ -140,12 +146,14 @@ class Watch:
         self._declaration = declaration
         self._spec = declaration.spec
         self._champion = champion
+        self._base = base_of(store(), champion)
         self._source = read_source(self._spec, declaration.path, fetch=fetch)
         keys = [info.key for info in store().scan(layout.checks(self._spec.name))]
         recent = [_read(key) for key in keys[-_REMEMBERED:]]
         self._recent = recent
         self._last = recent[-1] if recent else None
-        self.history = [check for check in recent if check.champion == champion.version]
+        mine = self._base.version
+        self.history = [check for check in recent if (check.base or check.champion) == mine]
 
     def checks(self) -> Iterator[WindowCheck]:
         """Yield a check for each full window that came since the last one."""
@@ -155,7 +163,7 @@ class Watch:
         if first is None:
             return
         number = _number(self._last.window) if self._last is not None else 0
-        judge = Judge(self._spec, self._champion, len(first.frame))
+        judge = Judge(self._spec, self._champion, self._base, len(first.frame))
         inspector = Inspector(self._declaration, self._source, self._past(), first)
         for window in chain([first], windows):
             number += 1
@@ -176,6 +184,7 @@ class Watch:
             pending = (*pending, PendingWindow(window=name, start=window.start, end=window.end))
         losses: list[LossVerdict] = []
         labels: list[InputVerdict] = []
+        trials: list[HeadTrial] = []
         due, left = judge.due(self._source, pending)
         for known in due:
             verdict = inspector.inspect_labels(known.stretch, known.frame, known.labels)
@@ -184,10 +193,11 @@ class Watch:
                 continue
             sound = known.take(inspector.sound_rows(known.stretch, known.frame))
             losses += judge.losses(sound)
+            trials += self._trial(judge, inspector, sound, name, trials)
             labels += judge.labels(sound, [*self._labels_seen(), *labels])
         held += inspector.overdue(_number(name), (w.stretch for w in left), self.history)
         inputs = None if found.verdict.held else judge.inputs(found.sound, self._inputs_seen())
-        seen = Verdicts(window=name, input=inputs, losses=tuple(losses))
+        seen = Verdicts(window=name, input=inputs, losses=tuple(losses), trials=tuple(trials))
         end = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])
         return WindowCheck(
             **dict(seen),
@@ -195,6 +205,7 @@ class Watch:
             cursor=end.model_dump(mode="json"),
             rows=len(window.frame),
             champion=self._champion.version,
+            base=self._base.version,
             decision=self._decide(seen, found),
             labels=tuple(labels),
             why=self._explain(judge, found.sound, seen),
@@ -202,6 +213,29 @@ class Watch:
             refused=found.refused,
             at=utc_now(),
         )
+
+    def _trial(
+        self, judge: Judge, inspector: Inspector, due: Due, now: str, newer: list[HeadTrial]
+    ) -> list[HeadTrial]:
+        """Try heads on a window whose labels have come, fitted on what was labelled when its rows
+        were answered: windows that came in as late before it."""
+        from perennial.training.heads.heal import HEAD_WINDOWS
+
+        end = _number(due.stretch.window) - (_number(now) - _number(due.stretch.window))
+        labelled = {loss.window for check in self.history for loss in check.losses}
+        before = [
+            stretch
+            for stretch in self._past()
+            if stretch.window in labelled and _number(stretch.window) < end
+        ]
+        known = [read_due(self._spec, self._source, stretch) for stretch in before[-HEAD_WINDOWS:]]
+        sound = [one.take(inspector.sound_rows(one.stretch, one.frame)) for one in known]
+        return judge.trial(due, sound, mix([*self._trials(), *newer]))
+
+    def _trials(self) -> list[HeadTrial]:
+        """What heads on the champion's base have shown, the oldest first."""
+        born = metrics_of(self._base).trials
+        return [*born, *(trial for check in self.history for trial in check.trials)]
 
     def _inputs_seen(self) -> list[InputVerdict]:
         return [check.input for check in self.history if check.input is not None]
@@ -227,10 +261,10 @@ class Watch:
         return place.model_copy(update={"end": place.end.model_copy(update={"source_rows": rows})})
 
     def _decide(self, seen: Verdicts, found: Inspection) -> Decision:
-        name = self._spec.name
+        name, policy = self._spec.name, self._spec.policy
         if found.verdict.held:
             reason = f"data held: {found.verdict.reason}"
-            return Decision(action="keep", ground="none", reason=reason)
+            return Decision(action="hold", ground="data", reason=reason)
         state = read_state(store(), name).state
         waiting = unanswered(name, state)
         if waiting is not None:
@@ -239,12 +273,37 @@ class Watch:
         if state.challenger is not None:
             reason = f"{state.challenger} is on its way to take over ({state.stage})"
             return Decision(action="keep", ground="none", reason=reason)
-        since = (
-            _number(seen.window) - _number(state.answered) if state.answered is not None else None
+        return decide([*self._born(), *self.history, seen], self._heals(seen, state), policy)
+
+    def _born(self) -> list[Verdicts]:
+        """The trials by which a retrained base was given its heads stand before its windows."""
+        born = metrics_of(self._base).trials
+        return [Verdicts(window=born[-1].window, trials=born)] if born else []
+
+    def _heals(self, seen: Verdicts, state: State) -> HealRecord:
+        """What became of earlier heals. After a heal that was undone on live traffic, heads wait
+        too: the same rows would bring the same head back."""
+        entries = list(read_history(store(), self._spec.name))
+        retrains = [entry for entry in entries if entry.details.get("depth") == "retrain"]
+        since = None
+        if state.answered is not None:
+            since = _number(seen.window) - _number(state.answered)
+        return HealRecord(
+            windows_since=since,
+            retrain_windows=self._windows_after(retrains[-1].at) if len(retrains) > 1 else None,
+            refused=failures_in_a_row(retrains),
+            undone=rollbacks_in_a_row(entries),
+            headed=bool(_shares(self._champion)),
         )
-        failures = failures_in_a_row(read_history(store(), name))
-        heals = HealRecord(windows_since=since, refused=failures)
-        return decide([*self.history, seen], heals, self._spec.policy)
+
+    def _windows_after(self, moment: datetime) -> int:
+        """Windows checked since, the present one included."""
+        return 1 + sum(check.at > moment for check in self._recent)
+
+
+def _shares(version: Manifest) -> dict[HeadDepth, float]:
+    recipe = version.lineage.recipe
+    return {} if recipe is None else recipe.shares
 
 
 def _tell_held(pipeline: str, ref: CheckRef) -> None:
@@ -264,7 +323,7 @@ def _write(check: WindowCheck) -> CheckRef | None:
     except Conflict:
         get_run_logger().info("%s was judged by another run at the same time", check.window)
         return None
-    get_run_logger().info("%s: %s (%s)", check.window, check.decision.action, check.decision.reason)
+    get_run_logger().info("%s: %s (%s)", check.window, check.decision.name, check.decision.reason)
     held = "; ".join(f"{v.window}: {v.reason}" for v in check.data) or None
     return CheckRef(key=key, window=check.window, decision=check.decision, held=held)
 
@@ -288,7 +347,7 @@ def _publish(pipeline: str, history: list[Check]) -> None:
             check.rows,
             ", ".join(v.label for seen in _shifts(check) for v in seen.culprits),
             ", ".join(f"{v.window}: {v.ratio:.2f}" for v in check.losses),
-            check.decision.action,
+            check.decision.name,
             check.decision.reason,
         )
         for check in reversed(history)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,18 @@ from perennial.evaluation.targets import align_classes, encode_known
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.runtime import graph_formats
 from perennial.packaging.signature import Signature
-from perennial.registry import Declaration, FileEntry, Runtime, write_file
+from perennial.registry import (
+    Declaration,
+    FileEntry,
+    Manifest,
+    Runtime,
+    base_of,
+    read_signature,
+    write_file,
+)
 from perennial.registry.manifest import GATE_FILE, METRICS_FILE, MODEL_FILE, SIGNATURE_FILE
 from perennial.serving.trial import TrialServer, trial_server
-from perennial.spec import PipelineSpec
+from perennial.spec import HeadDepth, PipelineSpec
 from perennial.store import layout
 from tasks.artifacts import publish, table
 from tasks.connection import store
@@ -83,7 +91,7 @@ def judge_candidate(
     model, trial, signature = _read_candidate(candidate)
     with trial_server(model, signature) as server:
         contest = _contest(spec, rows_of(snapshot), candidate, Predictor(trial, signature))
-        judged = _judge_answers(spec, contest)
+        judged = _judge_answers(spec, contest, candidate)
         leaks = _leaks(spec, contest)
         checks = [*_package_checks(spec, contest, candidate, len(model)), leakage_check(leaks)]
         checks.append(_servability(contest, Predictor(model, signature), server))
@@ -124,7 +132,8 @@ def _contest(
     held = held[known]
     manifest = find_champion(spec.name)
     champion = None if manifest is None else load_version(manifest)
-    theirs = None if champion is None else _aligned(champion, held, mine.signature)
+    rival = champion if candidate.rival_file is None else _rival(candidate, manifest)
+    theirs = None if rival is None else _aligned(rival, held, mine.signature)
     end = len(frame) - candidate.holdout_rows
     return _Contest(
         candidate=mine,
@@ -138,12 +147,21 @@ def _contest(
     )
 
 
+def _rival(candidate: CandidateRef, champion: Manifest | None) -> Predictor | None:
+    """The champion's base with a head of the same rows as the candidate's: the champion's own head
+    was fitted on the very rows that are judged."""
+    if champion is None or candidate.rival_file is None:
+        return None
+    key = layout.version_file(candidate.pipeline, candidate.version, candidate.rival_file)
+    return Predictor(store().get(key).data, read_signature(store(), base_of(store(), champion)))
+
+
 def _aligned(champion: Predictor, held: pd.DataFrame, signature: Signature) -> NDArray[Any]:
     """The champion's answers with its columns in the candidate's order of classes."""
     return align_classes(answer(champion, held), champion.signature.classes, signature.classes)
 
 
-def _judge_answers(spec: PipelineSpec, contest: _Contest) -> GateDecision:
+def _judge_answers(spec: PipelineSpec, contest: _Contest, candidate: CandidateRef) -> GateDecision:
     training, _ = encode_known(contest.training[spec.target], contest.candidate.signature)
     return judge(
         task=spec.task,
@@ -154,6 +172,7 @@ def _judge_answers(spec: PipelineSpec, contest: _Contest) -> GateDecision:
         training_y=training,
         gates=spec.gates,
         lag=contest.lag,
+        tried=candidate.depth in get_args(HeadDepth),
         frame=contest.held,
         features=_features(contest),
     )
@@ -219,6 +238,7 @@ def _metrics(spec: PipelineSpec, contest: _Contest, candidate: CandidateRef) -> 
             output,
             standing=None if champion is None else metrics_of(champion).promise,
         ),
+        trials=candidate.trials,
         shift=_shift(contest.theirs, output),
     )
 

@@ -10,12 +10,15 @@ from prefect.logging import get_run_logger
 from perennial.datasets.seen import rows_behind
 from perennial.datasets.snapshot import find_snapshot, load_snapshot
 from perennial.datasets.stream import window_rows
+from perennial.drift.record import Check
 from perennial.errors import TrainingError
+from perennial.evaluation.mixing import Mixture
 from perennial.registry import (
     Declaration,
     Manifest,
     base_of,
     next_version,
+    read_base,
     read_file,
     read_signature,
     write_file,
@@ -26,10 +29,8 @@ from tasks.connection import store
 from tasks.register import RetrainRequest
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
-from tasks.train import CandidateRef, ParityFigures, made_from, thin_out
+from tasks.train import TRIAL_FILE, CandidateRef, ParityFigures, made_from
 from tasks.versions import find_champion, metrics_of
-
-TRIAL_FILE = "trial.onnx"
 
 
 @step
@@ -54,8 +55,9 @@ def heal_champion(
     rows = head_rows(rows_behind(frame, _learned_from(base)), window, request.span)
     left_out = trial_rows(rows, window, rows_behind(frame, _learned_from(champion)))
     seen = frame.iloc[len(frame) - rows :]
-    graph, signature = read_file(store(), base, MODEL_FILE), read_signature(store(), base)
-    healed = heal(seen, spec, graph, signature, request.depth, left_out=left_out)
+    mixture = _mixture(request)
+    graph, signature = read_base(store(), base), read_signature(store(), base)
+    healed = heal(seen, spec, graph, signature, mixture, left_out=left_out)
     parity = healed.parity
     seconds = time.perf_counter() - started
     version = next_version(store(), spec.name, healed.model)
@@ -63,7 +65,7 @@ def heal_champion(
         MODEL_FILE: healed.model,
         TRIAL_FILE: healed.trial,
         SIGNATURE_FILE: read_file(store(), base, SIGNATURE_FILE),
-        REFERENCE_FILE: thin_out(seen),
+        REFERENCE_FILE: read_file(store(), base, REFERENCE_FILE),
         **made_from(spec),
     }
     get_run_logger().info(
@@ -89,6 +91,7 @@ def heal_champion(
         parity=ParityFigures.of(parity),
         train_seconds=seconds,
         depth=request.depth,
+        mixture=mixture or Mixture(),
         base=base.version,
         trial_file=TRIAL_FILE,
     )
@@ -113,11 +116,24 @@ def _champion(declaration: Declaration, request: RetrainRequest) -> Manifest:
     return champion
 
 
+def _mixture(request: RetrainRequest) -> Mixture | None:
+    """The shares that the check which asks has found; asked for by hand, the whole head."""
+    if request.depth == "unhead":
+        return None
+    if request.cause is not None:
+        decision = Check.model_validate_json(store().get(request.cause).data).decision
+        if decision.depth == request.depth and decision.mixture is not None:
+            return decision.mixture
+    return Mixture.model_validate({request.depth: 1.0})
+
+
 def _learned_from(version: Manifest) -> pd.DataFrame:
     """The rows that a version's weights know: of a trained one, those before its gate's."""
     snapshot = find_snapshot(store(), version.pipeline, version.lineage.snapshot)
     frame = load_snapshot(store(), snapshot)
-    apart = 0 if version.lineage.base is not None else metrics_of(version).rows
+    recipe = version.lineage.recipe
+    left = metrics_of(version).rows if recipe is None else recipe.head_rows or recipe.holdout_rows
+    apart = 0 if version.lineage.base is not None else left
     return frame.iloc[: len(frame) - apart]
 
 

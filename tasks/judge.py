@@ -19,8 +19,10 @@ from perennial.drift.loss import LossVerdict, check_loss
 from perennial.drift.policy import Verdicts
 from perennial.drift.why import Explanation, explain
 from perennial.evaluation.metrics import row_losses
+from perennial.evaluation.mixing import HeadTrial, Mixture, try_heads
 from perennial.evaluation.targets import encode_known
-from perennial.registry import Manifest, read_file
+from perennial.packaging.predictor import Predictor
+from perennial.registry import Manifest, read_base, read_file
 from perennial.registry.manifest import REFERENCE_FILE
 from perennial.spec import PipelineSpec
 from tasks.connection import store
@@ -61,15 +63,20 @@ class Due:
 
 
 class Judge:
-    """Measures windows of about ``rows`` rows against one champion."""
+    """Measures windows of about ``rows`` rows against one champion.
 
-    def __init__(self, spec: PipelineSpec, champion: Manifest, rows: int) -> None:
+    Its loss is that of the version that answers. Inputs are held against what its base was trained
+    on, and heads are tried on that base, whatever head it wears.
+    """
+
+    def __init__(self, spec: PipelineSpec, champion: Manifest, base: Manifest, rows: int) -> None:
         self._spec = spec
-        self._predictor = load_version(champion)
+        self._champion = load_version(champion)
+        self._predictor = Predictor(read_base(store(), base), self._champion.signature)
         self._metrics = metrics_of(champion)
-        self._reference = pd.read_parquet(io.BytesIO(read_file(store(), champion, REFERENCE_FILE)))
+        self._reference = pd.read_parquet(io.BytesIO(read_file(store(), base, REFERENCE_FILE)))
         # The reference is thinned out: as many of its rows make up a window's span as are left.
-        share = len(self._reference) / max(self._metrics.trained_rows, 1)
+        share = len(self._reference) / max(metrics_of(base).trained_rows, 1)
         window_rows = max(1, round(rows * share))
         self._detector = build_detector(
             spec.policy,
@@ -149,10 +156,34 @@ class Judge:
             task=self._spec.task,
             metric=self._spec.metric,
             y=y,
-            output=answer(self._predictor, due.frame[known]),
+            output=answer(self._champion, due.frame[known]),
             policy=self._spec.policy,
         )
         return [verdict]
+
+    def trial(self, due: Due, before: Sequence[Due], mixture: Mixture) -> list[HeadTrial]:
+        """Try heads fitted on earlier windows on one whose labels have come; nothing of too few.
+
+        Args:
+            before: windows whose labels were there before this one's rows were answered, and that
+                the base was not trained on.
+            mixture: what earlier trials asked for.
+        """
+        from perennial.training.heads.heal import MIN_HEAD_ROWS, fit_on, headed_answers
+
+        fitted_on = [frame for frame in map(self._labelled, before) if len(frame)]
+        judged = self._labelled(due)
+        if sum(map(len, fitted_on)) < MIN_HEAD_ROWS or len(judged) < MIN_LABELS:
+            return []
+        heads = fit_on(pd.concat(fitted_on, ignore_index=True), self._spec, self._predictor)
+        y, output, answers = headed_answers(judged, self._spec, self._predictor, heads)
+        name = due.stretch.window
+        return [try_heads(name, self._spec.task, y, output, answers, mixture)]
+
+    def _labelled(self, due: Due) -> pd.DataFrame:
+        """The rows whose truth the base has terms for, with it."""
+        _, known = encode_known(due.labels, self._predictor.signature)
+        return due.frame[known].assign(**{self._spec.target: due.labels[known]})
 
     def labels(self, due: Due, history: Sequence[InputVerdict]) -> list[InputVerdict]:
         """Hold a window's labels against those of the reference; nothing of next to none.

@@ -171,6 +171,8 @@ def _lineage(
             estimators=candidate.estimators,
             trained_rows=candidate.trained_rows,
             holdout_rows=candidate.holdout_rows,
+            head_rows=candidate.head_rows,
+            shares={k: v for k, v in candidate.mixture.model_dump().items() if v > 0},
         ),
         parent=read_state(store(), spec.name).state.champion,
         reason=request.reason,

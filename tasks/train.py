@@ -12,15 +12,20 @@ from pydantic import BaseModel
 
 from perennial.datasets.stream import window_rows
 from perennial.evaluation.gate import holdout_rows
-from perennial.evaluation.span import VALIDATION_WINDOWS, choose_span
+from perennial.evaluation.mixing import HeadTrial, Mixture
+from perennial.evaluation.span import choose_span
 from perennial.registry import (
     Declaration,
     FileEntry,
+    base_of,
     describe_environment,
     next_version,
+    read_base,
+    read_signature,
     write_file,
 )
 from perennial.registry.manifest import (
+    BASE_FILE,
     ENVIRONMENT_FILE,
     MODEL_FILE,
     REFERENCE_FILE,
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
     from perennial.training.train import Trained
 
 REFERENCE_ROWS = 5_000
+TRIAL_FILE = "trial.onnx"
+RIVAL_FILE = "rival.onnx"
 
 
 class ParityFigures(BaseModel):
@@ -76,6 +83,12 @@ class CandidateRef(BaseModel):
     estimators: tuple[EstimatorName, ...]
     """Families that competed: all that are declared, but those that the time budget left out. A
     head has none."""
+    head_rows: int = 0
+    """The newest rows of the snapshot that a retrain left to its head."""
+    mixture: Mixture = Mixture()
+    """Shares of the heads in it."""
+    trials: tuple[HeadTrial, ...] = ()
+    """By which a retrain's heads have earned them."""
     parity: ParityFigures
     train_seconds: float
     depth: Cure = "retrain"
@@ -83,6 +96,8 @@ class CandidateRef(BaseModel):
     """The version whose graph it has taken over; None: it was trained anew."""
     trial_file: str = MODEL_FILE
     """The graph that the gate judges on the newest rows, which it has not seen."""
+    rival_file: str | None = None
+    """The graph that it is held against; None: the champion's own."""
 
 
 @step
@@ -95,23 +110,41 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     from perennial.packaging.export import export
     from perennial.packaging.parity import check_parity
     from perennial.packaging.predictor import encode_frame
+    from perennial.training.heads.heal import MIN_HEAD_ROWS, give_heads, held_rows
     from perennial.training.train import train
 
     spec = declaration.spec
     frame = rows_of(ref)
     started = time.perf_counter()
     window = window_rows(spec, frame)
-    held = holdout_rows(len(frame), window, spec.gates)
-    seen = frame.iloc[: len(frame) - held]
     champion = find_champion(spec.name)
-    usual = len(seen) if champion is None else metrics_of(champion).usual_rows
-    if champion is not None:
-        seen = _rows_that_teach(seen, spec, usual, VALIDATION_WINDOWS * window)
+    if champion is None:
+        held = judged = holdout_rows(len(frame), window, spec.gates)
+        seen = frame.iloc[: len(frame) - held]
+        usual = len(seen)
+    else:
+        held = held_rows(len(frame), window)
+        judged = held // 2
+        usual = metrics_of(champion).usual_rows
+        seen = _rows_that_teach(frame, spec, usual, held, judged)
     trained = train(seen, spec)
-    model = export(trained.model, trained.signature)
+    base = export(trained.model, trained.signature)
     probe = encode_frame(trained.signature, seen)
-    parity = check_parity(model, trained.signature, trained.model.predict, *probe)
+    parity = check_parity(base, trained.signature, trained.model.predict, *probe)
+    born = None
+    if champion is not None and held - judged >= MIN_HEAD_ROWS:
+        theirs = base_of(store(), champion)
+        born = give_heads(
+            frame.iloc[len(frame) - held :],
+            spec,
+            base,
+            trained.signature,
+            read_base(store(), theirs),
+            read_signature(store(), theirs),
+            judged=judged,
+        )
     seconds = time.perf_counter() - started
+    model = base if born is None else born.model
     version = next_version(store(), spec.name, model)
     files = {
         MODEL_FILE: model,
@@ -119,6 +152,8 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         REFERENCE_FILE: thin_out(seen),
         **made_from(spec),
     }
+    if born is not None:
+        files |= {BASE_FILE: base, TRIAL_FILE: born.trial, RIVAL_FILE: born.rival}
     get_run_logger().info(
         "%s on %d rows in %.1f s, parity within %.2g",
         trained.estimator,
@@ -137,23 +172,42 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         },
         trained_rows=len(seen),
         usual_rows=usual,
-        holdout_rows=held,
+        holdout_rows=judged,
+        head_rows=0 if born is None else held,
+        mixture=Mixture() if born is None else born.mixture,
+        trials=() if born is None else born.trials,
         estimators=tuple(s.estimator for s in trained.scores if s.skipped is None),
-        parity=ParityFigures.of(parity),
+        parity=ParityFigures.of(parity if born is None else worse(parity, born.parity)),
         train_seconds=seconds,
+        trial_file=MODEL_FILE if born is None else TRIAL_FILE,
+        rival_file=None if born is None else RIVAL_FILE,
     )
 
 
+def worse(one: Parity, other: Parity) -> Parity:
+    """The parity check that came out worse."""
+    return max(one, other, key=lambda parity: sum(check.off for check in parity.checks))
+
+
 def _rows_that_teach(
-    frame: pd.DataFrame, spec: PipelineSpec, usual: int, validation_rows: int
+    frame: pd.DataFrame, spec: PipelineSpec, usual: int, held: int, judged: int
 ) -> pd.DataFrame:
     """Leave out the oldest rows where a quick model shows that they teach what no longer holds."""
-    from perennial.evaluation.yardstick import yardstick_losses
+    from perennial.training.heads.spans import headed_losses
+    from perennial.training.train import training_set
 
-    losses = yardstick_losses(frame, spec)
-    choice = choose_span(len(frame), losses, usual=usual, validation_rows=validation_rows)
-    get_run_logger().info("training on the newest %d of %d rows", choice.rows, len(frame))
-    return frame.iloc[len(frame) - choice.rows :]
+    end = len(frame) - held
+    data = training_set(frame, spec)
+    losses = headed_losses(
+        data.take(slice(None, end)),
+        data.take(slice(end, len(frame) - judged)),
+        data.take(slice(len(frame) - judged, None)),
+        most=usual,
+        seed=spec.model.seed,
+    )
+    choice = choose_span(end, losses, usual=usual)
+    get_run_logger().info("training on the newest %d of %d rows", choice.rows, end)
+    return frame.iloc[end - choice.rows : end]
 
 
 def made_from(spec: PipelineSpec) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from perennial.drift.loss import Promise
+from perennial.evaluation.mixing import HeadTrial
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.registry import (
     Manifest,
@@ -39,6 +40,8 @@ class Metrics(BaseModel):
     """Rows that the pipeline's first version was trained on: the span where nothing speaks for
     another."""
     promise: Promise
+    trials: tuple[HeadTrial, ...] = ()
+    """By which a retrained version's heads earned their shares."""
     shift: float | None = None
     """How far its answers lay from the champion's on the gate's rows; None: there was none."""
 

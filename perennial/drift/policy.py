@@ -54,6 +54,8 @@ class HealRecord(BaseModel):
     """The same for a retrain, taken over or refused."""
     refused: int = 0
     """Candidates in a row that the gate refused, or that were rolled back, up to now."""
+    undone: int = 0
+    """Versions in a row that live traffic has rolled back, up to now."""
     headed: bool = False
     """Whether the champion has a head."""
 
@@ -92,13 +94,13 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
     Args:
         history: verdicts since the champion's base took over, the oldest first, the present window
             last.
-        heals: when a heal was last asked for, and how often in a row the gate refused.
+        heals: when a heal was last asked for, and how often in a row one failed. What live traffic
+            has undone is not brought back by the same rows: the wait grows with every failure.
         policy: levels, persistence, cool-down.
     """
-    if heals.windows_since is not None and heals.windows_since <= policy.cooldown:
-        return _keep(
-            f"window {heals.windows_since} of {policy.cooldown} in which no heal is asked for again"
-        )
+    quiet = max(policy.cooldown, 2**heals.undone - 1)
+    if heals.windows_since is not None and heals.windows_since <= quiet:
+        return _keep(f"window {heals.windows_since} of {quiet} in which no heal is asked for again")
     losses = [verdict for seen in history for verdict in seen.losses]
     trials = [trial for seen in history for trial in seen.trials]
     if not _are_recent(history, policy):

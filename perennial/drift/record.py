@@ -20,6 +20,8 @@ class Check(Verdicts):
     """Where in the stream the window ends."""
     rows: int = Field(ge=0)
     champion: str
+    base: str | None = None
+    """The version whose trained graph stands in the champion; None: the champion itself."""
     decision: Decision
     labels: tuple[InputVerdict, ...] = ()
     """On the labels themselves, of the windows whose loss was judged."""

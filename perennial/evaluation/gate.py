@@ -48,6 +48,7 @@ def judge(
     training_y: NDArray[Any],
     gates: Gates,
     lag: int = 1,
+    tried: bool = False,
     frame: pd.DataFrame | None = None,
     features: tuple[str, ...] = (),
 ) -> GateDecision:
@@ -60,6 +61,8 @@ def judge(
         training_y: the candidate's training target, from which the trivial answers are taken.
         gates: margins and confidence.
         lag: rows by which the truth is late.
+        tried: trials on earlier windows speak for the candidate, as they do for a head that is
+            renewed: it is refused only where it is clearly worse than the champion.
         frame: the gate's rows, by which they are cut into slices; None: they are not.
         features: columns of ``frame`` that are searched for slices.
     """
@@ -81,7 +84,7 @@ def judge(
             slices = judge_slices(parts, mine, theirs, gates.slice_margin)
             checks.append(_slices(slices, gates))
         if theirs is not None:
-            checks.append(_not_worse_than_champion(mine, theirs, gates))
+            checks.append(_not_worse_than_champion(mine, theirs, gates, tried=tried))
     return decide(checks, rows=len(y), slices=slices)
 
 
@@ -189,16 +192,19 @@ def _slices(slices: tuple[SliceResult, ...], gates: Gates) -> GateCheck:
     )
 
 
-def _not_worse_than_champion(mine: NDArray[Any], theirs: NDArray[Any], gates: Gates) -> GateCheck:
+def _not_worse_than_champion(
+    mine: NDArray[Any], theirs: NDArray[Any], gates: Gates, *, tried: bool
+) -> GateCheck:
     change, low, high = _relative(batch_mean(mine - theirs), float(theirs.mean()), gates)
+    bound = f"at least {low:+.1%}" if tried else f"at most {high:+.1%}"
     return GateCheck(
         name="not_worse_than_champion",
         figure=_number(change),
         threshold=gates.margin,
         low=_number(low),
         high=_number(high),
-        verdict=_verdict(high <= gates.margin),
-        detail=f"loss {change:+.1%} against the champion (at most {high:+.1%} at "
+        verdict=_verdict((low if tried else high) <= gates.margin),
+        detail=f"loss {change:+.1%} against the champion ({bound} at "
         f"{gates.confidence:.0%} confidence, {gates.margin:+.1%} is allowed)",
     )
 

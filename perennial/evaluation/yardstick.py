@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.evaluation.metrics import row_losses
-from perennial.evaluation.span import Losses
 from perennial.evaluation.trivial import trivial_output
 from perennial.packaging.signature import Feature, canonical_label
 from perennial.spec import PipelineSpec
@@ -143,37 +140,3 @@ def fit_yardstick(
         )
         estimator = kind(random_state=seed).fit(x[:, columns], y)
     return Yardstick(encoder, width, constant, estimator, columns, time.process_time() - started)
-
-
-class Answering(Protocol):
-    """A fitted model of any kind."""
-
-    def predict(self, frame: pd.DataFrame) -> NDArray[Any]:
-        """Answer rows: float of shape (rows, width)."""
-        ...
-
-
-Fit = Callable[[pd.DataFrame, PipelineSpec], Answering]
-
-
-def yardstick_losses(frame: pd.DataFrame, spec: PipelineSpec, fit: Fit | None = None) -> Losses:
-    """Give the function by which `choose_span` tries spans of ``frame`` (labelled, time order).
-
-    Args:
-        fit: fits the quick model; None: the yardstick. Its classes are those of ``frame``, sorted
-            as `target_classes` does.
-    """
-    classes = () if spec.task == "regression" else target_classes(frame[spec.target])
-    y = encode_target(frame[spec.target], spec, classes)
-
-    def losses(low: int, high: int, end: int) -> NDArray[Any]:
-        rows = frame.iloc[low:high]
-        model: Answering = (
-            fit_yardstick(rows, spec, classes, seed=spec.model.seed)
-            if fit is None
-            else fit(rows, spec)
-        )
-        output = model.predict(frame.iloc[high:end])
-        return row_losses(spec.task, spec.metric, y[high:end], output)
-
-    return losses

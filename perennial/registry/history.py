@@ -138,5 +138,14 @@ def failures_in_a_row(entries: Iterable[HistoryEntry]) -> int:
     return count
 
 
+def rollbacks_in_a_row(entries: Iterable[HistoryEntry]) -> int:
+    """Count the versions that were rolled back since the last one that proved itself.
+
+    Args:
+        entries: the oldest first.
+    """
+    return failures_in_a_row(entry for entry in entries if entry.event != "version.refused")
+
+
 def _ends_with_promotion(entry: HistoryEntry) -> bool:
     return entry.event == "rollout.promoted" and not entry.details.get("bake")

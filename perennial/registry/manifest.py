@@ -9,9 +9,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from perennial.errors import ModelError
 from perennial.registry.sealed import Sealed
-from perennial.spec import Cure, Task
+from perennial.spec import Cure, HeadDepth, Task
 
 MODEL_FILE = "model.onnx"
+BASE_FILE = "base.onnx"
+"""The trained graph alone, of a version that was made with a head on it."""
 SIGNATURE_FILE = "signature.json"
 METRICS_FILE = "metrics.json"
 REFERENCE_FILE = "reference.parquet"
@@ -44,6 +46,10 @@ class Recipe(BaseModel):
     holdout_rows: int
     """The newest rows of the snapshot, kept for the gate. Those trained on end before them; a head
     is fitted on them too, once it was judged without."""
+    head_rows: int = 0
+    """The newest rows that a retrain left to its head, those of the gate among them."""
+    shares: dict[HeadDepth, float] = Field(default_factory=dict)
+    """Of heads in the answer, which otherwise is the base's."""
 
 
 class Lineage(BaseModel):

@@ -10,6 +10,8 @@ import hashlib
 from perennial.errors import ModelError, NotFound, SpecError
 from perennial.packaging.signature import Signature
 from perennial.registry.manifest import (
+    BASE_FILE,
+    MODEL_FILE,
     SIGNATURE_FILE,
     FileEntry,
     Manifest,
@@ -120,6 +122,16 @@ def find_refused(store: Store, pipeline: str, version: str) -> RefusedCandidate 
     if found is None:
         return None
     return parse_manifest(RefusedCandidate, found.data, key)
+
+
+def read_base(store: Store, manifest: Manifest) -> bytes:
+    """Read the trained graph of a version that `base_of` found, without a head.
+
+    Raises:
+        ModelError: the file was altered.
+    """
+    name = BASE_FILE if BASE_FILE in manifest.files else MODEL_FILE
+    return read_file(store, manifest, name)
 
 
 def base_of(store: Store, manifest: Manifest) -> Manifest:

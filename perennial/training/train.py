@@ -80,16 +80,8 @@ def train(
     Raises:
         TrainingError: there is nothing to learn from; see `encode_target` and `infer_features`.
     """
-    y, classes = encode_target(frame[spec.target], spec.task)
-    signature = Signature(
-        task=spec.task,
-        target=spec.target,
-        features=infer_features(frame, spec),
-        context=infer_context(frame, spec),
-        classes=classes,
-    )
-    data = _training_set(frame, y, signature, spec)
-    held = newest(y, spec.task, VALIDATION_SHARE)
+    signature, data = _prepare(frame, spec)
+    held = newest(data.y, spec.task, VALIDATION_SHARE)
     estimators = [load_estimator(name) for name in spec.model.estimators]
     budget = Budget(spec.model.time_budget.total_seconds(), clock)
     contenders, scores = _compete(data, held, estimators, budget, spec.model.seed)
@@ -107,11 +99,22 @@ def train(
     )
 
 
-def _training_set(
-    frame: pd.DataFrame, y: NDArray[Any], signature: Signature, spec: PipelineSpec
-) -> TrainingSet:
+def training_set(frame: pd.DataFrame, spec: PipelineSpec) -> TrainingSet:
+    """Bring rows into the form in which `train` fits them; arguments and errors as there."""
+    return _prepare(frame, spec)[1]
+
+
+def _prepare(frame: pd.DataFrame, spec: PipelineSpec) -> tuple[Signature, TrainingSet]:
+    y, classes = encode_target(frame[spec.target], spec.task)
+    signature = Signature(
+        task=spec.task,
+        target=spec.target,
+        features=infer_features(frame, spec),
+        context=infer_context(frame, spec),
+        classes=classes,
+    )
     numeric, categorical = both(*encode_frame(signature, frame))
-    return TrainingSet(
+    data = TrainingSet(
         task=spec.task,
         metric=spec.metric,
         width=signature.width,
@@ -119,6 +122,7 @@ def _training_set(
         categorical=categorical,
         y=y,
     )
+    return signature, data
 
 
 def _compete(

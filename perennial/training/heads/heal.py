@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from perennial.errors import TrainingError
 from perennial.evaluation.gate import MIN_ROWS
-from perennial.evaluation.mixing import Mixture
+from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
 from perennial.evaluation.targets import encode_known
 from perennial.packaging.parity import Parity, check_parity
 from perennial.packaging.predictor import Predictor, encode_frame
@@ -113,9 +114,7 @@ def heal(
         return Healed(base, base, check_parity(base, signature, predictor.predict, *inputs))
 
     def fit(rows: pd.DataFrame) -> Head:
-        data = _training_set(rows, spec, signature)
-        output = _answer(predictor, data)
-        return mix_heads(mixture, fit_heads(data, output, seed=spec.model.seed))
+        return mix_heads(mixture, fit_on(rows, spec, predictor))
 
     head = fit(frame)
     model = head.compose(base, signature)
@@ -128,6 +127,77 @@ def heal(
         trial=fit(frame.iloc[: len(frame) - left_out]).compose(base, signature),
         parity=check_parity(model, signature, source, *inputs),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Born:
+    """What `give_heads` made of a new base."""
+
+    model: bytes
+    """The graph with the heads that it has earned, fitted on all rows left to them."""
+    trial: bytes
+    """The same base with a head that has not seen the rows to be judged on."""
+    rival: bytes
+    """The champion's base with a head of the same rows: a fair match."""
+    mixture: Mixture
+    trials: tuple[HeadTrial, ...]
+    parity: Parity
+
+
+def give_heads(
+    frame: pd.DataFrame,
+    spec: PipelineSpec,
+    base: bytes,
+    signature: Signature,
+    rival: bytes,
+    rival_signature: Signature,
+    *,
+    judged: int,
+) -> Born:
+    """Put heads on a new base, fitted on rows that it was not trained on.
+
+    Args:
+        frame: these rows, labelled, in time order.
+        base: ``model.onnx`` of the new base.
+        rival: that of the champion's base.
+        judged: how many of the newest rows the trials do not see.
+
+    Raises:
+        TrainingError: there is nothing to learn from; see `fit_head`.
+        ModelError: a base cannot be loaded or run.
+    """
+    older, newer = frame.iloc[: len(frame) - judged], frame.iloc[len(frame) - judged :]
+    predictor = Predictor(base, signature)
+    heads = fit_on(older, spec, predictor)
+    y, output, answers = headed_answers(newer, spec, predictor, heads)
+    trial = try_heads("born", spec.task, y, output, answers, Mixture())
+    mixture = mix([trial])
+    grown = mixture if mixture.depth is not None else None
+    healed = heal(frame, spec, base, signature, grown, left_out=judged)
+    theirs = fit_on(older, spec, Predictor(rival, rival_signature))
+    return Born(
+        model=healed.model,
+        trial=heads[-1].compose(base, signature),
+        rival=theirs[-1].compose(rival, rival_signature),
+        mixture=mixture,
+        trials=(trial,),
+        parity=healed.parity,
+    )
+
+
+def fit_on(frame: pd.DataFrame, spec: PipelineSpec, base: Predictor) -> tuple[Head, ...]:
+    """Fit a head of each depth on the rows of a frame; see `fit_heads`."""
+    data = _training_set(frame, spec, base.signature)
+    return fit_heads(data, _answer(base, data), seed=spec.model.seed)
+
+
+def headed_answers(
+    frame: pd.DataFrame, spec: PipelineSpec, base: Predictor, heads: Sequence[Head]
+) -> tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]]]:
+    """Give the targets of a frame's rows, the base's output and that of each head (rows, width)."""
+    data = _training_set(frame, spec, base.signature)
+    output = _answer(base, data)
+    return data.y, output, [h.predict(data.numeric, data.categorical, output) for h in heads]
 
 
 def _training_set(frame: pd.DataFrame, spec: PipelineSpec, signature: Signature) -> TrainingSet:
