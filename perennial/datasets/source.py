@@ -133,9 +133,8 @@ def _parse(where: Path | io.BytesIO, name: str) -> pd.DataFrame:
 def _make(script: Path, folder: Path) -> None:
     if not script.is_file():
         raise SourceError(f"source.made_by: there is no script {script}")
-    run = subprocess.run(
-        [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, str(script.resolve())]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if run.returncode != 0:
         last = (run.stderr.strip().splitlines() or ["no message"])[-1]
         raise SourceError(f"source.made_by: {script} failed: {last}")

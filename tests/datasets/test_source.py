@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -47,6 +49,14 @@ def test_a_missing_file_is_made_by_the_declared_script(folder):
         }
     )
     assert len(read_source(spec, folder)) == 2
+
+
+def test_it_is_made_also_where_the_folder_is_named_from_elsewhere(folder, monkeypatch):
+    (folder / "make.py").write_text("open('b.csv', 'w').write('x,y\\n1,0\\n2,1\\n')")
+    source = spec_of().source.model_copy(update={"uri": "b.csv", "made_by": "make.py"})
+    monkeypatch.chdir(folder.parent)
+    spec = spec_of().model_copy(update={"source": source})
+    assert len(read_source(spec, Path(folder.name))) == 2
 
 
 @pytest.mark.parametrize(
