@@ -28,8 +28,8 @@ bench-serving: $(STAMP) ## Measure the server beside MLServer, MLflow and BentoM
 bench-gate: $(STAMP) ## Measure the gate: leaks found on real streams, false alarms, slices
 	$(BIN)/python -m benchmarks.bench_gate
 
-bench-rollout: $(STAMP) ## Measure the rollout's test: wrong promotions, and rows until a good one
-	$(BIN)/python -m benchmarks.bench_rollout
+bench-rollout: $(STAMP) ## Measure the rollout: its test by simulation, its verdicts on the real stack
+	$(BIN)/python -m benchmarks.rollout
 
 bench-validation: $(STAMP) ## Measure the validation beside Great Expectations and pandera
 	$(BIN)/python -m benchmarks.bench_validation

@@ -1,18 +1,15 @@
 """How often the rollout's test promotes a challenger that it should not, and how fast a good one.
 
-``make bench-rollout`` prints the tables and writes benchmarks/results/rollout.json. Every run looks
-after every row. Beside the test stand a z-test that is repeated after every row, which is what
-looking at a fixed-size test too often comes to, and a z-test of fixed size, which may be looked at
-once.
+Every run looks after every row. Beside the test stand a z-test that is repeated after every row,
+which is what looking at a fixed-size test too often comes to, and a z-test of fixed size, which may
+be looked at once.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +18,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import beta, norm
 
-from benchmarks.machine import describe
 from perennial.rollout.sequence import WARM_UP, excess, log_capital
 from perennial.spec import Rollout
 
-RESULT = Path(__file__).resolve().parent / "results" / "rollout.json"
 RUNS, ROWS, CHUNK = 5000, 5000, 250
 POWER_RUNS, POWER_ROWS, POWER_CHUNK = 400, 40_000, 40
 BETTER = (0.01, 0.02, 0.05)
@@ -244,23 +239,16 @@ def show(console: Console, controls: list[Errors], powers: list[Power], rollout:
     console.print(table)
 
 
-def main() -> None:
-    """Measure, print, write."""
+def simulate(console: Console) -> dict[str, Any]:
+    """Measure and print; return what goes into the results."""
     rollout = Rollout()
     controls = [measure_errors(law, rollout) for law in (*LAWS, LIMIT)]
     powers = [measure_power(law, better, rollout) for law in LAWS for better in BETTER]
-    show(Console(highlight=False, width=110), controls, powers, rollout)
-    result = {
-        "machine": describe(),
+    show(console, controls, powers, rollout)
+    return {
         "margin": rollout.margin,
         "alpha": rollout.alpha,
         "correlation_of_errors": AGREEMENT,
         "errors": [asdict(e) for e in controls],
         "power": [asdict(p) for p in powers],
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

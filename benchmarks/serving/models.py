@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.versions import put_version
 from perennial.packaging.export import export
 from perennial.packaging.signature import Feature, Signature
-from perennial.registry import FileEntry, Lineage, Manifest, State
-from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
+from perennial.registry import State
 from perennial.store import Store, layout
 from perennial.training.estimator import TrainingSet
 from perennial.training.hist_gradient_boosting import ESTIMATOR
@@ -21,18 +20,6 @@ ROWS = 5000
 ROUNDS = 100
 BATCH = 1000
 _LEVELS = np.array(["red", "green", "blue", "white", "black"], dtype=object)
-_LINEAGE = Lineage(
-    snapshot="0" * 64,
-    spec="0" * 64,
-    code="0",
-    environment={},
-    seed=0,
-    parent=None,
-    reason="benchmark",
-    cause=None,
-    run="benchmark",
-    estimator="hist_gradient_boosting",
-)
 
 
 def make_data(numbers: int, strings: int) -> TrainingSet:
@@ -58,22 +45,7 @@ def register(store: Store, pipeline: str, data: TrainingSet) -> bytes:
     )
     graphs = [export(ESTIMATOR.fit(data, seed=s, rounds=ROUNDS), signature) for s in (0, 1)]
     for version, graph in zip(("0001", "0002"), graphs, strict=True):
-        files = {MODEL_FILE: graph, SIGNATURE_FILE: signature.model_dump_json().encode()}
-        for name, content in files.items():
-            store.put(layout.version_file(pipeline, version, name), content)
-        manifest = Manifest(
-            pipeline=pipeline,
-            version=version,
-            task="regression",
-            created_at=datetime.now(UTC),
-            fence=0,
-            files={
-                name: FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
-                for name, content in files.items()
-            },
-            lineage=_LINEAGE,
-        )
-        store.put_json(layout.manifest(pipeline, version), manifest)
+        put_version(store, pipeline, version, graph, signature)
     state = State(
         pipeline=pipeline,
         champion="0001",

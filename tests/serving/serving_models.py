@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 
+from benchmarks import versions
 from perennial.packaging.signature import Feature, Signature
-from perennial.registry import FileEntry, Lineage, Manifest, State
-from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
+from perennial.registry import State
 from perennial.serving.api import Api
 from perennial.serving.auth import Tokens
 from perennial.serving.http import Request, Response
@@ -27,19 +26,6 @@ from perennial.serving.models import ModelTable
 from perennial.serving.options import ServingOptions
 from perennial.serving.segment import PredictionRecord, read_segment
 from perennial.store import Store, layout
-
-LINEAGE = Lineage(
-    snapshot="0" * 64,
-    spec="0" * 64,
-    code="0",
-    environment={},
-    seed=0,
-    parent=None,
-    reason="test",
-    cause=None,
-    run="test",
-    estimator="linear",
-)
 
 REGRESSION = Signature(
     task="regression",
@@ -168,25 +154,7 @@ def put_version(
     damaged: bool = False,
 ) -> None:
     """Register a version; damaged: its model is not what the manifest says."""
-    files = {MODEL_FILE: model, SIGNATURE_FILE: signature.model_dump_json().encode()}
-    entries = {
-        name: FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-        for name, data in files.items()
-    }
-    if damaged:
-        files[MODEL_FILE] = files[MODEL_FILE][:-1] + b"!"
-    for name, data in files.items():
-        store.put(layout.version_file(pipeline, version, name), data)
-    manifest = Manifest(
-        pipeline=pipeline,
-        version=version,
-        task=signature.task,
-        created_at=datetime.now(UTC),
-        fence=0,
-        files=entries,
-        lineage=LINEAGE,
-    )
-    store.put_json(layout.manifest(pipeline, version), manifest)
+    versions.put_version(store, pipeline, version, model, signature, damaged=damaged)
 
 
 def put_state(store: Store, pipeline: str, champion: str | None, **fields: Any) -> None:

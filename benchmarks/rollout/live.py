@@ -1,0 +1,276 @@
+"""Challengers on the real stack, under load: a good one, and five with a flaw each.
+
+The champion was trained on a fifth of the first fifth of a stream, the good challenger on the
+whole first fifth; both by the retrain flow, through its gate. The flawed ones are the good one with
+nodes behind its output, put straight into the store. What follows in the stream is live: the rows
+are sent one a request, their truth some requests later. Everything ends with a verdict or with a
+number of requests; no verdict waits for a time to be over, so none depends on how fast the machine
+is.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.rollout import challengers
+from benchmarks.rollout.traffic import Driven, Traffic
+from benchmarks.versions import put_version
+from perennial.demo.plan import Plan, json_value, make_plan
+from perennial.demo.prefect_client import Deployments
+from perennial.errors import StackError
+from perennial.evaluation.metrics import row_losses
+from perennial.evaluation.targets import encode_known
+from perennial.local import ensure_up, stop
+from perennial.packaging.predictor import Predictor, encode_frame
+from perennial.packaging.signature import Signature
+from perennial.registry import (
+    State,
+    change_state,
+    new_entry,
+    next_version,
+    read_file,
+    read_history,
+    read_manifest,
+    read_signature,
+    read_state,
+)
+from perennial.registry.manifest import MODEL_FILE
+from perennial.rollout.stages import challenge, in_flight
+from perennial.settings import Settings
+from perennial.spec import load_spec
+from perennial.store import Store, acquire_lease, open_store
+
+PROJECT = Path(__file__).resolve().parents[2]
+MOST = 200_000
+"""Requests after which a challenger has no verdict, and the bench ends."""
+PAUSE = 0.005
+"""Seconds that each of the clients waits after an answer, so that a rollout sees its stages."""
+LIVE_ROWS = 20_000
+"""Rows of the stream that are sent; behind the last comes the first again."""
+SLOW = 0.05
+WORSE = 0.2
+"""By so much is the loss of the challenger greater that is worse on the live rows."""
+_RETRAIN_TIMEOUT = 300.0
+_DAY = "1d"
+STAGES = {
+    "shadow": {"rows": 200, "time": _DAY},
+    "canary": {"weights": [0.1, 0.5], "rows": 100, "time": _DAY},
+    "bake": {"rows": 500, "time": _DAY},
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A pipeline of data/, the value of a feature on which a challenger answers NaN, and the one
+    on which another is biased."""
+
+    name: str
+    nan_on: tuple[str, str | float]
+    biased_on: tuple[str, str | float]
+
+
+STREAMS = (
+    Stream("bike", nan_on=("weathersit", 3.0), biased_on=("workingday", 0.0)),
+    Stream("flights", nan_on=("carrier", "MQ"), biased_on=("origin", "LGA")),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a challenger."""
+
+    stream: str
+    challenger: str
+    wanted: str
+    verdict: str
+    stage: str
+    """In which the verdict fell."""
+    reason: str
+    loss: float | None
+    """Its loss against the champion's on the rows it was judged by, as a share of it."""
+    requests: int
+    answered: float
+    """Share of them that the challenger answered."""
+    failed: int
+    seconds: float
+
+
+class Stage:
+    """One stream on a stack that is up.
+
+    Args:
+        directory: for the stream's declaration and history.
+    """
+
+    def __init__(self, stream: Stream, settings: Settings, directory: Path) -> None:
+        self._stream = stream
+        self._settings = settings
+        self._store: Store = open_store(settings)
+        self._plan: Plan = make_plan(PROJECT / "data" / stream.name, directory, windows=None)
+        self._deployments = Deployments(str(settings.prefect_api_url))
+        self._live = self._read_live()
+        self._declare()
+
+    def play(self, tell: Callable[[Verdict], None]) -> list[Verdict]:
+        """Try all challengers in turn."""
+        first = self._plan.cut.first
+        self._train(first // 5)
+        self._await_champion()
+        verdicts = [self._try("good", "promoted", lambda: self._train(first))]
+        tell(verdicts[-1])
+        for name, model in self._flawed().items():
+            verdicts.append(self._try(name, "rolled back", lambda model=model: self._put(model)))
+            tell(verdicts[-1])
+        self._deployments.close()
+        return verdicts
+
+    @property
+    def _state(self) -> State:
+        return read_state(self._store, self._stream.name).state
+
+    def _declare(self) -> None:
+        file = self._plan.folder / "pipeline.yaml"
+        declared = yaml.safe_load(file.read_text(encoding="utf-8"))
+        declared["rollout"] = {**STAGES, "slices": [self._stream.biased_on[0]]}
+        file.write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
+
+    def _read_live(self) -> list[tuple[dict[str, Any], Any]]:
+        frame = self._plan.frame.iloc[self._plan.cut.first :].iloc[:LIVE_ROWS]
+        names = self._plan.fields
+        cells = zip(*(frame[name].tolist() for name in names), strict=True)
+        rows = [{n: json_value(c) for n, c in zip(names, row, strict=True)} for row in cells]
+        truths = map(json_value, frame[self._plan.spec.target].tolist())
+        return list(zip(rows, truths, strict=True))
+
+    def _train(self, rows: int) -> None:
+        """Train on the first rows of the stream, by the deployment."""
+        history = self._plan.folder / load_spec(self._plan.folder).source.uri
+        self._plan.frame.iloc[:rows].to_parquet(history, index=False)
+        run = self._deployments.start("retrain/retrain", {"pipeline": str(self._plan.folder)})
+        state = self._deployments.wait(run, timeout=_RETRAIN_TIMEOUT)
+        if state is None or state["name"] != "Registered":
+            raise StackError(f"the retrain of {self._stream.name} came to {state}")
+
+    def _await_champion(self) -> None:
+        run = self._deployments.start("rollout/rollout", {"pipeline": self._stream.name})
+        self._deployments.wait(run, timeout=60)
+        if self._state.champion is None:
+            raise StackError(f"the first version of {self._stream.name} does not answer")
+
+    def _put(self, model: bytes) -> None:
+        """Register a challenger that nobody trained, and have its rollout begin."""
+        name, store = self._stream.name, self._store
+        champion = read_manifest(store, name, str(self._state.champion))
+        version = next_version(store, name, model)
+        signature = read_signature(store, champion)
+        put_version(store, name, version, model, signature, metrics=champion.metrics)
+        rollout = load_spec(self._plan.folder).rollout
+        lease = acquire_lease(store, name, "bench-rollout")
+        entry = new_entry("version.registered", version=version, reason="a bench", by="a bench")
+        change_state(
+            store, name, lambda state: challenge(state, version, rollout), entry, fence=lease.token
+        )
+        lease.release()
+        self._deployments.start("rollout/rollout", {"pipeline": name})
+
+    def _try(self, name: str, wanted: str, register: Callable[[], None]) -> Verdict:
+        pipeline, store = self._stream.name, self._store
+        register()
+        state = self._state
+        challenger = state.champion if state.stage == "bake" else state.challenger
+        traffic = Traffic(
+            str(self._settings.server_url),
+            pipeline,
+            lambda number: self._live[number % len(self._live)],
+            tag=str(challenger),
+            pause=PAUSE,
+        )
+        driven = traffic.drive(self._is_over, most=MOST)
+        if not driven.over:
+            raise StackError(
+                f"{pipeline}, {name}: no verdict after {MOST:,} requests: {self._state}"
+            )
+        last = [e for e in read_history(store, pipeline) if e.version == challenger][-1]
+        verdicts = {"rollout.finished": "promoted", "rollout.rolled_back": "rolled back"}
+        checks = {check["name"]: check for check in last.details.get("checks", ())}
+        weight = last.details.get("weight", 0.0)
+        return Verdict(
+            stream=pipeline,
+            challenger=name,
+            wanted=wanted,
+            verdict=verdicts.get(last.event, "none"),
+            stage=last.details.get("stage", "") + (f" {weight:.0%}" if weight else ""),
+            reason=last.reason,
+            loss=checks["loss"]["figure"] if "loss" in checks else None,
+            requests=driven.sent,
+            answered=_share(driven, str(challenger)),
+            failed=driven.failed,
+            seconds=round(driven.seconds, 1),
+        )
+
+    def _is_over(self) -> bool:
+        state = self._state
+        return state.challenger is None and not in_flight(state)
+
+    def _flawed(self) -> dict[str, bytes]:
+        """The champion of now with one flaw each."""
+        manifest = read_manifest(self._store, self._stream.name, str(self._state.champion))
+        model = read_file(self._store, manifest, MODEL_FILE)
+        signature = read_signature(self._store, manifest)
+        truths = self._plan.frame[self._plan.spec.target].iloc[: self._plan.cut.first].dropna()
+        centre = float(truths.mean())
+        highest = 1.0 if signature.task == "binary" else float(truths.max())
+        keep = self._find_keep(model, signature, centre)
+        return {
+            "worse on live rows": challengers.blunted(model, signature, centre=centre, keep=keep),
+            f"slow by {SLOW * 1e3:.0f} ms": challengers.slowed(model, signature, SLOW),
+            "NaN on one category": challengers.nan_on(model, signature, *self._stream.nan_on),
+            "fails at load": challengers.unloadable(model, signature),
+            "biased on one slice": challengers.biased_on(
+                model, signature, *self._stream.biased_on, towards=highest, strength=0.3
+            ),
+        }
+
+    def _find_keep(self, model: bytes, signature: Signature, centre: float) -> float:
+        """How much may be left of a model that is worse by `WORSE` on the live rows (bisection)."""
+        spec = self._plan.spec
+        frame = self._plan.frame.iloc[self._plan.cut.first :].iloc[:LIVE_ROWS]
+        y, known = encode_known(frame[spec.target], signature)
+        sound = Predictor(model, signature).predict(*encode_frame(signature, frame))[known]
+
+        def loss(keep: float) -> float:
+            output = centre + keep * (sound - centre)
+            return float(row_losses(spec.task, spec.metric, y, output).mean())
+
+        blunt, sharp = -1.0, 1.0
+        for _ in range(30):
+            middle = (blunt + sharp) / 2
+            is_worse = loss(middle) > (1 + WORSE) * loss(1.0)
+            blunt, sharp = (middle, sharp) if is_worse else (blunt, middle)
+        return sharp
+
+
+def _share(driven: Driven, version: str) -> float:
+    total = sum(driven.answers.values())
+    return driven.answers[version] / total if total else math.nan
+
+
+def play_all(tell: Callable[[Verdict], None]) -> list[Verdict]:
+    """Try all challengers on all streams, on a stack of its own."""
+    with tempfile.TemporaryDirectory() as place:
+        directory = Path(place)
+        try:
+            settings = ensure_up(directory / ".perennial").settings
+            verdicts = []
+            for stream in STREAMS:
+                verdicts += Stage(stream, settings, directory / "streams").play(tell)
+        finally:
+            stop(directory / ".perennial")
+    return verdicts

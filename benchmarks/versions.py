@@ -1,0 +1,59 @@
+"""Versions made by hand: put into the store as a retrain would have, without one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from perennial.packaging.signature import Signature
+from perennial.registry import FileEntry, Lineage, Manifest
+from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
+from perennial.store import Store, layout
+
+LINEAGE = Lineage(
+    snapshot="0" * 64,
+    spec="0" * 64,
+    code="0",
+    environment={},
+    seed=0,
+    parent=None,
+    reason="made by hand",
+    cause=None,
+    run="nobody",
+    estimator="made by hand",
+)
+
+
+def put_version(
+    store: Store,
+    pipeline: str,
+    version: str,
+    model: bytes,
+    signature: Signature,
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    damaged: bool = False,
+) -> None:
+    """Write a version, its manifest last; damaged: its model is not what the manifest says."""
+    files = {MODEL_FILE: model, SIGNATURE_FILE: signature.model_dump_json().encode()}
+    entries = {
+        name: FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+        for name, data in files.items()
+    }
+    if damaged:
+        files[MODEL_FILE] = files[MODEL_FILE][:-1] + b"!"
+    for name, data in files.items():
+        store.put(layout.version_file(pipeline, version, name), data)
+    manifest = Manifest(
+        pipeline=pipeline,
+        version=version,
+        task=signature.task,
+        created_at=datetime.now(UTC),
+        fence=0,
+        files=entries,
+        lineage=LINEAGE,
+        metrics=dict(metrics or {}),
+    )
+    store.put_json(layout.manifest(pipeline, version), manifest)
