@@ -388,8 +388,8 @@ class Guardrails(_Section):
         default=0.001,
         gt=0,
         lt=1,
-        description="Level of the test that the challenger gets its share of the requests. null: "
-        "not looked at, for clients with few routing keys that send many requests each.",
+        description="Level of the test that the challenger gets its share of the routing keys. "
+        "null: not looked at.",
     )
 
 

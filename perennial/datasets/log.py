@@ -33,8 +33,10 @@ import pyarrow as pa
 
 from perennial.packaging.signature import Signature
 
-FORMAT = b"1"
 _FORMAT_KEY = b"perennial.log.format"
+_FEEDBACK_FORMAT = b"1"
+_PREDICTION_FORMAT = b"2"
+"""2: with ``key`` and ``weight``. Segments of format 1 lack them; readers take them for unknown."""
 
 FEEDBACK_SCHEMA = pa.schema(
     [
@@ -43,7 +45,7 @@ FEEDBACK_SCHEMA = pa.schema(
         # A JSON scalar: 12.5, "UP", true.
         pa.field("label", pa.string(), nullable=False),
     ],
-    metadata={_FORMAT_KEY: FORMAT},
+    metadata={_FORMAT_KEY: _FEEDBACK_FORMAT},
 )
 
 
@@ -53,6 +55,8 @@ def prediction_schema(signature: Signature) -> pa.Schema:
     ``features`` holds what was sent, before any preprocessing: numeric features as float64,
     categorical ones and context fields as strings, a missing value as null. ``output`` is the
     graph's output row. ``latency`` is in microseconds, from the request's last byte to the answer.
+    ``weight`` is the challenger's share by which the request was routed, 0 where nobody had to
+    choose; ``key`` is then the hash of the routing key, salted with the challenger's version.
     """
     fields = [
         pa.field(f.name, pa.float64() if f.kind == "numeric" else pa.string())
@@ -68,8 +72,10 @@ def prediction_schema(signature: Signature) -> pa.Schema:
             pa.field("latency", pa.int32(), nullable=False),
             pa.field("features", pa.struct(fields)),
             pa.field("output", pa.list_(pa.float32())),
+            pa.field("key", pa.int64()),
+            pa.field("weight", pa.float64()),
         ],
-        metadata={_FORMAT_KEY: FORMAT},
+        metadata={_FORMAT_KEY: _PREDICTION_FORMAT},
     )
 
 

@@ -145,7 +145,8 @@ def flatten_predictions(table: pa.Table) -> pd.DataFrame:
 
     Returns:
         One row an answered request. Features and context fields as columns of their own; what the
-        system wrote under ``LOG_COLUMNS``.
+        system wrote under ``LOG_COLUMNS``, and ``_key`` (0: none) and ``_weight`` (NaN: unknown,
+        the segment is of format 1).
     """
     features = table.column("features").combine_chunks()
     names = [field.name for field in features.type]
@@ -155,6 +156,9 @@ def flatten_predictions(table: pa.Table) -> pd.DataFrame:
     )
     for column, name in LOG_COLUMNS.items():
         frame[name] = table.column(column).to_pandas()
+    routed = "weight" in table.column_names
+    frame["_key"] = table.column("key").fill_null(0).to_pandas() if routed else 0
+    frame["_weight"] = table.column("weight").to_pandas() if routed else float("nan")
     return frame
 
 

@@ -22,8 +22,8 @@ class Side:
     """Rows that both models were given."""
     failed: int = 0
     """Those for which it has no finite answer."""
-    requests: int = 0
-    """Requests of the stage that it answered to the client."""
+    keys: int = 0
+    """Routing keys of the stage that were sent to it; of a log without keys, requests."""
     latency: NDArray[Any] = field(default_factory=_none)
     """Microseconds that each request took which it answered."""
 

@@ -98,7 +98,7 @@ def _shift(evidence: Evidence, ratio: float, *, labels: int) -> Check:
 
 
 def _sample_ratio(evidence: Evidence, level: float) -> Check:
-    mine, theirs = evidence.challenger.requests, evidence.champion.requests
+    mine, theirs = evidence.challenger.keys, evidence.champion.keys
     total = mine + theirs
     share = mine / total if total else evidence.weight
     mismatch = log_ratio_evidence(mine, theirs, evidence.weight) >= math.log(1 / level)
@@ -107,13 +107,13 @@ def _sample_ratio(evidence: Evidence, level: float) -> Check:
         status="breach" if mismatch else "green",
         figure=share,
         threshold=evidence.weight,
-        detail=f"sample ratio: it answered {share:.1%} of {total:,} requests, "
+        detail=f"sample ratio: it got {share:.1%} of {total:,} routing keys, "
         f"{evidence.weight:.1%} were meant for it",
     )
 
 
 def log_ratio_evidence(mine: int, theirs: int, weight: float) -> float:
-    """Log of the evidence that requests are not split as meant; valid at every look.
+    """Log of the evidence that keys are not split as meant; valid at every look.
 
     The ratio of the counts' likelihood under a beta mixture to that under ``weight`` is a
     nonnegative martingale where the split is right (Lindon & Malek, "Anytime-valid inference for

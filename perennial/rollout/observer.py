@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from ulid import ULID
 
@@ -29,6 +30,7 @@ from perennial.evaluation.targets import align_classes, encode_known
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.registry import State, read_history, read_manifest
 from perennial.rollout.evidence import Evidence, Losses, Side
+from perennial.rollout.seen import SeenRows, hash_ids
 from perennial.rollout.slices import slice_masks
 from perennial.spec import PipelineSpec
 from perennial.store import Store, layout
@@ -37,6 +39,9 @@ SETTLE = timedelta(seconds=3)
 """Servers follow a change of the state within 2 s; requests of this span tell nothing of it."""
 _CLOCK_SLACK = timedelta(minutes=1)
 _SHADOW = "shadow"
+_SIDES = "mine", "theirs"
+_MINE, _THEIRS = 1, 2
+"""Who answered a row: the challenger, the champion; 0 is a version before them."""
 
 
 class Observer:
@@ -69,11 +74,9 @@ class Observer:
         self._gate_shift = read_manifest(store, spec.name, challenger).metrics.get("shift")
         self._answered = _Tail(store, layout.prediction_log(spec.name), state.began)
         self._feedback = _Tail(store, layout.feedback_log(spec.name), state.began)
-        self._rows: list[pd.DataFrame] = []
-        self._outputs: tuple[list[NDArray[Any]], list[NDArray[Any]]] = [], []
-        self._seen: set[str] = set()
-        self._shadowed: set[str] = set()
-        self._labels: dict[str, str] = {}
+        self._rows = SeenRows()
+        self._shadowed: set[int] = set()
+        self._labels = SeenRows()
 
     def look(self, now: datetime) -> Evidence:
         """Read what has come, and sum up all that was seen."""
@@ -82,102 +85,149 @@ class Observer:
         for table in self._answered.read():
             self._take(flatten_predictions(table))
         for table in self._feedback.read():
-            ids, labels = table.column("id").to_pylist(), table.column("label").to_pylist()
-            self._labels.update(zip(ids, labels, strict=True))
+            self._take_labels(table)
         seconds = (now - self._since).total_seconds()
-        if not self._rows:
+        if len(self._rows) == 0:
             return Evidence(
                 weight=self._state.weight, seconds=seconds, refused=self._find_refusal()
             )
-        self._rows = [pd.concat(self._rows, ignore_index=True)]
-        return self._sum_up(self._rows[0], seconds)
+        return self._sum_up(seconds)
 
     def _take(self, frame: pd.DataFrame) -> None:
         """Keep what a segment adds, with both models' answers to it."""
         settled = frame["_time"] >= self._since + SETTLE
         mirrored = settled & (frame["_role"] == _SHADOW) & (frame["_version"] == self._names[0])
-        self._shadowed.update(frame["_id"][mirrored])
-        rows = frame[frame["_role"].isin(ANSWERING_ROLES) & (frame["_time"] >= self._began)]
-        rows = rows[~rows["_id"].isin(self._seen)].drop_duplicates("_id").reset_index(drop=True)
+        self._shadowed.update(hash_ids(frame["_id"][mirrored]).tolist())
+        answering = frame["_role"].isin(ANSWERING_ROLES) & (frame["_time"] >= self._began)
+        rows = frame[answering].drop_duplicates("_id")
+        rows = rows[self._rows.find(hash_ids(rows["_id"])) < 0].reset_index(drop=True)
         if rows.empty:
             return
-        self._seen.update(rows["_id"])
-        for kept, name, model in zip(self._outputs, self._names, self._models, strict=True):
+        columns = {
+            "time": rows["_time"].to_numpy("datetime64[us]"),
+            "by": _codes(rows["_version"], self._names),
+            "latency": rows["_latency"].to_numpy(),
+            # Of a request for many rows, one.
+            "first": ~rows["_id"].str.replace(r"#\d+$", "", regex=True).duplicated().to_numpy(),
+            "key": rows["_key"].to_numpy(),
+            "weight": rows["_weight"].to_numpy(),
+        }
+        for side, name, model in zip(_SIDES, self._names, self._models, strict=True):
             output = answers(model, name, rows)
             classes = model.signature.classes, self._models[0].signature.classes
-            kept.append(align_classes(output, *classes))
-        sliced = [c for c in self._spec.rollout.slices if c in rows.columns]
-        self._rows.append(rows[["_id", "_time", "_version", "_latency", *sliced]])
+            columns[side] = align_classes(output, *classes)
+        sliced = rows.reindex(columns=self._sliced)
+        columns |= {f"slice {name}": sliced[name].to_numpy() for name in sliced}
+        self._rows.add(hash_ids(rows["_id"]), columns)
 
-    def _sum_up(self, rows: pd.DataFrame, seconds: float) -> Evidence:
-        mine, theirs = (np.concatenate(kept) for kept in self._outputs)
-        of_stage = np.array(rows["_time"] >= self._since)
+    def _take_labels(self, table: pa.Table) -> None:
+        """Keep the truths of a segment; NaN where the challenger has no terms for one.
+
+        A later label for a row takes the place of the earlier one.
+        """
+        texts = table.column("label").to_pylist()
+        values = pd.Series([json.loads(text) for text in texts], dtype=object)
+        encoded, known = encode_known(values, self._models[0].signature)
+        truth = np.full(len(values), np.nan)
+        truth[known] = encoded
+        ids = hash_ids(table.column("id").to_pylist())
+        newest = ~pd.Index(ids).duplicated(keep="last")
+        ids, truth = ids[newest], truth[newest]
+        place = self._labels.find(ids)
+        told = place >= 0
+        if told.any():
+            self._labels["truth"][place[told]] = truth[told]
+        self._labels.add(ids[~told], {"truth": truth[~told]})
+
+    @property
+    def _sliced(self) -> list[str]:
+        signature = self._models[0].signature
+        known = {*(feature.name for feature in signature.features), *signature.context}
+        return [name for name in self._spec.rollout.slices if name in known]
+
+    def _sum_up(self, seconds: float) -> Evidence:
+        rows = self._rows
+        mine, theirs = (rows[side] for side in _SIDES)
         # In the bake only what the new champion met as champion counts.
-        counted = of_stage if self._state.stage == "bake" else np.ones(len(rows), dtype=bool)
+        counted = np.ones(len(rows), dtype=bool)
+        if self._state.stage == "bake":
+            counted = rows["time"] >= _moment(self._since)
         good = [np.isfinite(output).all(axis=1) for output in (mine, theirs)]
         both = counted & good[0] & good[1]
-        live = self._live(rows)
         sides = [
-            Side(
-                rows=int(counted.sum()),
-                failed=int((counted & ~fine).sum()),
-                requests=len(latency),
-                latency=latency,
-            )
-            for fine, latency in zip(good, live, strict=True)
+            Side(int(counted.sum()), int((counted & ~fine).sum()), keys, latency)
+            for fine, keys, latency in zip(good, self._count_keys(), self._latencies(), strict=True)
         ]
         return Evidence(
             weight=self._state.weight,
             seconds=seconds,
-            rows=self._stage_rows(rows),
+            rows=self._stage_rows(),
             challenger=sides[0],
             champion=sides[1],
-            losses=self._losses(rows, both, mine, theirs),
+            losses=self._losses(both),
             shift=prediction_shift(theirs[both], mine[both]) if both.sum() > 1 else None,
             gate_shift=self._gate_shift,
             refused=self._find_refusal(),
         )
 
-    def _stage_rows(self, rows: pd.DataFrame) -> int:
+    def _of_stage(self) -> NDArray[np.bool_]:
+        """Which rows were answered in the present stage and weight, whenever that reached a server.
+
+        In the canary the log says by which weight a request was routed; where it does not (it was
+        written by an older server, or in another stage), time has to do.
+        """
+        settled: NDArray[np.bool_] = self._rows["time"] >= _moment(self._since + SETTLE)
+        if self._state.stage != "canary":
+            return settled
+        weight = self._rows["weight"]
+        return np.where(np.isnan(weight), settled, weight == self._state.weight)
+
+    def _stage_rows(self) -> int:
         if self._state.stage == "shadow":
             return len(self._shadowed)
-        settled = rows["_time"] >= self._since + SETTLE
-        return int((settled & (rows["_version"] == self._names[0])).sum())
+        return int((self._of_stage() & (self._rows["by"] == _MINE)).sum())
 
-    def _live(self, rows: pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _latencies(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Latencies of the requests that each side answered, in microseconds.
 
         Of the stage; in the bake the champion before is known from the time before.
         """
-        requests = rows[~rows["_id"].str.replace(r"#\d+$", "", regex=True).duplicated()]
-        settled = requests["_time"] >= self._since + SETTLE
-        spans = settled, ~settled if self._state.stage == "bake" else settled
+        rows, now = self._rows, self._of_stage()
+        spans = now, ~now if self._state.stage == "bake" else now
         mine, theirs = (
-            requests["_latency"][(requests["_version"] == name) & span].to_numpy()
-            for name, span in zip(self._names, spans, strict=True)
+            rows["latency"][rows["first"] & (rows["by"] == by) & span]
+            for by, span in zip((_MINE, _THEIRS), spans, strict=True)
         )
         return mine, theirs
 
-    def _losses(
-        self,
-        rows: pd.DataFrame,
-        usable: NDArray[Any],
-        mine: NDArray[Any],
-        theirs: NDArray[Any],
-    ) -> Losses:
+    def _count_keys(self) -> tuple[int, int]:
+        """Routing keys of the stage by who answered their first request."""
+        rows = self._rows
+        live = self._of_stage() & rows["first"]
+        key, by = rows["key"][live], rows["by"][live]
+        keyless = key == 0
+        _, first = np.unique(key[~keyless], return_index=True)
+        by = np.concatenate([by[keyless], by[~keyless][first]])
+        return int((by == _MINE).sum()), int((by == _THEIRS).sum())
+
+    def _losses(self, usable: NDArray[np.bool_]) -> Losses:
         """Both models' losses on the labelled rows, in the order in which the labels came."""
-        spec, place = self._spec, {name: row for row, name in enumerate(rows["_id"])}
-        found = [(place[name], label) for name, label in self._labels.items() if name in place]
-        found = [(row, label) for row, label in found if usable[row]]
-        picked = np.array([row for row, _ in found], dtype=np.intp)
-        labels = pd.Series([json.loads(label) for _, label in found], dtype=object)
-        y, known = encode_known(labels, self._models[0].signature)
-        picked = picked[known]
+        spec, rows = self._spec, self._rows
+        if len(self._labels) == 0:
+            return Losses(bound=loss_bound(spec.task, spec.metric))
+        truth = self._labels["truth"]
+        picked = rows.find(self._labels["id"])
+        is_used = (picked >= 0) & usable[picked] & np.isfinite(truth)
+        picked, y = picked[is_used], truth[is_used]
+        sliced = pd.DataFrame({name: rows[f"slice {name}"][picked] for name in self._sliced})
+        mine, theirs = (
+            row_losses(spec.task, spec.metric, y, rows[side][picked]) for side in _SIDES
+        )
         return Losses(
-            challenger=row_losses(spec.task, spec.metric, y, mine[picked]),
-            champion=row_losses(spec.task, spec.metric, y, theirs[picked]),
+            challenger=mine,
+            champion=theirs,
             bound=loss_bound(spec.task, spec.metric),
-            slices=slice_masks(rows.iloc[picked], spec.rollout.slices),
+            slices=slice_masks(sliced, self._sliced),
         )
 
     def _find_refusal(self) -> str | None:
@@ -217,6 +267,16 @@ class _Tail:
 
     def _key(self, moment: datetime) -> str:
         return f"{self._prefix}{ULID.from_datetime(moment - _CLOCK_SLACK)}"
+
+
+def _codes(versions: pd.Series, names: tuple[str, str]) -> NDArray[np.int8]:
+    by = np.select([versions == name for name in names], [_MINE, _THEIRS])
+    return by.astype(np.int8)
+
+
+def _moment(time: datetime) -> np.datetime64:
+    """As the log has it: UTC, without saying so."""
+    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def answers(model: Predictor, version: str, rows: pd.DataFrame) -> NDArray[Any]:

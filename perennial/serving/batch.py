@@ -26,6 +26,7 @@ from perennial.serving.dataplane import Query, choose, record
 from perennial.serving.http import Request, Response, error_response, json_response
 from perennial.serving.models import LoadedModel
 from perennial.serving.one_row import OneRow
+from perennial.serving.router import Route
 from perennial.serving.segment import LogFull, PredictionRecord
 
 logger = logging.getLogger(__name__)
@@ -43,12 +44,13 @@ class _Asked(msgspec.Struct, gc=False):
     named: bool
     """Whether it came by the route of named rows."""
     shadow: LoadedModel | None
+    route: Route | None
     reply: Reply | None
     """None: it was called."""
 
 
 class _Group:
-    """What is asked of one model in one role."""
+    """What is asked of one model in one role, and was routed by one weight."""
 
     def __init__(self, model: LoadedModel, role: str) -> None:
         self.model = model
@@ -66,7 +68,7 @@ class Batch:
     def __init__(self, api: Api, loop: asyncio.AbstractEventLoop) -> None:
         self._api = api
         self._loop = loop
-        self._groups: dict[tuple[LoadedModel, str], _Group] = {}
+        self._groups: dict[tuple[LoadedModel, str, float], _Group] = {}
         self._size = 0
 
     def take(self, request: Request, reply: Reply) -> bool:
@@ -80,7 +82,7 @@ class Batch:
             return False
         served, champion, row, named = found
         key = request.header(b"x-routing-key") or row.id
-        model, role, shadow = choose(served, champion, key)
+        model, role, shadow, route = choose(served, champion, key)
         if model.is_slow or not model.takes_batches:
             return False
         if model is not champion and model.signature_json != champion.signature_json:
@@ -89,10 +91,11 @@ class Batch:
             return False
         if self._size == _MOST:
             self._flush()
-        group = self._groups.get((model, role))
+        place = model, role, 0.0 if route is None else route.weight
+        group = self._groups.get(place)
         if group is None:
-            group = self._groups[model, role] = _Group(model, role)
-        group.asked.append(_Asked(request, row, named, shadow, reply))
+            group = self._groups[place] = _Group(model, role)
+        group.asked.append(_Asked(request, row, named, shadow, route, reply))
         self._size += 1
         if self._size == 1:
             self._loop.call_soon(self._flush)
@@ -192,6 +195,7 @@ def _record(group: _Group) -> PredictionRecord:
         group.model.version,
         group.role,
         [int(value * 1e6) for value in group.seconds],
+        [asked.route for asked in group.asked if asked.route is not None] or None,
     )
 
 

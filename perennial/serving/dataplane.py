@@ -20,7 +20,7 @@ from perennial.serving.http import RETRY_SOON, HttpError
 from perennial.serving.log import Log
 from perennial.serving.metrics import Metrics
 from perennial.serving.models import LoadedModel, ModelTable, Served
-from perennial.serving.router import goes_to_challenger
+from perennial.serving.router import Route, place
 from perennial.serving.segment import PredictionRecord
 
 _MODERATE = 1e9
@@ -109,18 +109,18 @@ class Dataplane:
         if query.fixed or challenger is None:
             role = CHALLENGER if champion is challenger else CHAMPION
             return self._answer(query, champion, role, None)
-        model, role, shadow = choose(served, champion, query.key)
+        model, role, shadow, route = choose(served, champion, query.key)
         if role == CHALLENGER:
             try:
-                return self._answer(query, model, CHALLENGER, None)
+                return self._answer(query, model, CHALLENGER, None, route)
             except (ModelError, RequestError):
-                answer = self._answer(query, champion, CHAMPION, None)
+                answer = self._answer(query, champion, CHAMPION, None, route)
             # Only now is it known that the request was not at fault.
             self._metrics.add(
                 "perennial_challenger_failures_total", (query.pipeline, challenger.version)
             )
             return answer
-        return self._answer(query, champion, CHAMPION, shadow)
+        return self._answer(query, champion, CHAMPION, shadow, route)
 
     def shadow(self, query: Query, challenger: LoadedModel) -> None:
         """Ask a challenger what the champion has answered, for the log alone.
@@ -131,14 +131,20 @@ class Dataplane:
         self._predict_and_log(query, challenger, SHADOW)
 
     def _answer(
-        self, query: Query, model: LoadedModel, role: str, shadow: LoadedModel | None
+        self,
+        query: Query,
+        model: LoadedModel,
+        role: str,
+        shadow: LoadedModel | None,
+        route: Route | None = None,
     ) -> Answer:
-        output = self._predict_and_log(query, model, role)
-
+        output = self._predict_and_log(query, model, role, route)
         job = None if shadow is None else lambda: self.shadow(query, shadow)
         return Answer(model, role, output, job)
 
-    def _predict_and_log(self, query: Query, model: LoadedModel, role: str) -> NDArray[np.float32]:
+    def _predict_and_log(
+        self, query: Query, model: LoadedModel, role: str, route: Route | None = None
+    ) -> NDArray[np.float32]:
         encoded = query.encoded
         if model.signature_json != query.asked.signature_json:
             encoded = query.encode(model)
@@ -152,7 +158,7 @@ class Dataplane:
         self._log.predictions(
             query.pipeline,
             model.signature_json,
-            record(query.ids, encoded, output, model.version, role, int(elapsed * 1e6)),
+            record(query.ids, encoded, output, model.version, role, int(elapsed * 1e6), route),
         )
         self._metrics.meter(query.pipeline, model.version, role).count(len(output), elapsed)
         return output
@@ -160,8 +166,8 @@ class Dataplane:
 
 def choose(
     served: Served, champion: LoadedModel, key: str
-) -> tuple[LoadedModel, str, LoadedModel | None]:
-    """Say who answers, in which role, and whose shadow follows.
+) -> tuple[LoadedModel, str, LoadedModel | None, Route | None]:
+    """Say who answers, in which role, whose shadow follows, and how that was chosen.
 
     Args:
         champion: of the moment at which the request was read.
@@ -169,10 +175,14 @@ def choose(
     """
     challenger, placement = served.challenger, served.placement
     if challenger is None:
-        return champion, CHAMPION, None
-    if placement.weight > 0.0 and goes_to_challenger(key, challenger.version, placement.weight):
-        return challenger, CHALLENGER, None
-    return champion, CHAMPION, challenger if placement.stage == "shadow" else None
+        return champion, CHAMPION, None, None
+    if placement.weight == 0.0:
+        shadow = challenger if placement.stage == "shadow" else None
+        return champion, CHAMPION, shadow, None
+    route = Route(place(key, challenger.version), placement.weight)
+    if route.to_challenger:
+        return challenger, CHALLENGER, None, route
+    return champion, CHAMPION, None, route
 
 
 def _is_finite(output: NDArray[np.float32]) -> bool:
@@ -210,13 +220,21 @@ def record(
     version: str,
     role: str,
     latency: int | list[int],
+    routes: Route | list[Route] | None,
 ) -> PredictionRecord:
     """Bring answered rows into the form in which they are logged.
 
     Args:
         ids: one a row, or one for all.
         latency: microseconds, of all rows together or one a row.
+        routes: of all rows together or one a row, by one weight; None: nobody had to choose.
     """
+    key: int | list[int] = 0
+    weight = 0.0
+    if isinstance(routes, Route):
+        key, weight = routes.place, routes.weight
+    elif routes:
+        key, weight = [route.place for route in routes], routes[0].weight
     return PredictionRecord(
         time=time.time_ns() // 1000,
         version=version,
@@ -229,4 +247,6 @@ def record(
         context=encoded.context or None,
         output=output.tobytes(),
         single=encoded.numeric.dtype == np.float32,
+        key=key,
+        weight=weight,
     )

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import NamedTuple
 
 _SCALE = 2.0**-64
 
 
-def position(key: str, salt: str) -> float:
-    """Give a key its place in [0, 1), the same in every process and at every time.
+class Route(NamedTuple):
+    """How a request was routed between champion and challenger."""
+
+    place: int
+    """The routing key's hash, 64 bits without sign."""
+    weight: float
+    """The challenger's share, as this server knew it."""
+
+    @property
+    def to_challenger(self) -> bool:
+        """Whether the challenger answers."""
+        return self.place * _SCALE < self.weight
+
+
+def place(key: str, salt: str) -> int:
+    """Give a key its place among 2**64, the same in every process and at every time.
 
     Args:
         key: the routing key of a request.
         salt: the challenger's version, so that each rollout tries itself on other keys.
     """
-    digest = blake2b(f"{salt}\0{key}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") * _SCALE
+    return int.from_bytes(blake2b(f"{salt}\0{key}".encode(), digest_size=8).digest(), "little")
+
+
+def position(key: str, salt: str) -> float:
+    """Give a key its place in [0, 1)."""
+    return place(key, salt) * _SCALE
 
 
 def goes_to_challenger(key: str, salt: str, weight: float) -> bool:
     """Tell whether the challenger answers; a key that it answers stays with it as weight grows."""
-    return position(key, salt) < weight
+    return Route(place(key, salt), weight).to_challenger

@@ -72,6 +72,11 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     output: bytes
     """float32, (rows, width)."""
     single: bool = False
+    key: int | list[int] = 0
+    """Hash of the routing key, 64 bits without sign: of all rows together, or one a row; 0 where
+    ``weight`` is 0."""
+    weight: float = 0.0
+    """The challenger's share by which the request was routed; 0: it was not."""
 
 
 def row_ids(ids: list[str], rows: int) -> list[str]:

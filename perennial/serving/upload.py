@@ -232,12 +232,22 @@ def _prediction_table(
         "latency": pa.array([v for r in records for v in _latencies(r)], pa.int32()),
         "features": _features(schema.field("features").type, signature, records),
         "output": _outputs(schema.field("output").type, signature, records),
+        "key": pa.array([key for r in records for key in _keys(r)], pa.int64()),
+        "weight": each_row(lambda r: r.weight, pa.float64()),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
 def _latencies(record: PredictionRecord) -> list[int]:
     return record.latency if isinstance(record.latency, list) else [record.latency] * record.rows
+
+
+def _keys(record: PredictionRecord) -> list[int | None]:
+    """Hashes of routing keys as Parquet's common readers take them, null where none was made."""
+    if record.weight == 0:
+        return [None] * record.rows
+    keys = record.key if isinstance(record.key, list) else [record.key] * record.rows
+    return [key - (1 << 64) if key >= 1 << 63 else key for key in keys]
 
 
 def _features(kind: pa.DataType, signature: Signature, records: list[PredictionRecord]) -> pa.Array:

@@ -59,6 +59,8 @@ class LogWriter:
                     for n in numbers
                 ],
                 "output": [[10.0 * n] for n in numbers],
+                "key": [None] * rows,
+                "weight": [0.0] * rows,
             },
             schema=prediction_schema(signature),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,7 @@ class Traffic:
     unit: float = 1.0
     """What x is multiplied by before it is sent."""
     sent: int = 0
+    _weight: float = 0.0
 
     def send(self, rows: int, *, labelled: bool = True) -> None:
         """Let ``rows`` requests be answered as the state says, in its present stage."""
@@ -46,6 +48,7 @@ class Traffic:
         ids = [f"live-{self.sent + n}" for n in range(rows)]
         self.sent += rows
         asked = [self._asks_challenger(state, name) for name in ids]
+        self._weight = state.weight
         for version, role in self._cast(state):
             chosen = np.array(
                 [role == "shadow" or (role == "challenger") == is_theirs for is_theirs in asked]
@@ -84,6 +87,8 @@ class Traffic:
                 "latency": pa.array([self.latency.get(role, 900)] * len(names), pa.int32()),
                 "features": data[["x", "c"]].to_dict("records"),
                 "output": [[float(v) for v in row] for row in output],
+                "key": [zlib.crc32(name.encode()) if self._weight else None for name in names],
+                "weight": [self._weight] * len(names),
             },
             schema=prediction_schema(signature),
         )

@@ -14,8 +14,8 @@ LAST = Evidence(
     weight=0.5,
     seconds=60,
     rows=300,
-    challenger=Side(rows=600, requests=300, latency=np.full(300, 800.0)),
-    champion=Side(rows=600, requests=300, latency=np.full(300, 800.0)),
+    challenger=Side(rows=600, keys=300, latency=np.full(300, 800.0)),
+    champion=Side(rows=600, keys=300, latency=np.full(300, 800.0)),
 )
 
 
@@ -72,7 +72,7 @@ def test_what_inconclusive_means_is_declared(choice, move):
 
 
 def test_stages_before_the_last_pass_on_rows_and_green_guardrails():
-    first = replace(LAST, weight=0.1, challenger=replace(LAST.challenger, requests=60))
+    first = replace(LAST, weight=0.1, challenger=replace(LAST.challenger, keys=60))
     assert action(first) == "promote"
     assert action(replace(first, rows=100)) == "continue"
     assert action(replace(first, rows=100, seconds=7200)) == "promote"
@@ -92,7 +92,7 @@ def test_once_labels_come_a_stage_waits_for_enough_of_them():
         ("errors", {"challenger": replace(LAST.challenger, failed=1)}),
         ("latency", {"challenger": replace(LAST.challenger, latency=np.full(300, 50_800.0))}),
         ("shift", {"shift": 0.9, "gate_shift": 0.1}),
-        ("sample_ratio", {"challenger": replace(LAST.challenger, requests=150)}),
+        ("sample_ratio", {"challenger": replace(LAST.challenger, keys=150)}),
     ],
 )
 def test_a_breached_guardrail_rolls_back_and_says_so(name, change):

@@ -60,7 +60,10 @@ class Log:
     def __init__(self, store):
         self.store, self.rows, self.keys = store, 0, 0
 
-    def answered(self, rows, version, role, *, first=None, bias=0.0, latency=1000, minutes=1.0):
+    def answered(
+        self, rows, version, role, *, first=None, bias=0.0, latency=1000, minutes=1.0, weight=0.5,
+        keys=None,
+    ):  # fmt: skip
         start = self.rows if first is None else first
         numbers = range(start, start + rows)
         self.rows = max(self.rows, start + rows)
@@ -74,17 +77,21 @@ class Log:
                 "latency": pa.array([latency] * rows, pa.int32()),
                 "features": [{"x": float(n), "c": "b" if n % 5 == 0 else "a"} for n in numbers],
                 "output": [[n + bias] for n in numbers],
+                "key": list(keys or numbers),
+                "weight": [weight] * rows,
             },
             schema=prediction_schema(SIGNATURE),
         )
+        if weight is None:
+            table = table.drop_columns(["key", "weight"])
         self._put(layout.prediction_log("p"), table)
 
-    def told(self, numbers):
+    def told(self, numbers, truth=None):
         table = pa.table(
             {
                 "id": [f"r{n}" for n in numbers],
                 "time": [BEGAN] * len(numbers),
-                "label": [json.dumps(float(n)) for n in numbers],
+                "label": [json.dumps(float(n) if truth is None else truth) for n in numbers],
             },
             schema=FEEDBACK_SCHEMA,
         )
@@ -175,16 +182,40 @@ def test_live_requests_are_counted_by_who_answered_them(log):
     log.answered(30, "old", "champion", latency=1000)
     log.answered(12, "new", "challenger", latency=51_000)
     evidence = look(observer(log))
-    assert (evidence.champion.requests, evidence.challenger.requests) == (30, 12)
+    assert (evidence.champion.keys, evidence.challenger.keys) == (30, 12)
     assert set(evidence.challenger.latency) == {51_000}
     assert evidence.rows == 12
 
 
 def test_requests_of_the_moment_in_which_servers_follow_the_state_do_not_count(log):
-    log.answered(30, "old", "champion", minutes=SETTLE.total_seconds() / 60 - 0.01)
+    log.answered(30, "old", "champion", weight=0.2)
+    log.answered(30, "old", "champion", weight=0.0)
     evidence = look(observer(log))
-    assert evidence.champion.requests == 0
-    assert evidence.champion.rows == 30
+    assert (evidence.champion.keys, len(evidence.champion.latency)) == (0, 0)
+    assert evidence.champion.rows == 60
+
+
+def test_in_a_log_of_before_routes_were_logged_time_has_to_tell_that(log):
+    log.answered(30, "old", "champion", weight=None, minutes=SETTLE.total_seconds() / 60 - 0.01)
+    log.answered(20, "old", "champion", weight=None, minutes=SETTLE.total_seconds() / 60 + 0.01)
+    evidence = look(observer(log))
+    assert (evidence.champion.keys, len(evidence.champion.latency)) == (20, 20)
+    assert evidence.champion.rows == 50
+
+
+def test_a_routing_key_counts_once_however_many_requests_it_sends(log):
+    log.answered(30, "old", "champion", keys=[7] * 30)
+    log.answered(4, "new", "challenger", bias=1.0, keys=[8, 9, 8, 8])
+    evidence = look(observer(log))
+    assert (evidence.champion.keys, evidence.challenger.keys) == (1, 2)
+    assert (len(evidence.champion.latency), len(evidence.challenger.latency)) == (30, 4)
+
+
+def test_a_corrected_label_takes_the_place_of_the_first(log):
+    log.answered(4, "old", "champion")
+    log.told([0, 1, 2])
+    log.told([1], truth=5.0)
+    assert look(observer(log)).losses.champion.tolist() == [0.0, 4.0, 0.0]
 
 
 def test_in_the_shadow_the_rows_count_that_the_challenger_was_shown(log):

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 
 from perennial.errors import ModelError
 from perennial.packaging.signature import Feature, Signature
+from perennial.serving import router
 from perennial.serving.batch import Batch
 from perennial.serving.http import Request, Response
 from perennial.serving.models import try_batches
@@ -211,6 +212,25 @@ def test_a_canary_shares_the_keys_of_a_batch_as_it_does_alone(tmp_path: Path) ->
 
     assert versions(together) == versions(alone)
     assert set(versions(together)) == {"1", "2"}
+
+
+def test_the_log_says_how_each_request_of_a_batch_was_routed(tmp_path: Path) -> None:
+    local = place(tmp_path, REGRESSION, sum_model())
+    local.add_and_place(
+        REGRESSION, {"2": sum_model(9)}, champion="1", challenger="2", stage="canary", weight=0.4
+    )
+    body = {"rows": [{"x": 1}]}
+    keys = [f"k{i}" for i in range(20)]
+    ask_together(local, *[request(PREDICT, body, x_routing_key=key) for key in keys])
+    for key in keys:
+        local.ask("POST", PREDICT, body, x_routing_key=key)
+    local.log.close()
+    [segment] = (tmp_path / "log" / "m" / "predictions").iterdir()
+    table = pq.read_table(io.BytesIO(to_parquet(read_segment(segment))))
+    assert set(table["weight"].to_pylist()) == {0.4}
+    wanted = [router.place(key, "2") for key in keys]
+    signed = [value - (1 << 64) if value >= 1 << 63 else value for value in wanted]
+    assert sorted(table["key"].to_pylist()) == sorted(signed * 2)
 
 
 def test_shadows_follow_a_batch(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def test_a_segment_becomes_the_parquet_file_that_readers_expect(tmp_path: Path) 
     row = table.to_pylist()[1]
     assert row["features"] == {"x": 1.5, "city": "a", "z": None, "ts": "noon"}
     assert (row["id"], row["output"], row["latency"]) == ("b", [2.5], 17)
+    assert (row["key"], row["weight"]) == (None, 0.0)
     [path] = (tmp_path / "bike/feedback").iterdir()
     table = pq.read_table(io.BytesIO(to_parquet(read_segment(path))))
     assert table.schema.equals(FEEDBACK_SCHEMA, check_metadata=True)
