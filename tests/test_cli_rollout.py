@@ -109,6 +109,17 @@ def test_an_approval_is_about_the_challenger_of_now(bike):
         run("approve", "bike")
 
 
+def test_the_page_of_a_rollout_is_fetched(bike, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PerennialError, match="no page of a rollout of any version of bike"):
+        run("report", "bike")
+    bike.put(layout.version_file("bike", "0001-a", "rollout.html"), b"<html>1")
+    assert run("report", "bike").output == "bike-0001-a.html is written.\n"
+    assert (tmp_path / "bike-0001-a.html").read_bytes() == b"<html>1"
+    with pytest.raises(PerennialError, match="no page of a bake of version '0001-a' of bike"):
+        run("report", "bike", "--version", "0001-a", "--bake")
+
+
 def test_history_tells_who_answered_at_a_moment(bike):
     before = utc_now()
     run("rollback", "bike", "--to", "0002-b", "--why", "to see")

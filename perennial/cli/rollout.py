@@ -1,13 +1,53 @@
-"""What a person decides about a rollout."""
+"""What a person sees of a rollout, and decides about it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from perennial.cli.common import Directory, Json, Pipeline, app, open_store, person
+from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
+
+
+@app.command()
+def report(
+    pipeline: Pipeline,
+    version: Annotated[
+        str | None,
+        typer.Option(help="Left out: the newest version that has begun a rollout."),
+    ] = None,
+    bake: Annotated[
+        bool, typer.Option("--bake", help="Of its bake, not of its way to promotion.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the page goes. Left out: PIPELINE-VERSION.html.")
+    ] = None,
+    directory: Directory = DEFAULT_DIR,
+) -> None:
+    """Fetch the page of a rollout: the test of the loss row by row, stages, guardrails, slices.
+
+    The rollout writes it while it lasts and when it ends. It opens in any browser, offline.
+    """
+    from perennial.registry import list_versions
+    from perennial.registry.manifest import BAKE_PAGE, ROLLOUT_PAGE
+    from perennial.store import layout
+
+    store = open_store(directory)
+    names = [manifest.version for manifest in reversed(list_versions(store, pipeline))]
+    page = BAKE_PAGE if bake else ROLLOUT_PAGE
+    for name in names if version is None else [version]:
+        found = store.find(layout.version_file(pipeline, name, page))
+        if found is not None:
+            file = out or Path(f"{pipeline}-{name}.html")
+            file.write_bytes(found.data)
+            typer.echo(f"{file} is written.")
+            return
+    what = "bake" if bake else "rollout"
+    whose = f"version {version!r} of {pipeline}" if version else f"any version of {pipeline}"
+    raise PerennialError(f"there is no page of a {what} of {whose}: see 'perennial versions'")
 
 
 @app.command()

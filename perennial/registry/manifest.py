@@ -22,6 +22,10 @@ SPEC_FILE = "spec.json"
 ENVIRONMENT_FILE = "environment.json"
 CARD_FILE = "model.md"
 PAGE_FILE = "model.html"
+ROLLOUT_PAGE = "rollout.html"
+"""How its rollout stands, or ended; written anew while it lasts, so no part of the manifest."""
+BAKE_PAGE = "bake.html"
+"""The same of its bake."""
 
 FORMAT = 2
 

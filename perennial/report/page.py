@@ -60,6 +60,26 @@ def render_plain(
     )
 
 
+def render_picture(
+    title: str,
+    lead: str,
+    picture: bytes,
+    alt: str,
+    tables: Sequence[Table],
+    facts: Sequence[tuple[str, str]],
+) -> str:
+    """Write a page around one picture (PNG); ``alt`` says what it shows."""
+    return _template("picture.html").render(
+        title=title,
+        lead=lead,
+        chart=base64.b64encode(picture).decode(),
+        alt=alt,
+        tables=tables,
+        facts=facts,
+        colours=COLOURS,
+    )
+
+
 def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("perennial.report"), autoescape=True, trim_blocks=True

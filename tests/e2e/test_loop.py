@@ -68,7 +68,7 @@ LAYOUT = [
     r"snapshots/[0-9a-f]{64}\.(json|parquet|html)",
     r"quarantine/(w\d{6}(-held)?|[0-9a-f]{64})/(record\.json|rows\.parquet|released/.+\.json)",
     r"versions/\d{4}-[0-9a-f]{8}/(manifest|signature|metrics|gate)\.json",
-    r"versions/\d{4}-[0-9a-f]{8}/(model\.onnx|reference\.parquet)",
+    r"versions/\d{4}-[0-9a-f]{8}/(model\.onnx|reference\.parquet|(rollout|bake)\.html)",
     r"history/[0-9A-Z]{26}\.json",
     r"checks/w\d{6}\.json",
 ]

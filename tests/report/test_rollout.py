@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime
 
 import numpy as np
@@ -5,6 +6,7 @@ import numpy as np
 from perennial.registry import Standing, new_entry
 from perennial.registry.state import State
 from perennial.report.rollout import StageMark, rollout_chart, rollout_picture, stage_marks
+from perennial.report.rollout_page import RolloutStory, rollout_page
 from perennial.rollout.decision import decide
 from perennial.rollout.evidence import Evidence, Losses
 from perennial.spec import parse_spec
@@ -33,6 +35,28 @@ def test_the_chart_is_a_picture_and_the_same_each_time():
 def test_before_anything_is_known_there_is_a_picture_too():
     for rows in (0, 1, 10):
         assert rollout_chart(picture(rows)).startswith(b"\x89PNG")
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_says_why():
+    decision = decide(Evidence(weight=0.1), SPEC.rollout, "canary")
+    told = RolloutStory(
+        pipeline="bike",
+        version="0002",
+        title="Rolled back",
+        reason="it was <b>slow</b>",
+        standing="0001 100%",
+        rows=300,
+        labelled_rows=120,
+        checks=decision.checks,
+        changes=(entry("rollout.advanced", 0, stage="shadow"),),
+    )
+    page = rollout_page(told, picture(400))
+    assert re.findall(r"(?:src|href)=\"(?!data:)", page) == []
+    assert "data:image/png;base64," in page
+    assert "0002 of bike: rolled back" in page
+    assert "it was &lt;b&gt;slow&lt;/b&gt;. Now: 0001 100%." in page
+    assert "rollout.advanced" in page
+    assert all(check.name in page for check in decision.checks)
 
 
 def test_guardrails_stand_below_it_and_the_loss_above():
