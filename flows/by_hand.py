@@ -6,6 +6,7 @@ from prefect import flow, runtime
 from prefect.states import State
 
 from flows.outcome import explained, outcome
+from tasks.approval import withdraw_questions
 from tasks.by_hand import let_through, put_back
 from tasks.declaration import find_pipeline
 
@@ -23,6 +24,7 @@ def rollback(pipeline: str, to: str | None = None, why: str = "asked for by hand
     """
     name = find_pipeline(pipeline).spec.name
     version = put_back(name, to, why, str(runtime.flow_run.name))
+    withdraw_questions(name)
     return outcome("Rolled back", f"{version} answers")
 
 
@@ -37,4 +39,5 @@ def approve(pipeline: str, why: str = "approved of in the UI") -> State:
     """
     name = find_pipeline(pipeline).spec.name
     version = let_through(name, why, str(runtime.flow_run.name))
+    withdraw_questions(name)
     return outcome("Approved", f"{version} may be promoted")

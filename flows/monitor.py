@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.states import State
 
 from flows.outcome import explained, outcome
+from tasks.approval import withdraw_questions
 from tasks.check import check_windows, repeat_requests
 from tasks.declaration import find_pipeline, find_pipelines
 
@@ -29,5 +30,7 @@ def _monitor_one(pipeline: str) -> tuple[bool, str]:
     declaration = find_pipeline(pipeline)
     checks = check_windows(declaration)
     asking = repeat_requests(declaration)
+    if declaration.spec.rollout.approval == "manual":
+        withdraw_questions(declaration.spec.name)
     newest = checks[-1].decision.reason if checks else "no full window has come"
     return asking is not None, f"{declaration.spec.name}: {asking or newest}"

@@ -8,6 +8,7 @@ from prefect import flow, runtime
 from prefect.states import State
 
 from flows.outcome import explained, outcome
+from tasks.approval import withdraw_questions
 from tasks.declaration import find_pipeline
 from tasks.lease import held_watch
 from tasks.rollout import WATCH_SECONDS, next_step, wake_rollout
@@ -31,6 +32,7 @@ def rollout(pipeline: str, seconds: float = WATCH_SECONDS) -> State:
     with held_watch(name, holder=f"{run} ({runtime.flow_run.id})"):
         taken = [next_step(declaration, run, until - time.monotonic())]
         while not taken[-1].over:
+            withdraw_questions(name)
             taken.append(next_step(declaration, run, until - time.monotonic()))
     if taken[-1].in_flight:
         wake_rollout(name)

@@ -10,12 +10,12 @@ from prefect.logging import get_run_logger
 
 from perennial.registry import Declaration, known_pipelines, resolve
 from tasks.connection import settings, store
-from tasks.step import step
+from tasks.step import may_pass, step
 
 MONITOR = "monitor/monitor"
 
 
-@step(retries=2, retry_delay_seconds=2)
+@step(retries=10, retry_delay_seconds=3, retry_condition_fn=may_pass)
 def find_pipeline(pipeline: str) -> Declaration:
     """Read the declaration of a pipeline, given by its name or folder.
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 from prefect.logging import get_run_logger
 
-from perennial.errors import LeaseLost, StoreError
+from perennial.errors import LeaseHeld, LeaseLost, StoreError
 from perennial.store import Lease, acquire_lease, layout
 from perennial.store.lease import DEFAULT_TTL
 from tasks.connection import store
 
-_WATCH_TTL = timedelta(seconds=15)
+_WATCH_TTL = timedelta(seconds=10)
 """A watch that was killed is taken over after this time."""
+_BETWEEN_TRIES = 1.0
 
 
 @contextmanager
@@ -34,12 +36,24 @@ def held_watch(pipeline: str, holder: str) -> Iterator[Lease]:
     """Be the one who watches a pipeline's rollout; it spares the others the work, and fences
     nothing.
 
+    A watch that was killed may hold it a while longer: whoever comes next waits for that.
+
     Raises:
-        LeaseHeld: another run watches it.
+        LeaseHeld: another run watches it, and lives.
     """
-    key = layout.rollout_lease(pipeline)
-    with _held(acquire_lease(store(), pipeline, holder, key=key, ttl=_WATCH_TTL), _WATCH_TTL) as it:
-        yield it
+    with _held(_await_watch(pipeline, holder), _WATCH_TTL) as lease:
+        yield lease
+
+
+def _await_watch(pipeline: str, holder: str) -> Lease:
+    key, until = layout.rollout_lease(pipeline), time.monotonic() + _WATCH_TTL.total_seconds()
+    while True:
+        try:
+            return acquire_lease(store(), pipeline, holder, key=key, ttl=_WATCH_TTL)
+        except LeaseHeld:
+            if time.monotonic() > until:
+                raise
+        time.sleep(_BETWEEN_TRIES)
 
 
 @contextmanager

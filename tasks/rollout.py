@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
-from perennial.errors import LeaseLost, SpecError
+from perennial.errors import LeaseLost, SpecError, StoreError
 from perennial.registry import Declaration, State, read_manifest, read_signature, read_state
 from perennial.rollout.decision import Decision, Move, decide, resolve
 from perennial.rollout.evidence import Evidence
@@ -17,6 +18,7 @@ from perennial.rollout.stages import in_flight, is_same_step, next_place
 from perennial.spec import Rollout
 from perennial.store.lease import utc_now
 from tasks import events
+from tasks.approval import is_to_be_asked
 from tasks.connection import store
 from tasks.notify import notify
 from tasks.rollout_artifact import publish_rollout
@@ -59,13 +61,14 @@ def next_step(declaration: Declaration, run: str, seconds: float) -> RolloutStep
         run: name of the run, for the history.
         seconds: for how long at most.
     """
+    until = time.monotonic() + seconds
     seen = read_state(store(), declaration.spec.name).state
     if seen.stage == "registered":
-        return _begin(declaration, seen, run)
+        return _begin(declaration, seen, run, until)
     if not in_flight(seen):
         reason = f"no challenger waits; {seen.champion} answers"
         return RolloutStep(title="Nothing to do", reason=reason, over=True, in_flight=False)
-    return _watch(declaration, seen, run, time.monotonic() + seconds)
+    return _watch(declaration, seen, run, until)
 
 
 @step(retries=3, retry_delay_seconds=2)
@@ -75,15 +78,33 @@ def wake_rollout(pipeline: str) -> None:
     events.emit(events.ROLLOUT_CONTINUES, pipeline, {"version": version})
 
 
-def _begin(declaration: Declaration, seen: State, run: str) -> RolloutStep:
+def _begin(declaration: Declaration, seen: State, run: str, until: float) -> RolloutStep:
     """Take a registered version to its first stage; without any, make it champion."""
     rollout = declaration.spec.rollout
     first = seen.champion is None
     at_once = next_place("registered", 0.0, rollout) is None
-    if at_once and not first and rollout.approval == "manual" and not _is_approved(seen):
-        return _ask(seen, "it passed its gate")
     _refuse_unknown_slices(seen, rollout)
+    if at_once and not first and rollout.approval == "manual" and not _is_approved(seen):
+        waited = _await_approval(seen, until)
+        if waited is not None:
+            return waited
     return _take(declaration, seen, "advance", run, Evidence(), _GATED)
+
+
+def _await_approval(seen: State, until: float) -> RolloutStep | None:
+    """Wait at the gate until a person has said yes; else tell why this run does not go on."""
+    words = _ask(seen, "it passed its gate")
+    while True:
+        now = read_state(store(), seen.pipeline).state
+        if not is_same_step(now, seen):
+            return _changed(now)
+        if _is_approved(now):
+            return None
+        if time.monotonic() >= until:
+            return RolloutStep(
+                title=_TITLES["await_approval"], reason=words, over=True, in_flight=True
+            )
+        time.sleep(_BETWEEN_LOOKS)
 
 
 _GATED = Decision(action="promote", reason="passed its gate", checks=())
@@ -117,11 +138,18 @@ def _watch(declaration: Declaration, seen: State, run: str, until: float) -> Rol
     )
     asked = False
     while True:
-        evidence = observer.look(utc_now())
-        decision = decide(evidence, spec.rollout, seen.stage)
-        now = read_state(store(), spec.name).state
+        try:
+            evidence = observer.look(utc_now())
+            now = read_state(store(), spec.name).state
+        except StoreError as error:
+            if time.monotonic() >= until:
+                raise
+            get_run_logger().warning("looking again, the store is away: %s", error)
+            time.sleep(_BETWEEN_LOOKS)
+            continue
         if not is_same_step(now, seen):
             return _changed(now)
+        decision = decide(evidence, spec.rollout, seen.stage)
         move = resolve(decision, spec.rollout, seen.stage, seen.weight, _is_approved(now))
         if move not in ("stay", "await_approval"):
             return _take(declaration, now, move, run, evidence, decision)
@@ -151,6 +179,7 @@ def _take(
     details = {
         "rows": evidence.rows,
         "labelled_rows": len(evidence.losses),
+        "looked_at": _looked_at(seen, evidence),
         "checks": [check.model_dump(mode="json") for check in decision.checks],
     }
     reason = decision.reason
@@ -179,6 +208,13 @@ def _take(
     return RolloutStep(title=title, reason=words, over=False, in_flight=in_flight(after))
 
 
+def _looked_at(seen: State, evidence: Evidence) -> str | None:
+    """When the look was taken that a step goes by."""
+    if seen.since is None:
+        return None
+    return (seen.since + timedelta(seconds=evidence.seconds)).isoformat()
+
+
 def _tell(seen: State, after: State, title: str, reason: str) -> None:
     name = seen.pipeline
     version = seen.champion if seen.stage == "bake" else seen.challenger
@@ -194,13 +230,14 @@ def _tell(seen: State, after: State, title: str, reason: str) -> None:
         )
 
 
-def _ask(seen: State, reason: str) -> RolloutStep:
-    """Say that a person has to decide."""
-    payload = {"version": seen.challenger, "reason": reason}
-    events.emit(events.AWAITING_APPROVAL, seen.pipeline, payload)
-    words = f"{seen.challenger} waits for 'perennial approve {seen.pipeline}': {reason}"
-    notify(f"{seen.pipeline}: {seen.challenger} waits for approval", words)
-    return RolloutStep(title="Waiting for approval", reason=words, over=True, in_flight=False)
+def _ask(seen: State, reason: str) -> str:
+    """Say once that a person has to decide, and give the words for it."""
+    name, version = seen.pipeline, str(seen.challenger)
+    words = f"{version} waits for 'perennial approve {name}': {reason}"
+    if is_to_be_asked(name, version):
+        events.emit(events.AWAITING_APPROVAL, name, {"version": version, "reason": reason})
+        notify(f"{name}: {version} waits for approval", words)
+    return words
 
 
 def _changed(now: State) -> RolloutStep:

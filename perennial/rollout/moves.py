@@ -142,24 +142,65 @@ def put_back(
     return change_state(store, pipeline, change, entry), given_up
 
 
-def approve(store: Store, pipeline: str, *, by: str, why: str) -> str:
-    """Let the challenger that is on its way through to promotion; return its version.
+def give_up(store: Store, pipeline: str, version: str, *, by: str, why: str) -> State:
+    """Take a challenger out of its rollout, by hand; the champion stays.
 
     Raises:
-        SpecError: there is no challenger.
+        SpecError: it is not the challenger.
     """
-    version = read_state(store, pipeline).state.challenger
-    if version is None:
-        raise SpecError(f"{pipeline} has no challenger to approve of: see 'perennial versions'")
-    entry = new_entry("rollout.approved", version=version, reason=why, by=by)
+    seen = read_state(store, pipeline).state
+    windows = _newest_window(store, pipeline)
+    entry = new_entry(
+        "rollout.rolled_back",
+        version=version,
+        reason=why,
+        by=by,
+        details={"by_hand": True, "stage": seen.stage, "weight": seen.weight},
+    )
 
     def change(state: State) -> State:
         if state.challenger != version:
             return state
-        return state.model_copy(update={"approved": version})
+        return _answered(stages.roll_back(state, state), windows)
 
-    change_state(store, pipeline, change, entry)
-    return version
+    after = change_state(store, pipeline, change, entry)
+    if after.last_change is None or after.last_change.id != entry.id:
+        raise _not_the_challenger(after, version)
+    return after
+
+
+def approve(store: Store, pipeline: str, *, by: str, why: str, version: str | None = None) -> str:
+    """Let the challenger that is on its way through to promotion; return its version.
+
+    Args:
+        version: that the answer is about; None: whichever is the challenger.
+
+    Raises:
+        SpecError: there is no challenger, or it is another version.
+    """
+    seen = read_state(store, pipeline).state
+    if seen.challenger is None and version is None:
+        raise SpecError(f"{pipeline} has no challenger to approve of: see 'perennial versions'")
+    wanted = version or str(seen.challenger)
+    entry = new_entry("rollout.approved", version=wanted, reason=why, by=by)
+
+    def change(state: State) -> State:
+        if state.challenger != wanted:
+            return state
+        return state.model_copy(update={"approved": wanted})
+
+    after = change_state(store, pipeline, change, entry)
+    if after.approved != wanted:
+        raise _not_the_challenger(after, wanted)
+    return wanted
+
+
+def _not_the_challenger(state: State, version: str) -> SpecError:
+    now = state.challenger or "nobody"
+    return SpecError(
+        f"{version} is not the challenger of {state.pipeline} any more, {now} is; "
+        f"see 'perennial history {state.pipeline}'"
+    )
 
 
 def _target(store: Store, seen: State, to: str | None) -> str:

@@ -1,170 +1,197 @@
-"""A rollout on the real stack, under load: the challenger is good, its runs are killed."""
+"""Rollouts on the real stack, under load, while parts of it are killed or away."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
+import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from datetime import datetime
 
 import httpx
-import numpy as np
-import pandas as pd
 import pytest
 
-from perennial.demo.client import Client
 from perennial.demo.prefect_client import Deployments
 from perennial.local import ensure_up, stop
-from perennial.registry import State, read_history, read_state
-from perennial.settings import Settings
-from perennial.store import Store, open_store
-from worker.identity import Identity
+from perennial.store import open_store
+from perennial.store.lease import utc_now
+from tests.e2e.conftest import perennial
+from tests.e2e.rollouts import PLACES, HarmInEveryStage, Pipeline, Stack, until
 
 pytestmark = pytest.mark.slow
 
-DECLARATION = """
-name: line
-task: regression
-source: {uri: data.csv}
-target: y
-model: {estimators: [linear]}
-monitor: {schedule: null, window: 1000000 rows}
-rollout:
-  shadow: {rows: 200, time: 60s}
-  canary: {weights: [0.2, 0.5], rows: 150, time: 120s}
-  bake: {rows: 300, time: 60s}
-  labels: 50
-"""
-
-
-def rows(count: int, slope: float, seed: int) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=count)
-    noise = rng.normal(size=count)
-    return pd.DataFrame({"x": x, "c": rng.choice(["a", "b"], count), "y": slope * x + noise})
-
-
-@dataclass
-class World:
-    """Clients that ask all the time, and tell the truth a moment later."""
-
-    url: str
-    slope: float
-    answers: Counter[str] = field(default_factory=Counter)
-    failed: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> World:
-        self._thread = threading.Thread(target=self._ask)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        client = Client(self.url, "line")
-        sent = 0
-        while not self._stop.is_set():
-            data = rows(50, self.slope, seed=1000 + sent)
-            labels = []
-            for x, c, y in data.itertuples(index=False):
-                name = f"live-{time.time_ns()}"
-                answer = client.predict(name, {"x": x, "c": c})
-                if answer is not None:
-                    self.answers[answer["version"]] += 1
-                    labels.append((name, y))
-                time.sleep(0.005)
-            client.feedback(labels)
-            sent += 1
-        self.failed = client.tally.failed
-        client.close()
-
-
-@dataclass
-class Stack:
-    settings: Settings
-    store: Store
-    folder: Path
-    deployments: Deployments
-
-    @property
-    def state(self) -> State:
-        return read_state(self.store, "line").state
-
-    def train(self, slope: float, seed: int) -> None:
-        rows(600, slope, seed).to_csv(self.folder / "data.csv", index=False)
-        run = self.deployments.start("retrain/retrain", {"pipeline": str(self.folder)})
-        state = self.deployments.wait(run, timeout=120)
-        assert state is not None
-        assert state["name"] == "Registered", state
-
-    def wait(self, what: str, met: Callable[[State], bool], timeout: float = 120) -> None:
-        deadline = time.monotonic() + timeout
-        while not met(self.state):
-            assert time.monotonic() < deadline, f"waited for {what}: {self.state}"
-            time.sleep(0.2)
-
-    def kill_rollout(self) -> None:
-        """kill -9 of the run that watches."""
-        body = {"flows": {"name": {"any_": ["rollout"]}}, "sort": "START_TIME_DESC"}
-        body["flow_runs"] = {"state": {"type": {"any_": ["RUNNING"]}}}
-        found = httpx.post(f"{self.settings.prefect_api_url}/flow_runs/filter", json=body).json()
-        assert found
-        for run in found:
-            os.kill(Identity.parse(run["infrastructure_pid"]).process.pid, signal.SIGKILL)
-
-    def check(self) -> None:
-        """What the monitor's schedule would do."""
-        run = self.deployments.start("monitor/monitor", {"pipeline": "line"})
-        self.deployments.wait(run, timeout=60)
+ALL_STAGES = ["rollout.advanced"] * 3 + ["rollout.promoted", "rollout.finished"]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    directory = tmp_path_factory.mktemp("rollout")
-    folder = directory / "line"
-    folder.mkdir()
-    (folder / "pipeline.yaml").write_text(DECLARATION)
+    directory = tmp_path_factory.mktemp("rollouts") / ".perennial"
     try:
-        settings = ensure_up(directory / ".perennial").settings
+        settings = ensure_up(directory).settings
         deployments = Deployments(str(settings.prefect_api_url))
-        yield Stack(settings, open_store(settings), folder, deployments)
+        yield Stack(directory, settings, open_store(settings), deployments)
         deployments.close()
     finally:
-        stop(directory / ".perennial")
+        stop(directory)
 
 
-def test_a_good_challenger_takes_over_though_its_rollout_is_killed_in_every_stage(stack):
-    stack.train(3.0, seed=1)
-    stack.wait("the first version to answer", lambda state: state.champion is not None)
-    first = stack.state.champion
-    time.sleep(2)
-    with World(str(stack.settings.server_url), slope=1.5) as world:
-        stack.train(1.5, seed=2)
-        second = stack.state.challenger
-        for stage in ("shadow", "canary", "bake"):
-            stack.wait(stage, lambda state, stage=stage: state.stage == stage)
-            time.sleep(0.5)
-            if stack.state.stage == stage:
-                stack.kill_rollout()
-                deadline = time.monotonic() + 60
-                while stack.state.stage == stage and time.monotonic() < deadline:
-                    stack.check()
-                    time.sleep(3)
-        stack.wait("the end of the bake", lambda state: state.stage == "idle")
-    assert (stack.state.champion, stack.state.previous) == (second, first)
-    assert world.failed == 0
-    assert set(world.answers) == {first, second}
-    changes = [e.event for e in read_history(stack.store, "line") if e.version == second]
-    assert changes == [
-        "version.registered",
-        *["rollout.advanced"] * 3,
-        "rollout.promoted",
-        "rollout.finished",
-    ]
+def takes_over_in_spite_of(pipeline: Pipeline, harm: HarmInEveryStage) -> None:
+    second = pipeline.register(1.5)
+    pipeline.start("rollout/rollout")
+    driven = pipeline.drive(harm, slope=1.5)
+    assert harm.done == PLACES
+    assert (pipeline.state.champion, pipeline.state.previous) == (second, pipeline.first)
+    assert pipeline.events == ["version.registered", *ALL_STAGES]
+    assert driven.failed == 0
+    assert set(driven.answers) == {pipeline.first, second}
+    pipeline.stack.ended(f"rollout {pipeline.name}")
+
+
+def test_a_good_challenger_takes_over_though_run_and_server_are_killed_in_every_stage(stack):
+    pipeline = Pipeline(stack, "run-killed")
+
+    def harm() -> bool:
+        killed = pipeline.kill_run()
+        if killed:
+            stack.kill("serving")
+        return killed
+
+    takes_over_in_spite_of(pipeline, HarmInEveryStage(pipeline, harm))
+
+
+def test_or_the_worker_is_with_all_its_runs(stack):
+    pipeline = Pipeline(stack, "worker-killed")
+
+    def harm() -> bool:
+        watching = pipeline.watching() is not None
+        if watching:
+            stack.kill("worker")
+        return watching
+
+    takes_over_in_spite_of(pipeline, HarmInEveryStage(pipeline, harm))
+
+
+def test_a_store_that_is_away_for_a_while_delays_a_rollout_and_no_more(stack):
+    pipeline = Pipeline(stack, "store-away")
+    second = pipeline.register(1.5)
+    pipeline.start("rollout/rollout")
+    away = []
+
+    def is_over() -> bool:
+        if pipeline.state.stage == "canary" and not away:
+            away.append(1)
+            with stack.stopped("store"):
+                time.sleep(8)
+        return pipeline.is_over()
+
+    driven = pipeline.drive(is_over, slope=1.5)
+    assert away
+    assert pipeline.state.champion == second, pipeline.state.last_change
+    assert pipeline.events == ["version.registered", *ALL_STAGES]
+    assert driven.failed == 0
+
+
+def test_of_two_rollouts_one_steps_aside_and_a_worse_challenger_is_undone_once(stack):
+    pipeline = Pipeline(stack, "worse")
+    second = pipeline.register(1.5)
+    for _ in range(2):
+        pipeline.start("rollout/rollout")
+    driven = pipeline.drive(pipeline.is_over, slope=3.0)
+    assert pipeline.state.champion == pipeline.first
+    assert pipeline.events.count("rollout.rolled_back") == 1
+    assert driven.failed == 0
+    assert driven.answers[second] < driven.answers[pipeline.first]
+    names = {run["state_name"] for run in stack.ended("rollout worse")}
+    assert {"Rolled back", "Promoted"} <= names
+    assert names <= {"Rolled back", "Promoted", "Skipped", "Nothing to do"}
+
+
+def test_a_breach_in_the_bake_puts_the_old_champion_back_within_5_s_of_the_check_that_saw_it(stack):
+    pipeline = Pipeline(stack, "bake", "shadow: null, canary: null, bake: {rows: 500000, time: 1d}")
+    second = pipeline.register(1.5)
+    pipeline.start("rollout/rollout")
+    back = []
+
+    def is_over() -> bool:
+        if pipeline.is_over() and pipeline.client.serves(pipeline.first):
+            back.append(utc_now())
+        return bool(back)
+
+    until(lambda: pipeline.client.serves(second))
+    driven = pipeline.drive(is_over, slope=3.0)
+    undone = pipeline.state.last_change
+    assert (undone.event, undone.version) == ("rollout.rolled_back", second)
+    seen = datetime.fromisoformat(undone.details["looked_at"])
+    assert (back[0] - seen).total_seconds() < 5
+    assert driven.failed == 0
+    stack.ended("rollout bake")
+
+
+def test_a_rollback_by_hand_needs_no_prefect_server(stack):
+    pipeline = Pipeline(stack, "by-hand")
+    second = pipeline.register(1.5)
+    pipeline.start("rollout/rollout")
+    pipeline.drive(lambda: pipeline.state.stage == "bake", slope=1.5)
+    until(lambda: pipeline.client.serves(second))
+    with stack.stopped("prefect"):
+        said = perennial("rollback", "by-hand", "--why", "a hunch", cwd=stack.directory.parent)
+        asked = time.monotonic()
+        assert said.stdout == f"{pipeline.first} answers for by-hand; {second} does not any more.\n"
+        until(lambda: pipeline.client.serves(pipeline.first), timeout=10)
+        assert time.monotonic() - asked < 2.5
+    assert pipeline.events[-1] == "rollout.rolled_back"
+    stack.ended("rollout by-hand")
+    assert pipeline.state.champion == pipeline.first
+
+
+AT_ONCE = "shadow: null, canary: null, bake: null, approval: manual"
+
+
+@pytest.fixture
+def asked(stack, request):
+    """A challenger that waits for a person, and the suspended run that asks."""
+    name = re.sub(r"[^a-z]+", "-", request.node.name).strip("-")
+    pipeline = Pipeline(stack, name, AT_ONCE)
+    version = pipeline.register(1.5)
+    pipeline.start("rollout/rollout")
+    question = f"approval of {version} of {pipeline.name}"
+    until(lambda: [run["state_name"] for run in stack.runs(question)] == ["Suspended"])
+    return pipeline, version, question
+
+
+def resume(pipeline, question, **answer):
+    """Fill in the form behind the Resume button, as the UI sends it."""
+    run = pipeline.stack.runs(question)[0]
+    url = f"{pipeline.stack.settings.prefect_api_url}/flow_runs/{run['id']}/resume"
+    return httpx.post(url, json={"run_input": answer}).raise_for_status().json()
+
+
+def test_yes_in_the_form(stack, asked):
+    pipeline, version, question = asked
+    assert resume(pipeline, question, answer="perhaps")["status"] == "REJECT"
+    assert resume(pipeline, question, answer="yes", reason="looks well")["status"] == "ACCEPT"
+    until(lambda: pipeline.state.champion == version)
+    assert [run["state_name"] for run in stack.ended(question)] == ["Approved"]
+    assert pipeline.events == ["version.registered", "rollout.approved", "rollout.promoted"]
+    stack.ended(f"rollout {pipeline.name}")
+
+
+def test_no_in_the_form(stack, asked):
+    pipeline, _, question = asked
+    resume(pipeline, question, answer="no", reason="not on a Friday")
+    until(lambda: pipeline.state.challenger is None)
+    assert [run["state_name"] for run in stack.ended(question)] == ["Given up"]
+    assert pipeline.state.champion == pipeline.first
+    assert pipeline.state.last_change.reason == "not on a Friday"
+    stack.ended(f"rollout {pipeline.name}")
+
+
+@pytest.mark.parametrize("way", ["command", "deployment"])
+def test_yes_elsewhere(stack, asked, way):
+    pipeline, version, question = asked
+    if way == "command":
+        perennial("approve", pipeline.name, cwd=stack.directory.parent)
+    else:
+        pipeline.start("approve/approve", wait=True)
+    until(lambda: pipeline.state.champion == version)
+    assert [run["state_name"] for run in stack.ended(question)] == ["Withdrawn"]
+    stack.ended(f"rollout {pipeline.name}")

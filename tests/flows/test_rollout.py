@@ -1,13 +1,18 @@
 import json
+import threading
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
 
 import perennial.rollout.observer
+import tasks.connection
+import tasks.lease
 import tasks.rollout
 from flows.retrain import retrain
 from flows.rollout import rollout
+from perennial.drift.policy import quiet_windows
 from perennial.registry import (
     append_history,
     change_state,
@@ -101,6 +106,8 @@ def test_a_better_challenger_goes_all_the_way(challenged):
         "rollout.finished",
     ]
     assert failures_in_a_row(read_history(store, "line")) == 0
+    for page in ("rollout.html", "bake.html"):
+        assert b"data:image/png" in store.get(layout.version_file("line", new, page)).data
 
 
 def test_a_challenger_that_is_worse_on_live_rows_never_answers(challenged):
@@ -113,6 +120,85 @@ def test_a_challenger_that_is_worse_on_live_rows_never_answers(challenged):
     assert "shown to be worse than +5.0%" in state.message
     assert (state_of(store).champion, state_of(store).challenger) == (old, None)
     assert failures_in_a_row(read_history(store, "line")) == 1
+
+
+def test_the_lease_of_a_watch_that_was_killed_is_waited_for(challenged):
+    store = challenged()
+    key, short = layout.rollout_lease("line"), timedelta(seconds=1.5)
+    acquire_lease(store, "line", "a killed run", key=key, ttl=short)
+    assert roll().name == "Watching"
+    assert state_of(store).stage == "shadow"
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """A webhook in PERENNIAL_NOTIFY, and what it was told."""
+    messages = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            messages.append(json.loads(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Hook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("PERENNIAL_NOTIFY", f"json://127.0.0.1:{server.server_port}")
+        tasks.connection.settings.cache_clear()
+        yield messages
+        server.shutdown()
+        thread.join()
+    tasks.connection.settings.cache_clear()
+
+
+def test_a_rollback_is_told_to_people(challenged, told):
+    store = challenged()
+    roll()
+    new = state_of(store).challenger
+    Traffic(store, slope=3.0).send(300)
+    roll()
+    (message,) = told
+    assert message["title"] == f"line: {new} was rolled back"
+    assert "shown to be worse" in message["message"]
+    assert message["message"].endswith(f"{state_of(store).champion} answers all requests.")
+
+
+def test_an_address_that_hears_nothing_does_not_stop_a_rollback(challenged, monkeypatch):
+    store = challenged()
+    monkeypatch.setenv("PERENNIAL_NOTIFY", "json://127.0.0.1:1")
+    tasks.connection.settings.cache_clear()
+    roll()
+    Traffic(store, slope=3.0).send(300)
+    assert roll().name == "Rolled back"
+    tasks.connection.settings.cache_clear()
+
+
+def test_with_every_rollback_in_a_row_the_policy_waits_longer(challenged):
+    store = challenged("shadow: {rows: 40}, canary: null, bake: null")
+    again, waits = state_of(store).challenger, []
+    roll()
+    declared = find_declaration(store, "line").spec
+    for number in range(4):
+        store.put(layout.check("line", f"w{number:06d}"), b"{}")
+        Traffic(store, slope=3.0, sent=1000 * number).send(300)
+        assert roll().name == "Rolled back"
+        assert state_of(store).answered == f"w{number:06d}"
+        failures = failures_in_a_row(read_history(store, "line"))
+        waits.append(quiet_windows(declared.policy, failures))
+        change_state(
+            store,
+            "line",
+            lambda state: challenge(state, again, declared.rollout),
+            new_entry("version.registered", reason="the same again", by="test"),
+            fence=state_of(store).fence,
+        )
+        roll()
+    assert waits == [1, 2, 4, 8]
 
 
 def test_a_rollback_answers_the_windows_that_were_checked_so_far(challenged):
@@ -248,7 +334,8 @@ def test_a_rollback_by_hand_ends_a_rollout_at_once(challenged):
     assert roll().name == "Nothing to do"
 
 
-def test_while_one_run_watches_another_steps_aside(challenged):
+def test_while_one_run_watches_another_steps_aside(challenged, monkeypatch):
+    monkeypatch.setattr(tasks.lease, "_WATCH_TTL", timedelta(seconds=0.1))
     store = challenged()
     acquire_lease(store, "line", "another run", key=layout.rollout_lease("line"))
     assert roll().name == "Skipped"
