@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.rollout import challengers
-from perennial.evaluation.metrics import row_losses
+from perennial.errors import ModelError
+from perennial.evaluation.metrics import prediction_shift, row_losses
 from perennial.evaluation.targets import encode_known
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.signature import Signature
@@ -57,6 +58,21 @@ def flawed(
             model, signature, *category, towards=highest, strength=sound.find_bias(highest)
         ),
     }
+
+
+def shift_at_gate(
+    sound: bytes, model: bytes, signature: Signature, past: pd.DataFrame
+) -> float | None:
+    """How far a challenger's answers would have lain from the champion's at a gate; None: it has
+    none."""
+    rows = encode_frame(signature, past)
+    theirs = Predictor(sound, signature).predict(*rows)
+    try:
+        mine = Predictor(model, signature).predict(*rows)
+    except ModelError:
+        return None
+    both = np.isfinite(mine).all(axis=1)
+    return prediction_shift(theirs[both], mine[both])
 
 
 @dataclass(frozen=True)

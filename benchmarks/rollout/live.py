@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.rollout.flaws import Category, flawed
+from benchmarks.rollout.flaws import Category, flawed, shift_at_gate
 from benchmarks.rollout.traffic import Driven, Traffic
 from benchmarks.versions import put_version
 from perennial.demo.plan import Plan, json_value, make_plan
@@ -50,7 +50,10 @@ PAUSE = 0.005
 """Seconds that each of the clients waits after an answer, so that a rollout sees its stages."""
 LIVE_ROWS = 20_000
 """Rows of the stream that are sent; behind the last comes the first again."""
+GATE_ROWS = 1000
+"""Rows before the live ones by which a flawed challenger has passed a gate."""
 _RETRAIN_TIMEOUT = 300.0
+_VERDICTS = {"rollout.finished": "promoted", "rollout.rolled_back": "rolled back"}
 _DAY = "1d"
 STAGES = {
     "shadow": {"rows": 200, "time": _DAY},
@@ -159,7 +162,10 @@ class Stage:
         champion = read_manifest(store, name, str(self._state.champion))
         version = next_version(store, name, model)
         signature = read_signature(store, champion)
-        put_version(store, name, version, model, signature, metrics=champion.metrics)
+        sound = read_file(store, champion, MODEL_FILE)
+        past = self._plan.frame.iloc[: self._plan.cut.first].tail(GATE_ROWS)
+        metrics = {**champion.metrics, "shift": shift_at_gate(sound, model, signature, past)}
+        put_version(store, name, version, model, signature, metrics=metrics)
         rollout = load_spec(self._plan.folder).rollout
         lease = acquire_lease(store, name, "bench-rollout")
         entry = new_entry("version.registered", version=version, reason="a bench", by="a bench")
@@ -186,15 +192,15 @@ class Stage:
             raise StackError(
                 f"{pipeline}, {name}: no verdict after {MOST:,} requests: {self._state}"
             )
-        last = [e for e in read_history(store, pipeline) if e.version == challenger][-1]
-        verdicts = {"rollout.finished": "promoted", "rollout.rolled_back": "rolled back"}
+        entries = [e for e in read_history(store, pipeline) if e.version == challenger]
+        last = [e for e in entries if e.event in _VERDICTS][-1]
         checks = {check["name"]: check for check in last.details.get("checks", ())}
         weight = last.details.get("weight", 0.0)
         return Verdict(
             stream=pipeline,
             challenger=name,
             wanted=wanted,
-            verdict=verdicts.get(last.event, "none"),
+            verdict=_VERDICTS[last.event],
             stage=last.details.get("stage", "") + (f" {weight:.0%}" if weight else ""),
             reason=last.reason,
             loss=checks["loss"]["figure"] if "loss" in checks else None,

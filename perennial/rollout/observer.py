@@ -20,10 +20,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from ulid import ULID
 
 from perennial.datasets.log import ANSWERING_ROLES
-from perennial.datasets.log_reader import SegmentReader, flatten_predictions, list_segments
+from perennial.datasets.log_reader import flatten_predictions
 from perennial.errors import ModelError, RequestError
 from perennial.evaluation.metrics import loss_bound, prediction_shift, row_losses
 from perennial.evaluation.targets import align_classes, encode_known
@@ -32,12 +31,14 @@ from perennial.registry import State, read_history, read_manifest
 from perennial.rollout.evidence import Evidence, Losses, Side
 from perennial.rollout.seen import SeenRows, hash_ids
 from perennial.rollout.slices import slice_masks
+from perennial.rollout.tail import CLOCK_SLACK, Tail
 from perennial.spec import PipelineSpec
 from perennial.store import Store, layout
 
 SETTLE = timedelta(seconds=3)
 """Servers follow a change of the state within 2 s; requests of this span tell nothing of it."""
-_CLOCK_SLACK = timedelta(minutes=1)
+_FRESH = timedelta(seconds=5)
+"""Segments of one moment are in the store within this time, all of them or none."""
 _SHADOW = "shadow"
 _SIDES = "mine", "theirs"
 _MINE, _THEIRS = 1, 2
@@ -72,8 +73,8 @@ class Observer:
         except ModelError as error:
             self._refused = str(error)
         self._gate_shift = read_manifest(store, spec.name, challenger).metrics.get("shift")
-        self._answered = _Tail(store, layout.prediction_log(spec.name), state.began)
-        self._feedback = _Tail(store, layout.feedback_log(spec.name), state.began)
+        self._answered = Tail(store, layout.prediction_log(spec.name), state.began)
+        self._feedback = Tail(store, layout.feedback_log(spec.name), state.began)
         self._rows = SeenRows()
         self._shadowed: set[int] = set()
         self._labels = SeenRows()
@@ -82,18 +83,18 @@ class Observer:
         """Read what has come, and sum up all that was seen."""
         if self._refused is not None:
             return Evidence(refused=self._refused)
-        for table in self._answered.read():
-            self._take(flatten_predictions(table))
-        for table in self._feedback.read():
+        for arrived, table in self._answered.read():
+            self._take(flatten_predictions(table), arrived)
+        for _, table in self._feedback.read():
             self._take_labels(table)
         seconds = (now - self._since).total_seconds()
         if len(self._rows) == 0:
             return Evidence(
                 weight=self._state.weight, seconds=seconds, refused=self._find_refusal()
             )
-        return self._sum_up(seconds)
+        return self._sum_up(now, seconds)
 
-    def _take(self, frame: pd.DataFrame) -> None:
+    def _take(self, frame: pd.DataFrame, arrived: datetime) -> None:
         """Keep what a segment adds, with both models' answers to it."""
         settled = frame["_time"] >= self._since + SETTLE
         mirrored = settled & (frame["_role"] == _SHADOW) & (frame["_version"] == self._names[0])
@@ -105,6 +106,7 @@ class Observer:
             return
         columns = {
             "time": rows["_time"].to_numpy("datetime64[us]"),
+            "arrived": np.full(len(rows), _moment(arrived)),
             "by": _codes(rows["_version"], self._names),
             "latency": rows["_latency"].to_numpy(),
             # Of a request for many rows, one.
@@ -145,7 +147,7 @@ class Observer:
         known = {*(feature.name for feature in signature.features), *signature.context}
         return [name for name in self._spec.rollout.slices if name in known]
 
-    def _sum_up(self, seconds: float) -> Evidence:
+    def _sum_up(self, now: datetime, seconds: float) -> Evidence:
         rows = self._rows
         mine, theirs = (rows[side] for side in _SIDES)
         # In the bake only what the new champion met as champion counts.
@@ -156,7 +158,9 @@ class Observer:
         both = counted & good[0] & good[1]
         sides = [
             Side(int(counted.sum()), int((counted & ~fine).sum()), keys, latency)
-            for fine, keys, latency in zip(good, self._count_keys(), self._latencies(), strict=True)
+            for fine, keys, latency in zip(
+                good, self._count_keys(now), self._latencies(), strict=True
+            )
         ]
         return Evidence(
             weight=self._state.weight,
@@ -200,10 +204,20 @@ class Observer:
         )
         return mine, theirs
 
-    def _count_keys(self) -> tuple[int, int]:
-        """Routing keys of the stage by who answered their first request."""
+    def _count_keys(self, now: datetime) -> tuple[int, int]:
+        """Routing keys of the stage by who answered their first request.
+
+        Where the two models differ in their signature their rows lie in segments of their own, and
+        one side's may come a little before the other's. So rows count up to the moment to which
+        both sides are there, and later ones when their segment is not fresh any more.
+        """
         rows = self._rows
         live = self._of_stage() & rows["first"]
+        ends = [rows["time"][live & (rows["by"] == by)] for by in (_MINE, _THEIRS)]
+        complete = rows["arrived"] <= _moment(now - _FRESH)
+        if len(ends[0]) and len(ends[1]):
+            complete |= rows["time"] <= min(ends[0].max(), ends[1].max())
+        live &= complete
         key, by = rows["key"][live], rows["by"][live]
         keyless = key == 0
         _, first = np.unique(key[~keyless], return_index=True)
@@ -231,42 +245,13 @@ class Observer:
         )
 
     def _find_refusal(self) -> str | None:
-        entries = read_history(self._store, self._spec.name, since=self._began - _CLOCK_SLACK)
+        entries = read_history(self._store, self._spec.name, since=self._began - CLOCK_SLACK)
         reasons = (
             entry.reason
             for entry in entries
             if entry.event == "model.refused" and entry.version == self._names[0]
         )
         return next(reasons, None)
-
-
-class _Tail:
-    """Segments of a log, each read once."""
-
-    def __init__(self, store: Store, prefix: str, since: datetime) -> None:
-        self._store = store
-        self._prefix = prefix
-        self._reader = SegmentReader(store)
-        self._known: set[str] = set()
-        self._since = self._key(since)
-
-    def read(self) -> list[Any]:
-        """Read the segments that have come since the last time.
-
-        One that was named a little before the last one and came late, from a server whose store
-        was away, is among them.
-        """
-        found = list_segments(self._store, self._prefix, since=self._since)
-        fresh = [segment for segment in found if segment.key not in self._known]
-        tables = [self._reader.read(segment) for segment in fresh]
-        if fresh:
-            self._known.update(segment.key for segment in fresh)
-            newest = ULID.from_str(layout.segment_ulid(fresh[-1].key))
-            self._since = max(self._since, self._key(newest.datetime))
-        return tables
-
-    def _key(self, moment: datetime) -> str:
-        return f"{self._prefix}{ULID.from_datetime(moment - _CLOCK_SLACK)}"
 
 
 def _codes(versions: pd.Series, names: tuple[str, str]) -> NDArray[np.int8]:

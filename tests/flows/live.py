@@ -6,6 +6,7 @@ import io
 import json
 import zlib
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Traffic:
     """What x is multiplied by before it is sent."""
     sent: int = 0
     _weight: float = 0.0
+    _moment: datetime = field(default_factory=utc_now)
 
     def send(self, rows: int, *, labelled: bool = True) -> None:
         """Let ``rows`` requests be answered as the state says, in its present stage."""
@@ -49,6 +51,7 @@ class Traffic:
         self.sent += rows
         asked = [self._asks_challenger(state, name) for name in ids]
         self._weight = state.weight
+        self._moment = utc_now()
         for version, role in self._cast(state):
             chosen = np.array(
                 [role == "shadow" or (role == "challenger") == is_theirs for is_theirs in asked]
@@ -80,7 +83,7 @@ class Traffic:
         table = pa.table(
             {
                 "id": names,
-                "time": [utc_now()] * len(names),
+                "time": [self._moment] * len(names),
                 "pipeline": ["line"] * len(names),
                 "version": [version] * len(names),
                 "role": [role] * len(names),

@@ -211,6 +211,19 @@ def test_a_routing_key_counts_once_however_many_requests_it_sends(log):
     assert (len(evidence.champion.latency), len(evidence.challenger.latency)) == (30, 4)
 
 
+def test_keys_of_one_side_wait_until_those_of_the_other_side_have_come(log):
+    log.answered(20, "old", "champion", minutes=1.0)
+    log.answered(20, "new", "challenger", minutes=1.1)
+    seen = look(observer(log), minutes=0.1).challenger.keys, look(observer(log)).challenger.keys
+    assert seen == (0, 20)
+
+
+def test_where_the_other_side_never_comes_they_count_all_the_same(log):
+    log.answered(20, "old", "champion")
+    assert look(observer(log), minutes=0.05).champion.keys == 0
+    assert look(observer(log)).champion.keys == 20
+
+
 def test_a_corrected_label_takes_the_place_of_the_first(log):
     log.answered(4, "old", "champion")
     log.told([0, 1, 2])
