@@ -120,8 +120,9 @@ def _mixture(request: RetrainRequest) -> Mixture | None:
     """The shares that the check which asks has found; asked for by hand, the whole head."""
     if request.depth == "unhead":
         return None
-    if request.cause is not None:
-        decision = Check.model_validate_json(store().get(request.cause).data).decision
+    check = None if request.cause is None else store().find(request.cause)
+    if check is not None:
+        decision = Check.model_validate_json(check.data).decision
         if decision.depth == request.depth and decision.mixture is not None:
             return decision.mixture
     return Mixture.model_validate({request.depth: 1.0})

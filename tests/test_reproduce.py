@@ -11,6 +11,7 @@ import pytest
 
 from perennial.datasets.snapshot import take_snapshot
 from perennial.errors import SpecError
+from perennial.evaluation.mixing import Mixture
 from perennial.packaging.export import export
 from perennial.registry import (
     Lineage,
@@ -95,8 +96,10 @@ def registered(store: Store) -> Store:
     write(store, BASE, model, signature, snapshot=snapshot.sha256, recipe=recipe)
     new = pd.concat([old, rows(300, 2.0)], ignore_index=True)
     snapshot = take_snapshot(store, "p", new, source="p.csv", source_rows=len(new))
-    healed = heal(new.iloc[-300:], SPEC, model, trained.signature, "correct", left_out=HELD)
-    recipe = Recipe(estimators=(), trained_rows=300, holdout_rows=HELD)
+    healed = heal(
+        new.iloc[-300:], SPEC, model, trained.signature, Mixture(correct=1.0), left_out=HELD
+    )
+    recipe = Recipe(estimators=(), trained_rows=300, holdout_rows=HELD, shares={"correct": 1.0})
     head = {"snapshot": snapshot.sha256, "recipe": recipe, "depth": "correct", "base": BASE}
     write(store, HEADED, healed.model, signature, **head)
     return store

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from typing import Any
 
 from perennial.backtest.compare import Backtest, CostCurve, PolicyResult
 from perennial.report.charts import COLOURS, INK, PAPER
-from perennial.report.page import Table, fill
+from perennial.report.page import Figure, Table, render_picture
 
 _LABELS = {
     "perennial": "Perennial",
@@ -24,13 +23,25 @@ _SHAPES = {"recalibrate": "|", "correct": ".", "retrain": "^", "unhead": "x", "h
 
 def render_backtest(found: Backtest) -> str:
     """Write the page: loss over time by policy, the cost curve, every decision and why."""
-    return fill(
-        "backtest.html",
+    late = found.label_delay_windows
+    figures = []
+    if found.cost is not None:
+        heading = (
+            "Cost as a share of hindsight's: mean row loss plus alpha times the CPU seconds of all "
+            "fits, where hindsight chooses afterwards how often and when to retrain"
+        )
+        figures.append(Figure(heading, cost_picture(found.cost)))
+    return render_picture(
+        f"{found.pipeline}, a backtest",
+        f"What each policy would have made of {found.rows:,} rows: the first "
+        f"{found.train_fraction:.0%} train version 1, {found.windows} windows follow, labels "
+        + (f"{late} windows late. " if late else "at the end of their window. ")
+        + f"{found.metric}, {'higher' if found.greater_is_better else 'lower'} is better.",
         loss_picture(found),
+        f"{found.metric} by window for each policy",
         _tables(found),
         _facts(found),
-        found=found,
-        cost=None if found.cost is None else base64.b64encode(cost_picture(found.cost)).decode(),
+        figures,
     )
 
 

@@ -47,7 +47,7 @@ def render(
         facts=facts,
         colours=COLOURS,
         chart=base64.b64encode(loss_chart(story)).decode(),
-        figures=[(f.heading, base64.b64encode(f.png).decode()) for f in figures],
+        figures=_shown(figures),
     )
 
 
@@ -67,6 +67,7 @@ def render_picture(
     alt: str,
     tables: Sequence[Table],
     facts: Sequence[tuple[str, str]],
+    figures: Sequence[Figure] = (),
 ) -> str:
     """Write a page around one picture (PNG); ``alt`` says what it shows."""
     return _template("picture.html").render(
@@ -77,7 +78,12 @@ def render_picture(
         tables=tables,
         facts=facts,
         colours=COLOURS,
+        figures=_shown(figures),
     )
+
+
+def _shown(figures: Sequence[Figure]) -> list[tuple[str, str]]:
+    return [(figure.heading, base64.b64encode(figure.png).decode()) for figure in figures]
 
 
 def _template(name: str) -> jinja2.Template:

@@ -45,6 +45,7 @@ def inputs(*shifted: str) -> InputVerdict:
             direction="up",
             detail="mean 1 -> 2",
             shifted=name in shifted,
+            confirmed=name in shifted,
         )
         for name in ("heat", "wind")
     )
@@ -112,11 +113,13 @@ def test_without_labels_a_lasting_input_shift_is_healed_and_named() -> None:
     assert "heat: mean 1 -> 2" in decision.reason
 
 
-@pytest.mark.parametrize("windows", [((),), (("heat",),), (("heat",), ("wind",)), (("heat",), ())])
-def test_without_labels_a_passing_input_shift_is_kept(
-    windows: tuple[tuple[str, ...], ...],
-) -> None:
-    assert decide(blind(*windows), NEVER, POLICY).action == "keep"
+def test_without_labels_a_shift_that_is_not_confirmed_is_kept() -> None:
+    assert decide(blind(("heat",), ()), NEVER, POLICY).action == "keep"
+    newest = blind(("heat",))[0].input
+    assert newest is not None
+    passing = [v.model_copy(update={"confirmed": False}) for v in newest.features]
+    once = Verdicts(window="w", input=newest.model_copy(update={"features": tuple(passing)}))
+    assert decide([once], NEVER, POLICY).action == "keep"
 
 
 def test_labels_that_stopped_coming_give_way_to_the_inputs() -> None:

@@ -6,17 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.errors import TrainingError
+from perennial.evaluation.mixing import Mixture
 from perennial.packaging.predictor import Predictor, encode_frame
-from perennial.training.heads.heal import MIN_HEAD_ROWS, head_rows, heal, trial_rows
+from perennial.training.heads.heal import (
+    HEAD_WINDOWS,
+    MIN_HEAD_ROWS,
+    give_heads,
+    head_rows,
+    heal,
+    trial_rows,
+)
 from tests.training.frames import make_frame, make_spec
 from tests.training.heads.bases import make_base
 
+CORRECTED = Mixture(correct=1.0)
 sizes = st.integers(0, 5000)
 
 
 @given(sizes, st.integers(20, 2000), st.none() | sizes, sizes)
 def test_a_head_gets_new_rows_and_its_trial_most_of_them(unseen, window, span, fresh):
-    if min(unseen, span if span is not None else 4 * window) < MIN_HEAD_ROWS:
+    if min(unseen, span if span is not None else HEAD_WINDOWS * window) < MIN_HEAD_ROWS:
         with pytest.raises(TrainingError, match="wait for labels, or retrain"):
             head_rows(unseen, window, span)
         return
@@ -32,7 +41,7 @@ def test_the_trial_does_not_depend_on_the_rows_it_is_judged_by(task):
     frame, spec = make_frame(task, seed=2), make_spec(task)
     changed = frame.assign(y=frame["y"].where(frame.index < 200, frame["y"].iloc[0]))
     first, second = (
-        heal(rows, spec, base.model, base.signature, "correct", left_out=40)
+        heal(rows, spec, base.model, base.signature, CORRECTED, left_out=40)
         for rows in (frame, changed)
     )
     assert first.trial == second.trial
@@ -46,7 +55,12 @@ def test_rows_of_a_class_that_the_base_does_not_know_are_left_out():
     frame = make_frame("multiclass", seed=2)
     frame.loc[frame.index % 3 == 0, "y"] = "new"
     healed = heal(
-        frame, make_spec("multiclass"), base.model, base.signature, "recalibrate", left_out=40
+        frame,
+        make_spec("multiclass"),
+        base.model,
+        base.signature,
+        Mixture(recalibrate=1.0),
+        left_out=40,
     )
     output = Predictor(healed.model, base.signature).predict(*encode_frame(base.signature, frame))
     assert output.shape == (len(frame), 3)
@@ -56,7 +70,33 @@ def test_rows_of_a_class_that_the_base_does_not_know_are_left_out():
 def test_without_a_head_the_base_is_what_it_was():
     base = make_base("binary")
     healed = heal(
-        make_frame("binary"), make_spec("binary"), base.model, base.signature, "unhead", left_out=9
+        make_frame("binary"), make_spec("binary"), base.model, base.signature, None, left_out=9
     )
     assert healed.model == healed.trial == base.model
     assert healed.parity.ok
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_a_new_base_gets_the_heads_that_it_has_earned_on_rows_it_was_not_trained_on(task):
+    base, rival = make_base(task, turned=False), make_base(task, rows=300, turned=False)
+    frame = make_base(task, turned=True)
+    turned = make_frame(task, seed=1).assign(y=_labels(frame))
+    born = give_heads(
+        turned,
+        make_spec(task),
+        base.model,
+        base.signature,
+        rival.model,
+        rival.signature,
+        judged=100,
+    )
+    assert sum(born.mixture.shares) > 0
+    assert born.model != base.model
+    assert born.parity.ok
+    assert [trial.rows for trial in born.trials] == [100]
+
+
+def _labels(base):
+    if base.signature.task == "regression":
+        return base.data.y
+    return [base.signature.classes[int(index)] for index in base.data.y]
