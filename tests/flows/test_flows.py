@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from flows.monitor import monitor
@@ -99,6 +100,7 @@ def test_a_candidate_that_is_worse_is_refused_and_the_champion_stays(connected, 
 
 def test_an_event_that_comes_twice_is_answered_once(connected, pipeline):
     trained(pipeline)
+    pipeline(pd.concat([frame(400), frame(200, slope=-3.0, seed=5)], ignore_index=True))
     cause = layout.check("line", "w000003")
     assert run(retrain, pipeline="line", cause=cause).name == "Registered"
     assert run(retrain, pipeline="line", cause=cause).name == "Answered already"
