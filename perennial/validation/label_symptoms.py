@@ -81,7 +81,11 @@ def measure(
     few = rows.iloc[:: -(-len(rows) // _ROWS)]
     old = before.iloc[:: -(-len(before) // _ROWS)]
     y_few, y_old = (encode_target(part[spec.target], spec, classes) for part in (few, old))
-    names = [f.name for f in raw_features(old, spec) if f.name in rows.columns]
+    names = [
+        f.name
+        for f in raw_features(old, spec)
+        if f.name in rows.columns and not f.name.startswith("_")  # the log's own columns
+    ]
     part = np.arange(len(few)) // max(1, len(few) // 10) % 2 == 0
     output = np.zeros((len(few), max(len(classes), 1)))
     for half in (part, ~part):
