@@ -22,6 +22,8 @@ from perennial.spec import PipelineSpec, load_spec
 TRAIN_FRACTION = 0.2
 MAX_WINDOWS = 50
 MIN_WINDOW = 20
+HEAL_EVERY = 3
+"""Windows from one heal to the next, at least."""
 _HISTORY = "history.parquet"
 _EXPECTATIONS = "expectations.json"
 
@@ -31,7 +33,8 @@ class Plan:
     """A recorded stream, cut for a demo."""
 
     spec: PipelineSpec
-    """As declared; the demo's own declaration differs in source, schedule and window."""
+    """As declared; the demo's own declaration differs in source, schedule, window and
+    cool-down."""
     folder: Path
     """Where the demo's own pipeline.yaml and history lie."""
     frame: pd.DataFrame
@@ -148,6 +151,9 @@ def _write(plan: Plan, home: Path) -> None:
     declared["source"] = {"uri": _HISTORY}
     # The demo asks for each check itself, at the end of a window.
     declared["monitor"] = {"schedule": None, "window": f"{plan.window_rows} rows"}
+    # A heal takes seconds, as in life, but a window passes in one: not each gets a heal of its own.
+    cooldown = max(plan.spec.policy.cooldown, HEAL_EVERY - 1)
+    declared["policy"] = {**declared.get("policy", {}), "cooldown": cooldown}
     # A heal is settled between two windows, while no traffic flows that a rollout could go by.
     declared["rollout"] = {"shadow": None, "canary": None, "bake": None}
     (plan.folder / "pipeline.yaml").write_text(
