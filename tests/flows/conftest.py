@@ -67,3 +67,16 @@ def pipeline(tmp_path: Path) -> Callable[[pd.DataFrame], Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def immediate(pipeline: Callable[[pd.DataFrame], Path]) -> Callable[[pd.DataFrame], Path]:
+    """The same of a pipeline whose versions take over as soon as they are registered."""
+
+    def write(data: pd.DataFrame) -> Path:
+        folder = pipeline(data)
+        with (folder / "pipeline.yaml").open("a") as file:
+            file.write("rollout: {shadow: null, canary: null, bake: null}\n")
+        return folder
+
+    return write

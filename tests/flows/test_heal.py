@@ -48,19 +48,6 @@ def error_on(connected, manifest, rows):
     return float(np.sqrt(np.mean((output - rows["y"]) ** 2)))
 
 
-@pytest.fixture
-def immediate(pipeline):
-    """A pipeline whose versions take over at once."""
-
-    def write(data):
-        folder = pipeline(data)
-        with (folder / "pipeline.yaml").open("a") as file:
-            file.write("rollout: {shadow: null, canary: null, bake: null}\n")
-        return folder
-
-    return write
-
-
 @pytest.mark.parametrize("depth", ["recalibrate", "correct", "retrain"])
 def test_each_depth_makes_a_version_that_takes_over_and_errs_less(connected, immediate, depth):
     trained(immediate)

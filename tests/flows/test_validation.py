@@ -114,12 +114,12 @@ def test_the_report_opens_offline_and_is_in_the_store(connected, pipeline):
 
 
 @pytest.fixture
-def held(connected, pipeline, events):
+def held(connected, immediate, events):
     """A champion, a frozen window behind it, and a sound one behind that."""
-    trained(pipeline, noisy(600, seed=0))
+    trained(immediate, noisy(600, seed=0))
     frozen = noisy(50, seed=1).assign(x=0.25)
     data = pd.concat([noisy(600, seed=0), frozen, noisy(50, seed=2)], ignore_index=True)
-    pipeline(data)
+    immediate(data)
     run(monitor, pipeline="line")
     return connected
 
