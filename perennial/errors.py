@@ -14,6 +14,7 @@
     +-- ParityError             the packaged model does not answer as its source model does
     +-- ModelError              a packaged model cannot be loaded, or answers nonsense
     +-- RequestError            rows that the model's signature does not allow
+    +-- AlertError              an alert, or the rules for alerts, cannot be understood
     +-- StackError              the embedded stack cannot start, or is not there
 
 Every message says what was wrong, where, and what to do, in one line: the command line prints it as
@@ -85,6 +86,10 @@ class ModelError(PerennialError):
 
 class RequestError(PerennialError):
     """Rows that the model's signature does not allow."""
+
+
+class AlertError(PerennialError):
+    """An alert, or the rules for alerts, cannot be understood."""
 
 
 class StackError(PerennialError):

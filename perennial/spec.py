@@ -37,6 +37,9 @@ Depth = Literal["recalibrate", "correct", "retrain"]
 Cure = Literal["recalibrate", "correct", "retrain", "unhead"]
 """A heal of some depth, or: take a head off that no longer helps."""
 
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
+"""Of a pipeline's name."""
+
 DEFAULT_METRIC: dict[Task, MetricName] = {
     "regression": "rmse",
     "binary": "auc",
@@ -451,7 +454,7 @@ class PipelineSpec(_Section):
     """One model and all that keeps it alive."""
 
     name: str = Field(
-        pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$",
+        pattern=NAME_PATTERN,
         description="Lower-case letters, digits, dashes and underscores; names the model in URLs "
         "and in the store.",
     )

@@ -37,7 +37,8 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Start the embedded stack: object store, Prefect server and worker, inference server.
+    """Start the embedded stack: object store, Prefect server and worker, inference server,
+    and the door for alerts.
 
     Everything listens on this machine's loopback only. Data and logs are kept in the directory
     from one start to the next; the first start takes about half a minute, later ones less.
@@ -63,6 +64,7 @@ def _print_addresses(console: Console, stack: RunningStack, directory: Path) -> 
         console.print(f"Port {usual} is taken: the {name} part listens on {used}.")
     console.print(f"  Prefect           {stack.urls['prefect']}")
     console.print(f"  inference server  {stack.urls['serving']}")
+    console.print(f"  alerts            {stack.urls['alerts']}/v1/alerts  (token in alerts.token)")
     console.print(f"  S3 store          {stack.urls['store']}  (bucket {stack.settings.bucket})")
     console.print(
         f"For Prefect's own commands: export PREFECT_API_URL={stack.settings.prefect_api_url}"

@@ -20,7 +20,7 @@ from perennial.store import open_store, probe
 
 BUCKET = "perennial"
 WORKER_NAME = "perennial-local"
-PREFERRED_PORTS = {"prefect": 4200, "serving": 8080, **seaweed.PORT_FLAGS}
+PREFERRED_PORTS = {"prefect": 4200, "serving": 8080, "alerts": 8081, **seaweed.PORT_FLAGS}
 WORKER_TYPES: Mapping[WorkerKind, str] = {"fork": "perennial-fork", "process": "process"}
 
 
@@ -72,14 +72,17 @@ def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) ->
         "PERENNIAL_SERVER_URL": str(settings.server_url),
         "PREFECT_API_URL": str(settings.prefect_api_url),
         "PERENNIAL_PIPELINES": str(project / "data"),
+        "PERENNIAL_ALERTS_URL": f"http://{LOOPBACK}:{ports['alerts']}",
+        "PERENNIAL_ALERTS_TOKEN_FILE": str(files.alerts_token),
     }
     common = {**child_environment(files, exported), STACK_ID: stack_id}
-    visible = {"store": "s3.port", "prefect": "prefect", "serving": "serving"}
+    visible = {"store": "s3.port", "prefect": "prefect", "serving": "serving", "alerts": "alerts"}
     return Plan(
         services=(
             _store(files, ports, settings, common),
             _prefect(ports["prefect"], settings, common),
             _serving(files, ports["serving"], settings, common),
+            _alerts(files, ports["alerts"], common),
             _worker(worker, settings, common),
         ),
         settings=settings,
@@ -192,6 +195,25 @@ def _serving(
         environment=common,
         ports=(port,),
         url=settings.server_url,
+        health_url=health,
+        check=lambda: answers(health),
+    )
+
+
+def _alerts(files: StackFiles, port: int, common: Mapping[str, str]) -> Service:
+    files.ensure_alerts_token()
+    url = f"http://{LOOPBACK}:{port}"
+    health = f"{url}/v1/alerts/health"
+    return Service(
+        name="alerts",
+        title="alerts",
+        command=(
+            *(sys.executable, "-m", "perennial", "alerts", "--dir", str(files.directory)),
+            *("--host", LOOPBACK, "--port", str(port)),
+        ),
+        environment=common,
+        ports=(port,),
+        url=url,
         health_url=health,
         check=lambda: answers(health),
     )

@@ -33,7 +33,7 @@ class RunningStack:
 
     Attributes:
         settings: addresses and keys, as every part has them.
-        urls: where each part with an address listens: store, prefect, serving.
+        urls: where each part with an address listens: store, prefect, serving, alerts.
         pids: the supervisor's and each part's process.
         moved: parts whose usual port is taken: the usual one, and the one in use.
         started: False when it was up before.

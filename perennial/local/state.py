@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import time
 from pathlib import Path
 from typing import Literal
@@ -67,6 +68,7 @@ class StackFiles:
         self.store = self.directory / "store"
         self.prefect = self.directory / "prefect"
         self.serving = self.directory / "serving"
+        self.alerts_token = self.directory / "alerts.token"
         self.deployed = self.directory / "deployed.json"
 
     def make(self) -> None:
@@ -74,6 +76,16 @@ class StackFiles:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.logs, self.store, self.prefect, self.serving):
             folder.mkdir(exist_ok=True)
+
+    def ensure_alerts_token(self) -> None:
+        """Make the token that alerts must bear, readable by its owner alone, unless it is there."""
+        if self.alerts_token.exists():
+            return
+        scratch = self.alerts_token.with_suffix(".new")
+        scratch.unlink(missing_ok=True)
+        scratch.touch(mode=0o600, exist_ok=False)
+        scratch.write_text(f"{secrets.token_urlsafe(30)}\n", encoding="utf-8")
+        scratch.replace(self.alerts_token)
 
     def read_state(self) -> StackState | None:
         """Read the state that was last written; None where there is none."""

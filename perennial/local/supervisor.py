@@ -188,11 +188,13 @@ class Supervisor:
         self._await_ready("store")
         write_private(self._files.environment, self._plan.environment)
         self._start("serving")
+        self._start("alerts")
         self._await_ready("prefect")
         api_url = str(self._plan.settings.prefect_api_url)
         self._pool_id = prefect_api.ensure_pool(api_url, WORKER_TYPES[self._worker])
         self._start("worker")
         self._await_ready("serving")
+        self._await_ready("alerts")
         self._await_ready("worker")
 
     def _start(self, name: str) -> None:
@@ -248,7 +250,7 @@ class Supervisor:
 
     def _end_children(self) -> None:
         """End the parts in the order opposite to their start."""
-        for name in ("worker", "serving", "prefect", "store"):
+        for name in ("worker", "alerts", "serving", "prefect", "store"):
             child = self._children[name]
             child.due = None
             if child.process is not None:

@@ -168,6 +168,21 @@ def check(pipeline: str, window: str) -> str:
     return f"{pipeline}/checks/{window}.json"
 
 
+def alerts(pipeline: str) -> str:
+    """Prefix of the alerts that asked for something."""
+    return f"{pipeline}/alerts/"
+
+
+def alert_record(pipeline: str, name: str) -> str:
+    """What an alert asks for; written before anything is done about it."""
+    return f"{pipeline}/alerts/{name}/record.json"
+
+
+def alert_outcome(pipeline: str, name: str) -> str:
+    """What was done about an alert; without it, it still waits."""
+    return f"{pipeline}/alerts/{name}/outcome.json"
+
+
 def score_job(output: str) -> str:
     """What a scoring fixed before its first part. Readers of folders pass over a leading ``_``."""
     return f"{output}_job.json"

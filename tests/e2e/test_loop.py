@@ -89,7 +89,7 @@ def test_the_report_is_there(demo):
 def test_the_stack_tells_that_it_is_well(demo):
     said = perennial("status", "--json", cwd=demo.directory.parent)
     parts = {part["name"]: part for part in json.loads(said.stdout)["parts"]}
-    assert set(parts) == {"store", "prefect", "serving", "worker"}
+    assert set(parts) == {"store", "prefect", "serving", "alerts", "worker"}
     assert all(part["healthy"] for part in parts.values())
 
 

@@ -54,6 +54,13 @@ def test_an_event_may_name_a_depth_and_a_span(more, depth, span):
     assert retrain.validate_parameters(given) == given
 
 
+@pytest.mark.parametrize("verdict", [{}, {"verdict": None}])
+def test_an_alert_has_no_check_as_its_cause(verdict):
+    given = parameters({"pipeline": "line", "reason": "Drift: prices", **verdict})
+    assert given["cause"] is None
+    assert retrain.validate_parameters(given) == given
+
+
 def test_the_form_offers_every_depth():
     shown = retrain.parameters.properties["depth"]
     assert shown["enum"] == ["recalibrate", "correct", "retrain", "unhead"]

@@ -16,8 +16,10 @@ import pytest
 from perennial.local import RunningStack, ensure_up, is_up, status, stop
 from perennial.local.processes import stack_processes
 from perennial.local.state import StackFiles
+from perennial.registry import Declaration
 from perennial.settings import Settings
-from perennial.store import open_store
+from perennial.spec import PipelineSpec
+from perennial.store import layout, open_store
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +135,7 @@ def test_every_part_is_up_and_healthy(stack: RunningStack, directory):
     assert is_up(directory)
     seen = status(directory)
     assert [(part.name, part.running, part.healthy) for part in seen.parts] == [
-        (name, True, True) for name in ("store", "prefect", "serving", "worker")
+        (name, True, True) for name in ("store", "prefect", "serving", "alerts", "worker")
     ]
     assert httpx.get(f"{stack.urls['serving']}/v2/health/live").status_code == 200
     assert httpx.get(stack.urls["prefect"]).status_code == 200
@@ -152,11 +154,35 @@ def _lines(path):
 
 
 def test_no_key_is_in_a_process_list_a_log_or_the_state(stack, directory):
-    secret = stack.settings.secret_key
+    token = directory / "alerts.token"
+    assert token.stat().st_mode & 0o777 == 0o600
     readable = [*directory.glob("logs/*"), directory / "stack.json"]
-    assert not [path for path in readable if secret in path.read_text(errors="replace")]
     state = StackFiles(directory).read_state()
-    assert not [p.pid for p in stack_processes(state.id) if secret in " ".join(p.cmdline())]
+    for secret in (stack.settings.secret_key, token.read_text().strip()):
+        assert not [path for path in readable if secret in path.read_text(errors="replace")]
+        assert not [p.pid for p in stack_processes(state.id) if secret in " ".join(p.cmdline())]
+
+
+def test_an_alert_is_an_event_in_prefect_once(stack, prefect, directory):
+    spec = PipelineSpec(name="bike", task="regression", source={"uri": "s3://b/x.csv"}, target="y")
+    store = open_store(stack.settings)
+    store.put_json(layout.declaration("bike"), Declaration(spec=spec))
+    token = (directory / "alerts.token").read_text().strip()
+    asked = {"pipeline": "bike", "action": "retrain", "reason": "new prices", "id": "prices-7"}
+    for repeated in (False, True):
+        answer = httpx.post(
+            f"{stack.urls['alerts']}/v1/alerts",
+            json=asked,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+        ).json()
+        assert (answer["result"], answer["repeated"]) == ("asked", repeated)
+    chosen = {"filter": {"event": {"name": ["perennial.retrain.requested"]}}}
+    deadline = time.monotonic() + 30
+    while not (found := prefect.post("/events/filter", chosen)["events"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert [event["payload"]["reason"] for event in found] == ["new prices"]
 
 
 def test_a_second_up_says_so(stack, directory, project):
@@ -223,7 +249,7 @@ def test_runs_lost_with_worker_and_fork_server_are_found_by_the_next_worker(pref
     assert prefect.await_state(run, ENDED)["type"] == "CRASHED"
 
 
-@pytest.mark.parametrize("name", ["serving", "store", "prefect"])
+@pytest.mark.parametrize("name", ["serving", "alerts", "store", "prefect"])
 def test_a_killed_part_is_back_at_its_address(stack, directory, name):
     before = part(directory, name)
     os.kill(before.pid, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""Alerts come in over HTTP, and the loop looks, retrains or steps back."""
