@@ -29,12 +29,21 @@ def explained_by(feature: pd.Series, target: Floats) -> float:
     Returns:
         At most 1; zero or less where it tells nothing.
     """
-    learn = (np.arange(len(target)) * _BLOCKS // max(len(target), 1)) % 2 == 0
+    spread = target[~_learnt_on(len(target))].var(axis=0).mean()
+    return float(1 - row_errors(feature, target).mean() / spread) if spread > 0 else 0.0
+
+
+def row_errors(feature: pd.Series, target: Floats) -> Floats:
+    """Squared errors of that curve on the rows of every second block: (rows tried,)."""
+    learn = _learnt_on(len(target))
     answer = answers_of(feature, target, learn)
-    tried = ~learn
-    left = ((target[tried] - answer[tried]) ** 2).mean()
-    spread = target[tried].var(axis=0).mean()
-    return float(1 - left / spread) if spread > 0 else 0.0
+    errors: Floats = ((target[~learn] - answer[~learn]) ** 2).mean(axis=1)
+    return errors
+
+
+def _learnt_on(rows: int) -> NDArray[np.bool_]:
+    learn: NDArray[np.bool_] = (np.arange(rows) * _BLOCKS // max(rows, 1)) % 2 == 0
+    return learn
 
 
 def answers_of(feature: pd.Series, target: Floats, learn: NDArray[np.bool_]) -> Floats:
