@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from perennial.evaluation.decision import Leak
-from perennial.evaluation.leakage.alone import explained_by, row_errors
+from perennial.evaluation.leakage.alone import row_errors
 from perennial.evaluation.leakage.find import MIN_ROWS
 from perennial.evaluation.leakage.target import target_columns
 from perennial.packaging.signature import Feature
@@ -24,6 +24,8 @@ _TELLS_MORE = 0.05
 """Of the target's variance, which the source's value tells beyond the served one."""
 _SURE = 3.0
 """Standard errors."""
+_GROUPS = 20
+"""A trend is enough, and a hundred rows give no more."""
 
 
 def filled_later(
@@ -82,22 +84,21 @@ def changed_later(
     if len(source) < MIN_ROWS or source[target].nunique() < 2:
         return ()
     y = target_columns(source[target].reset_index(drop=True), task)
-    spread = float(y.var(axis=0).mean())
     found = []
     for name in _in_both(served, source, features):
         then, now = (frame[name].reset_index(drop=True) for frame in (served, source))
-        gain = row_errors(then, y) - row_errors(now, y)
+        errors_then, errors_now = (row_errors(x, y, groups=_GROUPS) for x in (then, now))
+        gain = errors_then - errors_now
         sure = gain.mean() - _SURE * gain.std() / len(gain) ** 0.5
-        share = float(gain.mean()) / spread
-        tells = explained_by(now, y)
-        if sure <= 0 or min(share, tells) < _TELLS_MORE:
+        told, tells = 1.0 - float(errors_then.mean()), 1.0 - float(errors_now.mean())
+        if sure <= 0 or min(tells - told, tells) < _TELLS_MORE:
             continue
         detail = (
             f"{name!r} tells {tells:.0%} of the target in the source, and as it was "
-            f"served for the same {len(y):,} rows {max(explained_by(then, y), 0):.0%}: it is "
+            f"served for the same {len(y):,} rows {max(told, 0.0):.0%}: it is "
             "changed later"
         )
-        found.append(Leak(kind="known_later", column=name, figure=share, detail=detail))
+        found.append(Leak(kind="known_later", column=name, figure=tells - told, detail=detail))
     return tuple(found)
 
 
