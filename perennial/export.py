@@ -11,8 +11,9 @@ import pandas as pd
 from perennial.errors import ModelError, PerennialError, SpecError
 from perennial.packaging.parity import check_parity
 from perennial.packaging.predictor import encode_frame
-from perennial.registry import Manifest, base_of, read_base, read_file, read_signature
+from perennial.registry import Environment, Manifest, base_of, read_base, read_file, read_signature
 from perennial.registry.manifest import (
+    ENVIRONMENT_FILE,
     MODEL_FILE,
     PAGE_FILE,
     REFERENCE_FILE,
@@ -22,13 +23,16 @@ from perennial.registry.manifest import (
 from perennial.store import Store
 from perennial.training.source import load_source
 
+REQUIREMENTS_FILE = "requirements.txt"
+
 
 @dataclass(frozen=True)
 class Source:
     """The trained model as its library has it."""
 
     name: str
-    data: bytes
+    files: dict[str, bytes]
+    """It, and ``requirements.txt``: the releases that wrote it, for pip."""
     of: str
     """The version that trained it: another one where this is a head on that one's model."""
     has_head: bool
@@ -72,8 +76,10 @@ def read_source(store: Store, manifest: Manifest) -> Source:
             f"{name} of version {base.version} of {base.pipeline} does not answer as its graph: "
             f"{parity.share_off:.1%} of {parity.rows:,} rows are off, by up to {parity.max_abs:.3g}"
         )
+    lock = Environment.model_validate_json(read_file(store, base, ENVIRONMENT_FILE))
+    files = {name: data, REQUIREMENTS_FILE: lock.requirements().encode()}
     has_head = graph != read_file(store, manifest, MODEL_FILE)
-    return Source(name, data, base.version, has_head, parity.rows)
+    return Source(name, files, base.version, has_head, parity.rows)
 
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> None:

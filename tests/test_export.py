@@ -13,8 +13,14 @@ from perennial.cli import app
 from perennial.errors import ModelError, PerennialError, SpecError
 from perennial.export import read_export, read_source, write_folder
 from perennial.packaging.export import export
-from perennial.registry import Manifest, register, write_file
-from perennial.registry.manifest import MODEL_FILE, PAGE_FILE, REFERENCE_FILE, SIGNATURE_FILE
+from perennial.registry import Manifest, describe_environment, register, write_file
+from perennial.registry.manifest import (
+    ENVIRONMENT_FILE,
+    MODEL_FILE,
+    PAGE_FILE,
+    REFERENCE_FILE,
+    SIGNATURE_FILE,
+)
 from perennial.store import Store, acquire_lease, layout
 from perennial.training.source import dump_source, load_source
 from perennial.training.train import Trained, train
@@ -39,6 +45,7 @@ def registered(store: Store, trained: Trained, **changes: bytes | None) -> Manif
         SIGNATURE_FILE: trained.signature.model_dump_json().encode(),
         REFERENCE_FILE: buffer.getvalue(),
         PAGE_FILE: b"<html></html>",
+        ENVIRONMENT_FILE: describe_environment().model_dump_json().encode(),
         name: source,
         **changes,
     }
@@ -74,7 +81,8 @@ def test_the_command_writes_what_the_store_holds(
     assert result.exit_code == 0, result.output
     assert "source.skops answers as its graph does" in result.output
     names = {MODEL_FILE, SIGNATURE_FILE, PAGE_FILE, "source.skops"}
-    assert {file.name for file in folder.iterdir()} == names
+    assert {file.name for file in folder.iterdir()} == names | {"requirements.txt"}
+    assert "scikit-learn==" in (folder / "requirements.txt").read_text()
     for name in names:
         stored = store.get(layout.version_file("p", made.version, name)).data
         assert (folder / name).read_bytes() == stored

@@ -70,7 +70,7 @@ def export(
 
     With **--source** also the model that was trained, once it is seen to answer as its graph does:
     scikit-learn's object (`skops.io.load`) or torch's weights (`safetensors`), and the
-    preprocessing. A map or trees that were put on it later are in model.onnx alone.
+    preprocessing, beside the releases that wrote it as requirements.txt. A map or trees that were put on it later are in model.onnx alone.
     """
     from perennial.export import read_export, read_source, write_folder
     from perennial.registry import find_version
@@ -80,7 +80,7 @@ def export(
     files = read_export(store, manifest)
     found = read_source(store, manifest) if source else None
     if found is not None:
-        files[found.name] = found.data
+        files |= found.files
     write_folder(to, files)
     typer.echo(f"{manifest.version} of {pipeline} is written to {to}: {', '.join(files)}.")
     if found is not None:
