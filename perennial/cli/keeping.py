@@ -69,8 +69,9 @@ def export(
     """Write a version's model.onnx, signature.json and page into a folder, each checked.
 
     With **--source** also the model that was trained, once it is seen to answer as its graph does:
-    scikit-learn's object (`skops.io.load`) or torch's weights (`safetensors`), and the
-    preprocessing, beside the releases that wrote it as requirements.txt. A map or trees that were put on it later are in model.onnx alone.
+    scikit-learn's object (skops) or torch's weights (safetensors), and the preprocessing; beside
+    it requirements.txt, the releases that wrote it. A map or trees that were put on it later are
+    in model.onnx alone.
     """
     from perennial.export import read_export, read_source, write_folder
     from perennial.registry import find_version
