@@ -147,7 +147,9 @@ class FittedNetwork:
         scaler = {f"scaler.{name}": values for name, values in self.scaler.arrays.items()}
         weights = {f"network.{k}": w.numpy() for k, w in self.network.modules.state_dict().items()}
         tensors = {name: np.ascontiguousarray(v) for name, v in {**scaler, **weights}.items()}
-        return safetensors.numpy.save(tensors, {"perennial": json.dumps(with_format(description))})
+        metadata = {"perennial": json.dumps(with_format(description))}
+        data: bytes = safetensors.numpy.save(tensors, metadata)
+        return data
 
 
 class Mlp:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from perennial.evaluation.decision import Leak
 from perennial.evaluation.leakage.alone import row_errors
@@ -106,6 +107,7 @@ def _in_both(served: pd.DataFrame, source: pd.DataFrame, features: Iterable[Feat
     return [f.name for f in features if f.name in served.columns and f.name in source.columns]
 
 
-def _absent(column: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _absent(column: pd.Series) -> NDArray[np.bool_]:
     """Where a column has no value; on the wire the empty string is none either."""
-    return (column.isna() | column.eq("")).to_numpy(dtype=bool)
+    absent: NDArray[np.bool_] = (column.isna() | column.eq("")).to_numpy(dtype=bool)
+    return absent
