@@ -58,7 +58,7 @@ def retrain(
             candidate = train_candidate(declaration, snapshot)
         else:
             candidate = heal_champion(declaration, snapshot, request)
-        gate = judge_candidate(declaration, snapshot, candidate)
+        gate = judge_candidate(declaration, snapshot, candidate, sound.later)
         if not gate.passed:
             refuse_candidate(declaration, lease, snapshot, candidate, gate, request)
             return outcome("Refused", gate.decision.reason)

@@ -80,11 +80,17 @@ class _Contest:
 
 @step(retries=1, retry_delay_seconds=2)
 def judge_candidate(
-    declaration: Declaration, snapshot: SnapshotRef, candidate: CandidateRef
+    declaration: Declaration,
+    snapshot: SnapshotRef,
+    candidate: CandidateRef,
+    later: tuple[Leak, ...],
 ) -> GateResult:
     """Let candidate and champion answer the held-out rows, compare, and write the decision down.
 
     A server of the candidate's own starts meanwhile, and has to answer some of the rows too.
+
+    Args:
+        later: features that served rows show to be filled in or changed later.
     """
     spec = declaration.spec
     started = time.perf_counter()
@@ -92,7 +98,7 @@ def judge_candidate(
     with trial_server(model, signature) as server:
         contest = _contest(spec, rows_of(snapshot), candidate, Predictor(trial, signature))
         judged = _judge_answers(spec, contest, candidate)
-        leaks = _leaks(spec, contest)
+        leaks = _leaks(spec, contest, later)
         checks = [*_package_checks(spec, contest, candidate, len(model)), leakage_check(leaks)]
         checks.append(_servability(contest, Predictor(model, signature), server))
     decision = decide(
@@ -182,7 +188,7 @@ def _features(contest: _Contest) -> tuple[str, ...]:
     return tuple(feature.name for feature in contest.candidate.signature.features)
 
 
-def _leaks(spec: PipelineSpec, contest: _Contest) -> tuple[Leak, ...]:
+def _leaks(spec: PipelineSpec, contest: _Contest, later: tuple[Leak, ...]) -> tuple[Leak, ...]:
     return find_leaks(
         pd.concat([contest.training, contest.held]),
         _features(contest),
@@ -191,6 +197,7 @@ def _leaks(spec: PipelineSpec, contest: _Contest) -> tuple[Leak, ...]:
         held=len(contest.held),
         lag=contest.lag,
         allowed=spec.gates.allow_leakage,
+        later=later,
     )
 
 

@@ -111,6 +111,7 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     from perennial.packaging.parity import check_parity
     from perennial.packaging.predictor import encode_frame
     from perennial.training.heads.heal import MIN_HEAD_ROWS, give_heads, held_rows
+    from perennial.training.source import dump_source
     from perennial.training.train import train
 
     spec = declaration.spec
@@ -146,8 +147,10 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     seconds = time.perf_counter() - started
     model = base if born is None else born.model
     version = next_version(store(), spec.name, model)
+    source_file, source = dump_source(trained.estimator, trained.model)
     files = {
         MODEL_FILE: model,
+        source_file: source,
         SIGNATURE_FILE: (trained.signature.model_dump_json(indent=2) + "\n").encode(),
         REFERENCE_FILE: thin_out(seen),
         **made_from(spec),

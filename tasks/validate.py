@@ -12,12 +12,14 @@ from pydantic import BaseModel
 
 from perennial.datasets.log_reader import list_segments, read_predictions
 from perennial.datasets.source import read_source
+from perennial.evaluation.decision import Leak
+from perennial.evaluation.leakage import changed_later, filled_later
 from perennial.registry import Declaration, read_signature
 from perennial.store import layout
 from perennial.store.lease import utc_now
 from perennial.validation import Evaluation, Report
 from perennial.validation.quarantine import ID, Quarantine, row_ids
-from perennial.validation.skew import SkewVerdict, compare
+from perennial.validation.skew import SkewVerdict, compare, join
 from tasks import events
 from tasks.artifacts import publish, table
 from tasks.connection import fetch, store
@@ -38,6 +40,8 @@ class SoundRows(BaseModel):
     snapshot: SnapshotRef
     report: Report
     skew: SkewVerdict
+    later: tuple[Leak, ...]
+    """Features that served rows show to be filled in or changed later."""
 
 
 @step(retries=2, retry_delay_seconds=2)
@@ -68,9 +72,9 @@ def snapshot_sound_rows(declaration: Declaration) -> SoundRows:
     _put_aside(declaration, quarantine, ref, evaluation, frame, refusals)
     if not report.held:
         learn(declaration, sound, suite)
-    skew = _skew(declaration)
+    skew, later = _as_served(declaration)
     _tell(ref, report, skew)
-    return SoundRows(snapshot=ref, report=report, skew=skew)
+    return SoundRows(snapshot=ref, report=report, skew=skew, later=later)
 
 
 @step(retries=2, retry_delay_seconds=2)
@@ -119,16 +123,24 @@ def _put_aside(
         )
 
 
-def _skew(declaration: Declaration) -> SkewVerdict:
-    """Hold the newest served rows against the same rows of the source."""
+def _as_served(declaration: Declaration) -> tuple[SkewVerdict, tuple[Leak, ...]]:
+    """Hold the newest served rows against the source: what differs, and what comes later."""
     spec = declaration.spec
     champion = find_champion(spec.name)
     segments = list_segments(store(), layout.prediction_log(spec.name))[-_SEGMENTS:]
     if champion is None or not segments:
-        return SkewVerdict(key=None, rows=0)
+        return SkewVerdict(key=None, rows=0), ()
     features = read_signature(store(), champion).features
     source = read_source(spec, declaration.path, fetch=fetch)
-    return compare(read_predictions(store(), segments), source, features, apart=spec.target)
+    served = read_predictions(store(), segments)
+    joined = join(served, source, apart=spec.target)
+    # An older version may have been asked without a feature that this one has.
+    mine = served[served["_version"] == champion.version]
+    later = filled_later(mine, source.dropna(subset=spec.target), features)
+    if joined is not None:
+        changed = changed_later(joined.served, joined.source, features, spec.target, spec.task)
+        later += tuple(leak for leak in changed if leak.column not in {x.column for x in later})
+    return compare(joined, features), later
 
 
 def _tell(ref: SnapshotRef, report: Report, skew: SkewVerdict) -> None:

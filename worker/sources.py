@@ -26,6 +26,7 @@ LIBRARIES = (
     "onnxruntime",
     "alibi_detect.cd",
     "great_expectations",
+    "skops.io",
 )
 
 

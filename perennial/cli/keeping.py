@@ -1,7 +1,8 @@
-"""Make a version again, keep one, and remove what nobody needs."""
+"""Make a version again, take one out, keep one, and remove what nobody needs."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,6 +50,44 @@ def reproduce(
             typer.echo("  no recorded input differs: the training is not deterministic here")
     if not result.identical:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    pipeline: Pipeline,
+    version: Version,
+    to: Annotated[Path, typer.Option("--to", help="A new or empty folder.")],
+    source: Annotated[
+        bool,
+        typer.Option(
+            "--source",
+            help="The trained model too, as its library has it: skops or safetensors, no pickle.",
+        ),
+    ] = False,
+    directory: Directory = DEFAULT_DIR,
+) -> None:
+    """Write a version's model.onnx, signature.json and page into a folder, each checked.
+
+    With **--source** also the model that was trained, once it is seen to answer as its graph does:
+    scikit-learn's object (skops) or torch's weights (safetensors), and the preprocessing; beside
+    it requirements.txt, the releases that wrote it. A map or trees that were put on it later are
+    in model.onnx alone.
+    """
+    from perennial.export import read_export, read_source, write_folder
+    from perennial.registry import find_version
+
+    store = open_store(directory)
+    manifest = find_version(store, pipeline, version)
+    files = read_export(store, manifest)
+    found = read_source(store, manifest) if source else None
+    if found is not None:
+        files |= found.files
+    write_folder(to, files)
+    typer.echo(f"{manifest.version} of {pipeline} is written to {to}: {', '.join(files)}.")
+    if found is not None:
+        typer.echo(f"{found.name} answers as its graph does, on {found.rows:,} rows.")
+    if found is not None and found.has_head:
+        typer.echo(f"It is the model that {found.of} trained; model.onnx has a head on it besides.")
 
 
 @app.command()

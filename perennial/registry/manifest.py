@@ -14,6 +14,8 @@ from perennial.spec import Cure, HeadDepth, Task
 MODEL_FILE = "model.onnx"
 BASE_FILE = "base.onnx"
 """The trained graph alone, of a version that was made with a head on it."""
+SOURCE_STEM = "source"
+"""The trained model as its library has it: ``source.skops``, ``source.safetensors``."""
 SIGNATURE_FILE = "signature.json"
 METRICS_FILE = "metrics.json"
 REFERENCE_FILE = "reference.parquet"

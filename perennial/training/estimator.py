@@ -61,11 +61,19 @@ class FittedModel(Protocol):
     def to_onnx(self) -> ModelProto:
         """Write the model and its preprocessing as one graph."""
 
+    def to_source(self) -> bytes:
+        """Write the model and its preprocessing in a format of its library; see `source`."""
+
 
 class Estimator(Protocol):
     """A family of models."""
 
     name: EstimatorName
+    source_file: str
+    """What a file of `FittedModel.to_source` is called."""
+
+    def from_source(self, data: bytes) -> FittedModel:
+        """Read what `FittedModel.to_source` wrote; see `source`."""
 
     def cost(self, rows: int, columns: int, width: int) -> float:
         """Guess the seconds of one fit; only the ratio to another guess is relied on."""

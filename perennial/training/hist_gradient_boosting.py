@@ -18,7 +18,9 @@ from perennial.packaging.graph import Graph
 from perennial.packaging.trees import add_tree_ensemble
 from perennial.spec import EstimatorName, Task
 from perennial.training.estimator import Columns, TrainingSet, both
-from perennial.training.levels import lookup_levels
+from perennial.training.levels import Levels, lookup_levels
+from perennial.training.plain_skops import dump_plain, load_plain
+from perennial.training.source import with_format, without_format
 from perennial.training.split import newest
 from perennial.training.target_encoding import TargetEncoder, fit_target_encoder
 from perennial.training.threads import one_thread
@@ -69,11 +71,31 @@ class FittedBooster:
             scores = graph.probabilities(scores, raw_width, self.width)
         return graph.finish(scores, self.width)
 
+    def to_source(self) -> bytes:
+        """Write scikit-learn's ``booster`` in skops' format, and beside it the codes."""
+        content = {
+            "task": self.task,
+            "width": self.width,
+            "numeric_columns": self.numeric_columns,
+            "levels": [list(known.names) for known in self.encoder.levels],
+            "tables": list(self.encoder.tables),
+            "booster": self.booster,
+            "rounds": self.rounds,
+        }
+        return dump_plain(with_format(content))
+
 
 class HistGradientBoosting:
     """Boosted trees with early stopping on the newest rows."""
 
     name: EstimatorName = "hist_gradient_boosting"
+    source_file = "source.skops"
+
+    def from_source(self, data: bytes) -> FittedBooster:
+        """Read what `FittedBooster.to_source` wrote; see `source`."""
+        content = without_format(load_plain(data))
+        levels = tuple(Levels(tuple(names)) for names in content.pop("levels"))
+        return FittedBooster(encoder=TargetEncoder(levels, tuple(content.pop("tables"))), **content)
 
     def cost(self, rows: int, columns: int, width: int) -> float:
         """Guess the seconds of one fit; see `Estimator`."""

@@ -16,7 +16,9 @@ from perennial.packaging.graph import Graph
 from perennial.spec import EstimatorName, Task
 from perennial.training.estimator import Columns, TrainingSet, both, in_chunks
 from perennial.training.levels import Levels, index_levels, learn_levels, lookup_levels
+from perennial.training.plain_skops import dump_plain, load_plain
 from perennial.training.scaling import Scaler
+from perennial.training.source import with_format, without_format
 from perennial.training.threads import one_thread
 
 MAX_ROWS = 100_000
@@ -71,6 +73,17 @@ class FittedLinear:
             scores = graph.probabilities(scores, weight.shape[1], self.width)
         return graph.finish(scores, self.width)
 
+    def to_source(self) -> bytes:
+        """Write scikit-learn's ``regression`` in skops' format, and beside it the preprocessing."""
+        content = {
+            "task": self.task,
+            "width": self.width,
+            "scaler": self.scaler.arrays,
+            "levels": [list(known.names) for known in self.levels],
+            "regression": self.regression,
+        }
+        return dump_plain(with_format(content))
+
     def _tables(self, weight: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Cut the indicators' coefficients into one table a column, zero for unseen strings."""
         unseen = np.zeros((1, weight.shape[1]))
@@ -83,6 +96,14 @@ class Linear:
     """Ridge for values, logistic regression for classes."""
 
     name: EstimatorName = "linear"
+    source_file = "source.skops"
+
+    def from_source(self, data: bytes) -> FittedLinear:
+        """Read what `FittedLinear.to_source` wrote; see `source`."""
+        content = without_format(load_plain(data))
+        scaler = Scaler(**content.pop("scaler"))
+        levels = tuple(Levels(tuple(names)) for names in content.pop("levels"))
+        return FittedLinear(scaler=scaler, levels=levels, **content)
 
     def cost(self, rows: int, columns: int, width: int) -> float:
         """Guess the seconds of one fit; see `Estimator`."""

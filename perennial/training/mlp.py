@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +11,19 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import nn
 
+from perennial.errors import ModelError
 from perennial.packaging.graph import Graph
 from perennial.spec import EstimatorName, MetricName, Task
 from perennial.training.estimator import Columns, TrainingSet, both, in_chunks
 from perennial.training.levels import Levels, index_levels, learn_levels, lookup_levels
 from perennial.training.scaling import Scaler
+from perennial.training.source import with_format, without_format
 from perennial.training.split import newest
 from perennial.training.threads import one_thread
 from perennial.training.waves import add_waves, waves_to_graph, waves_width
@@ -130,11 +134,46 @@ class FittedNetwork:
             x = graph.probabilities(x, last.out_features, self.width)
         return graph.finish(x, self.width)
 
+    def to_source(self) -> bytes:
+        """Write weights as safetensors, and as JSON in their header how they are used."""
+        description = {
+            "task": self.task,
+            "width": self.width,
+            "levels": [known.names for known in self.levels],
+            "centre": self.centre,
+            "scale": self.scale,
+            "rounds": self.rounds,
+        }
+        scaler = {f"scaler.{name}": values for name, values in self.scaler.arrays.items()}
+        weights = {f"network.{k}": w.numpy() for k, w in self.network.modules.state_dict().items()}
+        tensors = {name: np.ascontiguousarray(v) for name, v in {**scaler, **weights}.items()}
+        metadata = {"perennial": json.dumps(with_format(description))}
+        data: bytes = safetensors.numpy.save(tensors, metadata)
+        return data
+
 
 class Mlp:
     """A perceptron with early stopping on the newest rows."""
 
     name: EstimatorName = "mlp"
+    source_file = "source.safetensors"
+
+    def from_source(self, data: bytes) -> FittedNetwork:
+        """Read what `FittedNetwork.to_source` wrote; see `source`."""
+        try:
+            tensors = safetensors.numpy.load(data)
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        except safetensors.SafetensorError as error:
+            raise ModelError(f"the source model is no safetensors file: {error}") from None
+        told = without_format(json.loads(header["__metadata__"]["perennial"]))
+        levels = tuple(Levels(tuple(names)) for names in told.pop("levels"))
+        scaler = Scaler(**_below("scaler.", tensors))
+        with _reproducible(0):
+            network = Network.create(waves_width(scaler.width), levels, told["width"])
+        weights = _below("network.", tensors)
+        network.modules.load_state_dict({k: torch.from_numpy(w) for k, w in weights.items()})
+        network.modules.eval()
+        return FittedNetwork(scaler=scaler, levels=levels, network=network, **told)
 
     def cost(self, rows: int, columns: int, width: int) -> float:
         """Guess the seconds of one fit; see `Estimator`."""
@@ -290,6 +329,11 @@ def _batch_size(rows: int) -> int:
 
 def _embedding_width(size: int) -> int:
     return min(MAX_EMBEDDING, 1 + round(math.sqrt(size)))
+
+
+def _below(prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    """The tensors under a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _array(parameter: Any) -> NDArray[Any]:

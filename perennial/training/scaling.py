@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,11 @@ class Scaler:
             ),
             flagged=np.flatnonzero((missing > 0) & (missing < len(numeric))),
         )
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What was learned, by the names of the fields."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def width(self) -> int:

@@ -7,6 +7,7 @@ source's column holds the ids of requests, the two are held against one another,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -60,35 +61,53 @@ class SkewVerdict(BaseModel):
         return f"{self.rows:,} rows joined by {self.key}: " + "; ".join(map(str, self.features))
 
 
-def compare(
-    served: pd.DataFrame, source: pd.DataFrame, features: Sequence[Feature], *, apart: str
-) -> SkewVerdict:
-    """Hold served rows against the source's.
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """The same rows as they were served and as the source has them, one to one."""
+
+    key: str
+    """The source's column of ids."""
+    served: pd.DataFrame
+    source: pd.DataFrame
+
+
+def join(served: pd.DataFrame, source: pd.DataFrame, *, apart: str) -> Joined | None:
+    """Find the served rows in the source, by the column that holds their ids.
 
     Args:
         served: answered rows with their features and ``_id``.
         source: the labelled source, with a column of ids somewhere.
         apart: the target, which is no id.
+
+    Returns:
+        In the order in which they were served; None where no column holds the ids.
     """
     if served.empty:
-        return SkewVerdict(key=None, rows=0)
+        return None
     ids = served["_id"].map(canonical_label)
     key = _find_key(source.drop(columns=apart, errors="ignore"), set(ids))
     if key is None:
-        return SkewVerdict(key=None, rows=0)
+        return None
     mine = served.assign(_key=ids).drop_duplicates("_key").set_index("_key")
     names = source[key].map(lambda value: None if pd.isna(value) else canonical_label(value))
     theirs = source.assign(_key=names).dropna(subset="_key").drop_duplicates("_key")
     theirs = theirs.set_index("_key")
-    both = mine.index.intersection(theirs.index)
+    both = mine.index.intersection(theirs.index, sort=False)
+    return Joined(key, mine.loc[both], theirs.loc[both])
+
+
+def compare(joined: Joined | None, features: Sequence[Feature]) -> SkewVerdict:
+    """Hold rows as they were served against the same rows of the source."""
+    if joined is None:
+        return SkewVerdict(key=None, rows=0)
+    mine, theirs = joined.served, joined.source
     found = [
-        _compare_feature(f, mine.loc[both, f.name], theirs.loc[both, f.name])
+        _compare_feature(f, mine[f.name], theirs[f.name])
         for f in features
-        if f.name in mine.columns and f.name in theirs.columns and f.name != key
+        if f.name in mine.columns and f.name in theirs.columns and f.name != joined.key
     ]
-    return SkewVerdict(
-        key=key, rows=len(both), features=tuple(skew for skew in found if skew is not None)
-    )
+    skewed = tuple(skew for skew in found if skew is not None)
+    return SkewVerdict(key=joined.key, rows=len(mine), features=skewed)
 
 
 def _find_key(source: pd.DataFrame, ids: set[str]) -> str | None:

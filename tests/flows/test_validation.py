@@ -185,3 +185,15 @@ def test_served_windows_are_judged_and_one_that_is_broken_is_left_out(connected,
     assert record.reasons[0].startswith("unit change in x")
     run(retrain, pipeline="line")
     assert len(newest_rows(connected)) == 750
+
+
+@pytest.mark.usefixtures("events")
+def test_a_feature_that_no_request_brings_is_refused_until_it_is_allowed(connected, pipeline):
+    trained(pipeline, noisy(600, seed=0))
+    Traffic(connected, slope=3.0, unit=float("nan")).send(120, labelled=False)
+    state = run(retrain, pipeline="line", reason="again")
+    assert state.name == "Refused"
+    assert "'x' had no value in 100% of 120 served rows" in state.message
+    file = pipeline(noisy(600, seed=0)) / "pipeline.yaml"
+    file.write_text(file.read_text() + "gates: {allow_leakage: [x]}\n")
+    assert "'x' had no value" not in run(retrain, pipeline="line", reason="all the same").message

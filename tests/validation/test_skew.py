@@ -2,9 +2,14 @@ import numpy as np
 import pandas as pd
 
 from perennial.packaging.signature import Feature
-from perennial.validation.skew import compare
+from perennial.validation.skew import SkewVerdict, join
+from perennial.validation.skew import compare as compare_joined
 
 FEATURES = (Feature(name="x", kind="numeric"), Feature(name="c", kind="categorical"))
+
+
+def compare(served, source, features, *, apart) -> SkewVerdict:
+    return compare_joined(join(served, source, apart=apart), features)
 
 
 def rows(n=50):

@@ -5,12 +5,14 @@ Looked for in the rows that a training used and in those that its gate holds out
 - a feature that alone tells the target nearly without error (`alone`),
 - one that is made of the target's present or later values (`window`),
 - an identifier or row number whose order tells the target (`identifiers`),
-- rows held out that stand in the training too (`duplicates`).
+- rows held out that stand in the training too (`duplicates`),
+- one that was not there, or told less, when the row was answered (`served`).
 
 A strong feature is not a leak where the past explains it: what repeats or averages truths that were
 known by then is held against the past, not against chance.
 """
 
 from perennial.evaluation.leakage.find import DUPLICATES, find_leaks, leakage_check
+from perennial.evaluation.leakage.served import changed_later, filled_later
 
-__all__ = ["DUPLICATES", "find_leaks", "leakage_check"]
+__all__ = ["DUPLICATES", "changed_later", "filled_later", "find_leaks", "leakage_check"]

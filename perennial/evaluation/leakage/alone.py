@@ -29,15 +29,30 @@ def explained_by(feature: pd.Series, target: Floats) -> float:
     Returns:
         At most 1; zero or less where it tells nothing.
     """
-    learn = (np.arange(len(target)) * _BLOCKS // max(len(target), 1)) % 2 == 0
-    answer = answers_of(feature, target, learn)
-    tried = ~learn
-    left = ((target[tried] - answer[tried]) ** 2).mean()
-    spread = target[tried].var(axis=0).mean()
-    return float(1 - left / spread) if spread > 0 else 0.0
+    spread = target[~_learnt_on(len(target))].var(axis=0).mean()
+    return float(1 - row_errors(feature, target).mean() / spread) if spread > 0 else 0.0
 
 
-def answers_of(feature: pd.Series, target: Floats, learn: NDArray[np.bool_]) -> Floats:
+def row_errors(feature: pd.Series, target: Floats, *, groups: int = _GROUPS) -> Floats:
+    """Squared errors of that curve on the rows of every second block: (rows tried,).
+
+    Args:
+        groups: of rows, through whose means a curve over numbers goes.
+    """
+    learn = _learnt_on(len(target))
+    answer = answers_of(feature, target, learn, groups=groups)
+    errors: Floats = ((target[~learn] - answer[~learn]) ** 2).mean(axis=1)
+    return errors
+
+
+def _learnt_on(rows: int) -> NDArray[np.bool_]:
+    learn: NDArray[np.bool_] = (np.arange(rows) * _BLOCKS // max(rows, 1)) % 2 == 0
+    return learn
+
+
+def answers_of(
+    feature: pd.Series, target: Floats, learn: NDArray[np.bool_], *, groups: int = _GROUPS
+) -> Floats:
     """Answer every row by the rows of ``learn``: a mean a level, or a line through group means."""
     numbers = as_numbers(feature)
     values: NDArray[Any] = feature.astype(str).to_numpy() if numbers is None else numbers
@@ -49,8 +64,8 @@ def answers_of(feature: pd.Series, target: Floats, learn: NDArray[np.bool_]) -> 
     if not known.any():
         return answer
     levels, place = np.unique(values[known], return_inverse=True)
-    if numbers is not None and len(levels) > _GROUPS:
-        answer[here] = _line(values[known], target[known], values[here])
+    if numbers is not None and len(levels) > groups:
+        answer[here] = _line(values[known], target[known], values[here], groups)
         return answer
     means = _level_means(place, target[known], len(levels))
     found = np.clip(np.searchsorted(levels, values[here]), 0, len(levels) - 1)
@@ -69,10 +84,10 @@ def _level_means(place: NDArray[np.intp], target: Floats, levels: int) -> Floats
     return shrunk
 
 
-def _line(x: Floats, target: Floats, asked: Floats) -> Floats:
+def _line(x: Floats, target: Floats, asked: Floats, groups: int) -> Floats:
     """Interpolate between the means of groups of equal size, sorted by x."""
     order = np.argsort(x, kind="stable")
-    edges = np.linspace(0, len(x), _GROUPS + 1).astype(np.intp)
+    edges = np.linspace(0, len(x), groups + 1).astype(np.intp)
     sizes = np.diff(edges)
     centres = np.add.reduceat(x[order], edges[:-1]) / sizes
     means = np.add.reduceat(target[order], edges[:-1], axis=0) / sizes[:, None]

@@ -40,6 +40,7 @@ def find_leaks(
     held: int,
     lag: int = 1,
     allowed: tuple[str, ...] = (),
+    later: tuple[Leak, ...] = (),
 ) -> tuple[Leak, ...]:
     """Find what tells the target and will not be there, or must not count, in service.
 
@@ -48,6 +49,7 @@ def find_leaks(
         held: how many of the newest ones are the gate's.
         lag: rows by which the truth is late, at least 1.
         allowed: columns (or `DUPLICATES`) that a person has let through.
+        later: what served rows have shown.
 
     Returns:
         At most one finding a feature, the gravest.
@@ -73,6 +75,8 @@ def find_leaks(
     if copies.rows >= _FEW_COPIES and copies.are_copies:
         detail = f"{copies.rows} of the {held} rows held out stand in the training too"
         found.append(Leak(kind="duplicates", column=DUPLICATES, figure=copies.same, detail=detail))
+    named = {leak.column for leak in found}
+    found += [leak for leak in later if leak.column in features and leak.column not in named]
     return tuple(leak.model_copy(update={"allowed": leak.column in allowed}) for leak in found)
 
 
