@@ -1,6 +1,6 @@
 # Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift
+.PHONY: help demo test test-slow check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -39,6 +39,9 @@ bench-triage: $(STAMP) ## Measure what is held of broken windows, and of sound o
 
 bench-drift: $(STAMP) ## Measure the detectors beside alibi-detect and Evidently: false alarms, delay, cost
 	$(BIN)/python -m benchmarks.bench_drift
+
+bench-backtest: $(STAMP) ## Measure the policy on the past of real streams, and on streams that do not change
+	$(BIN)/python -m benchmarks.bench_backtest
 
 check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check

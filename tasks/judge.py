@@ -178,7 +178,8 @@ class Judge:
         heads = fit_on(pd.concat(fitted_on, ignore_index=True), self._spec, self._predictor)
         y, output, answers = headed_answers(judged, self._spec, self._predictor, heads)
         name = due.stretch.window
-        return [try_heads(name, self._spec.task, y, output, answers, mixture)]
+        spec = self._spec
+        return [try_heads(name, spec.task, y, output, answers, mixture, metric=spec.metric)]
 
     def _labelled(self, due: Due) -> pd.DataFrame:
         """The rows whose truth the base has terms for, with it."""

@@ -29,6 +29,7 @@ from perennial.backtest.replay import ReplayedRun, replay
 from perennial.backtest.stream import Cut, cut
 from perennial.evaluation.metrics import GREATER_IS_BETTER, row_losses
 from perennial.spec import Depth, MetricName, PipelineSpec
+from perennial.training.columns import encode_target
 
 PolicyName = Literal["perennial", "never", "every", "periodic-5", "hindsight"]
 POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
@@ -133,8 +134,9 @@ def backtest(
 
     Raises:
         SourceError: too few rows for that many windows.
-        TrainingError: there is no feature to learn from.
+        TrainingError: there is no feature to learn from, or the target is not what the task wants.
     """
+    encode_target(frame[spec.target].dropna(), spec.task)  # says so before any worker starts
     where = cut(
         len(frame),
         windows=windows,

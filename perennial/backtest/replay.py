@@ -278,7 +278,9 @@ class _Replay:
         rows = rows[kept]
         base = self._base_output(standing, rows)
         outputs = [self._head_output(head, rows, base) for head in heads]
-        return try_heads(_name(window), self._spec.task, data.y, base, outputs, mixture)
+        spec = self._spec
+        name = _name(window)
+        return try_heads(name, spec.task, data.y, base, outputs, mixture, metric=spec.metric)
 
     def _prepare_trial(self, window: int) -> None:
         """Fit the heads that could answer a window; they are tried once its labels have come."""

@@ -59,11 +59,13 @@ def backtest(
     from perennial.spec import load_spec
 
     names = _policies(policies)
+    quiet = json is not None and str(json) == "-"
+    _check_writable("--json", None if quiet else json)
+    _check_writable("--report", report)
     spec = load_spec(pipeline)
     if seed is not None:
         spec = spec.model_copy(update={"model": spec.model.model_copy(update={"seed": seed})})
     folder = pipeline if pipeline.is_dir() else pipeline.parent
-    quiet = json is not None and str(json) == "-"
     console = Console(highlight=False, stderr=quiet)
     with console.status(f"reading {spec.source.uri}"):
         frame = read_source(spec, folder)
@@ -82,6 +84,16 @@ def backtest(
     for file in (json, report):
         if file is not None:
             console.print(f"  {file}", soft_wrap=True)
+
+
+def _check_writable(option: str, file: Path | None) -> None:
+    """Minutes of fits are not to end at a path that cannot be."""
+    if file is None:
+        return
+    if file.is_dir():
+        raise SpecError(f"{option}: {file} is a folder: name a file in it")
+    if not file.parent.is_dir():
+        raise SpecError(f"{option}: there is no folder {file.parent}: make it first")
 
 
 def _policies(text: str) -> list[PolicyName]:

@@ -64,6 +64,16 @@ def row_losses(task: Task, metric: MetricName, y: NDArray[Any], output: NDArray[
     return _log_loss(y, output)
 
 
+def row_weights(metric: MetricName | None, y: NDArray[Any]) -> Floats:
+    """Say what each row counts for in the metric, 1 on average (rows,): all alike, but under
+    balanced accuracy every class as much as every other one that is there."""
+    weights = np.ones(len(y))
+    if metric == "balanced_accuracy":
+        classes, place, counts = np.unique(y, return_inverse=True, return_counts=True)
+        weights = (len(y) / (len(classes) * counts))[place]
+    return weights
+
+
 def loss_bound(task: Task, metric: MetricName) -> float | None:
     """Give the largest loss that `row_losses` can give a row; None: there is none."""
     if task == "regression":

@@ -4,7 +4,8 @@ A head is fitted on the newest rows and then tried on the next window, which it 
 prequential test of Dawid (JRSS A 147, 1984). From a few such trials follow the shares at which the
 heads' answers are mixed with the base's, by least squares under the constraints of a convex mixture
 (stacked regressions; Breiman, Machine Learning 24, 1996). The shares start from none: a head has to
-earn its part, and where no head helps the base stands alone.
+earn its part, and where no head helps the base stands alone. Squares are weighed by what the rows
+count for in the metric.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from perennial.evaluation.metrics import row_weights
 from perennial.evaluation.paired import MAX_BATCHES
-from perennial.spec import HeadDepth, Task
+from perennial.spec import HeadDepth, MetricName, Task
 
 HEADS: tuple[HeadDepth, ...] = ("recalibrate", "correct")
 """The order in which arrays over heads are written."""
@@ -62,7 +64,8 @@ class HeadTrial(BaseModel):
     cross: tuple[float, ...]
     """Mean products of the heads' moves and the base's errors (truth less answer), (heads,)."""
     base: tuple[float, ...]
-    """Mean squared errors of the base in equal batches of the window's rows, in time order."""
+    """Mean losses of the base in equal batches of the window's rows, in time order: squared errors,
+    absolute ones under mae."""
     mixed: tuple[float, ...]
     """The same of the mixture that earlier trials asked for."""
 
@@ -74,6 +77,7 @@ def try_heads(
     base: NDArray[Any],
     heads: Sequence[NDArray[Any]],
     mixture: Mixture,
+    metric: MetricName | None = None,
 ) -> HeadTrial:
     """Sum up one window.
 
@@ -82,21 +86,47 @@ def try_heads(
         base: the base's output (rows, width).
         heads: output of each head that was fitted before, in the order of `HEADS`.
         mixture: what was asked for before.
+        metric: under mae the squares stand for absolute errors, under balanced accuracy each class
+            counts alike; else, and without one, each row.
     """
     truth = _on_the_scale(task, y, base.shape[1])
     errors = truth - base.astype(np.float64)
     moves = np.stack([head.astype(np.float64) - base for head in heads])
     left = errors - np.tensordot(np.array(mixture.shares), moves, axes=1)
+    weights = _absolute_weights(left) if metric == "mae" else row_weights(metric, y)
+    weighted = moves * weights[:, None]
     rows = len(y)
-    flat = moves.reshape(len(moves), -1)
     return HeadTrial(
         window=window,
         rows=rows,
-        gram=tuple(tuple(row) for row in (flat @ flat.T / rows).tolist()),
-        cross=tuple((flat @ errors.ravel() / rows).tolist()),
-        base=_batches(np.square(errors).sum(axis=1)),
-        mixed=_batches(np.square(left).sum(axis=1)),
+        gram=tuple(tuple(r) for r in (np.einsum("hrw,irw->hi", weighted, moves) / rows).tolist()),
+        cross=tuple((np.einsum("hrw,rw->h", weighted, errors) / rows).tolist()),
+        base=_batches(_losses(metric, errors, weights)),
+        mixed=_batches(_losses(metric, left, weights)),
     )
+
+
+def _losses(
+    metric: MetricName | None, errors: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    losses: NDArray[np.float64] = (
+        np.abs(errors[:, 0]) if metric == "mae" else weights * np.square(errors).sum(axis=1)
+    )
+    return losses
+
+
+def _absolute_weights(left: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weigh squares so that they stand for absolute errors: (rows,).
+
+    ``e**2 / (2 |left|)`` has the slope of ``|e|`` where the rows stand now and lies above it
+    elsewhere, up to a constant (iteratively reweighted least squares; Schlossmacher, JASA 68,
+    1973), so a wild row has no more say than its sign. Below the median error it is a square, as
+    in Huber's loss: a row that is met by chance would else outweigh all others.
+    """
+    apart = np.abs(left[:, 0])
+    usual = float(np.median(apart)) or float(apart.mean()) or 1.0
+    weights: NDArray[np.float64] = 0.5 / np.maximum(apart, usual)
+    return weights
 
 
 def mix(trials: Sequence[HeadTrial]) -> Mixture:
@@ -143,7 +173,7 @@ class HeadGain(BaseModel):
 
     windows: int
     share: float
-    """Of the base's mean squared error."""
+    """Of the base's mean loss."""
     t: float
     """Student's t of the difference, over batches of rows."""
 

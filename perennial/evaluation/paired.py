@@ -65,17 +65,12 @@ def paired_losses(
     DeLong, DeLong & Clarke-Pearson, Biometrics 44, 1988), and for ``balanced_accuracy`` errors
     weighted by class. Shapes as in `perennial.evaluation.metrics`.
     """
-    from perennial.evaluation.metrics import row_losses
+    from perennial.evaluation.metrics import row_losses, row_weights
 
     classes = np.unique(y)
     if metric == "auc" and len(classes) == 2:
         return _auc_losses(y, output[:, 0])
-    losses = row_losses(task, metric, y, output)
-    if metric == "balanced_accuracy":
-        for c in classes:
-            of_class = y == c
-            losses[of_class] *= len(y) / (len(classes) * of_class.sum())
-    return losses
+    return row_losses(task, metric, y, output) * row_weights(metric, y)
 
 
 def _auc_losses(y: NDArray[Any], value: NDArray[Any]) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from perennial.evaluation.metrics import row_weights
 from perennial.packaging.graph import Graph
 from perennial.packaging.trees import add_tree_ensemble
 from perennial.spec import EstimatorName, Task
@@ -122,8 +123,10 @@ def _search(data: TrainingSet, seed: int) -> int:
     booster.fit(
         fill_empty_columns(np.hstack([older.numeric, codes])),
         older.y,
+        sample_weight=_weights(older),
         X_val=np.hstack([newer.numeric, encoder.transform(newer.categorical)]),
         y_val=newer.y,
+        sample_weight_val=_weights(newer),
     )
     return max(MIN_ROUNDS, int(np.argmax(booster.validation_score_)))
 
@@ -131,7 +134,8 @@ def _search(data: TrainingSet, seed: int) -> int:
 def _fit(data: TrainingSet, seed: int, rounds: int) -> FittedBooster:
     encoder, codes = fit_target_encoder(data)
     booster = _booster(data, seed, rounds, stops=False)
-    booster.fit(fill_empty_columns(np.hstack([data.numeric, codes])), data.y)
+    x = fill_empty_columns(np.hstack([data.numeric, codes]))
+    booster.fit(x, data.y, sample_weight=_weights(data))
     return FittedBooster(
         task=data.task,
         width=data.width,
@@ -140,6 +144,14 @@ def _fit(data: TrainingSet, seed: int, rounds: int) -> FittedBooster:
         booster=booster,
         rounds=rounds,
     )
+
+
+def _weights(data: TrainingSet) -> NDArray[Any] | None:
+    """A vote that is to be right for each class alike is learned from each class alike."""
+    if data.metric != "balanced_accuracy":
+        return None
+    weights: NDArray[Any] = row_weights(data.metric, data.y)
+    return weights
 
 
 def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:

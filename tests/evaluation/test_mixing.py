@@ -77,3 +77,26 @@ def test_classes_are_compared_by_probabilities() -> None:
     right = np.eye(3)[y]
     shares = mix([try_heads("w", "multiclass", y, base, [base, right], Mixture())] * 4)
     assert shares.correct > 0.8
+
+
+def test_a_wild_row_does_not_sway_what_is_judged_by_absolute_errors() -> None:
+    rng = np.random.default_rng(0)
+    y, base = rng.normal(size=200), np.zeros((200, 1))
+    heads = [base, 0.8 * y[:, None]]
+    y[7] = -1e6 * np.sign(y[7])
+    squares = try_heads("w", "regression", y, base, heads, Mixture())
+    absolute = try_heads("w", "regression", y, base, heads, Mixture(), metric="mae")
+    assert mix([squares]).correct == 0
+    assert mix([absolute]).correct > 0.5
+
+
+def test_each_class_counts_alike_where_the_metric_says_so() -> None:
+    y = (np.arange(200) < 4).astype(int)
+    base = np.full((200, 1), 0.02)
+    louder = np.full((200, 1), 0.5)
+    alike = try_heads("w", "binary", y, base, [base, louder], Mixture(), metric="auc")
+    balanced = try_heads(
+        "w", "binary", y, base, [base, louder], Mixture(), metric="balanced_accuracy"
+    )
+    assert mix([alike]).correct == 0
+    assert mix([balanced]).correct > 0.5

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.errors import TrainingError
+from perennial.evaluation.metrics import row_weights
 from perennial.spec import HeadDepth
 from perennial.training.estimator import TrainingSet
 from perennial.training.heads.correct import Correction, fit_correction
@@ -34,6 +35,7 @@ def fit_head(
             library's output of the same model differs in its last bits.
         seed: of everything random.
         weights: of the rows, above zero, such as smaller for older ones; (rows,). None: all alike.
+            They are multiplied by what the rows count for in the metric.
 
     Raises:
         TrainingError: there are no rows, or an answer of the base is no finite number.
@@ -43,7 +45,8 @@ def fit_head(
     if not np.isfinite(base_output).all():
         raise TrainingError("the base's answers are not all numbers: a head cannot mend that")
     base_output = base_output.astype(np.float32)
-    weights = np.ones(len(data)) if weights is None else weights / weights.mean()
+    weights = row_weights(data.metric, data.y) * (1.0 if weights is None else weights)
+    weights = weights / weights.mean()
     if depth == "recalibrate":
         return fit_recalibration(data, base_output, weights)
     return fit_correction(data, base_output, weights, seed=seed)

@@ -170,7 +170,7 @@ def give_heads(
     predictor = Predictor(base, signature)
     heads = fit_on(older, spec, predictor)
     y, output, answers = headed_answers(newer, spec, predictor, heads)
-    trial = try_heads("born", spec.task, y, output, answers, Mixture())
+    trial = try_heads("born", spec.task, y, output, answers, Mixture(), metric=spec.metric)
     mixture = mix([trial])
     grown = mixture if mixture.depth is not None else None
     healed = heal(frame, spec, base, signature, grown, left_out=judged)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.evaluation.metrics import row_losses
+from perennial.evaluation.metrics import row_losses, row_weights
 from perennial.evaluation.span import Losses
 from perennial.training.estimator import Columns, TrainingSet, load_estimator
 from perennial.training.heads.fit import fit_head
@@ -41,7 +41,8 @@ def headed_losses(
 
         head = fit_head("recalibrate", trial, answer(trial), seed=seed)
         output = head.predict(*_columns(judged), answer(judged))
-        return row_losses(judged.task, judged.metric, judged.y, output)
+        losses = row_losses(judged.task, judged.metric, judged.y, output)
+        return losses * row_weights(judged.metric, judged.y)
 
     return losses
 

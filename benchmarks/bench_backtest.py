@@ -1,0 +1,211 @@
+"""What the policy is worth on the past of real streams, and that it leaves a stream alone which
+does not change.
+
+``make bench-backtest`` replays each stream with defaults, 50 windows after the first 20%, labels at
+the end of their window and five windows late; it prints the tables and writes
+benchmarks/results/backtest.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import describe
+from perennial.backtest.compare import Backtest, CostCurve, PolicyResult, backtest
+from perennial.datasets.source import read_source
+from perennial.spec import PipelineSpec, load_spec
+
+PROJECT = Path(__file__).resolve().parents[1]
+RESULT = PROJECT / "benchmarks" / "results" / "backtest.json"
+LATE = (0, 5)
+_EVERY_NTH_ROW = {"bike": 1, "elec2": 1, "flights": 5}
+_CONTROL_ROWS = 12_000
+_MIDDLE = slice(10, -10)
+"""Of the cost sweep: without its first and last quarter, where only loss or only compute counts."""
+
+
+class Row(BaseModel):
+    """One stream, one delay of its labels."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stream: str
+    control: bool
+    metric: str
+    rows: int
+    label_delay_windows: int
+    score: float
+    never: float
+    every: float
+    hindsight: float
+    recovered: float | None
+    worse_than_never: float
+    """Share of never's score by which the policy's is worse; below 0 it is better."""
+    heals: dict[str, int]
+    retrains: int
+    refused: int
+    fits: int
+    cpu_share: float
+    """CPU seconds as a share of those of ``every``."""
+    cost_wins: float
+    """Share of the middle of the cost sweep in which it costs no more than hindsight."""
+
+
+def summarise(found: Backtest, *, control: bool) -> Row:
+    """Take a backtest of all policies together."""
+    policies = found.policies
+    mine, never, every = policies["perennial"], policies["never"], policies["every"]
+    lost = never.score - mine.score if found.greater_is_better else mine.score - never.score
+    assert found.cost is not None
+    return Row(
+        stream=found.pipeline,
+        control=control,
+        metric=found.metric,
+        rows=found.rows,
+        label_delay_windows=found.label_delay_windows,
+        score=mine.score,
+        never=never.score,
+        every=every.score,
+        hindsight=policies["hindsight"].score,
+        recovered=mine.recovered,
+        worse_than_never=lost / never.score,
+        heals=mine.heals,
+        retrains=mine.retrains,
+        refused=_refused(mine),
+        fits=mine.fits,
+        cpu_share=mine.cpu_seconds / every.cpu_seconds,
+        cost_wins=cost_wins(found.cost),
+    )
+
+
+def cost_wins(cost: CostCurve) -> float:
+    """Share of the middle of the sweep in which the policy costs no more than hindsight."""
+    mine, best = np.array(cost.perennial)[_MIDDLE], np.array(cost.hindsight)[_MIDDLE]
+    return float(np.mean(mine <= best))
+
+
+def _refused(result: PolicyResult) -> int:
+    asked = sum(decision.decision == "retrain" for decision in result.decisions[:-1])
+    return asked - result.retrains
+
+
+def real_streams() -> Iterator[tuple[pd.DataFrame, PipelineSpec]]:
+    """Give the streams under data/ whose source is there."""
+    for name, step in _EVERY_NTH_ROW.items():
+        folder = PROJECT / "data" / name
+        spec = load_spec(folder)
+        if spec.source.made_by is None and not (folder / spec.source.uri).exists():
+            continue
+        yield read_source(spec, folder).iloc[::step].reset_index(drop=True), spec
+
+
+def controls() -> Iterator[tuple[pd.DataFrame, PipelineSpec]]:
+    """Make streams of which no row tells anything that the first fraction did not."""
+    makers: dict[str, tuple[str, str, Callable[[np.random.Generator], pd.DataFrame]]] = {
+        "stationary": ("regression", "rmse", _stationary),
+        "stationary-binary": ("binary", "auc", _stationary_binary),
+        "noise": ("binary", "log_loss", _noise),
+        "ar-noise": ("regression", "rmse", _autocorrelated),
+    }
+    for seed, (name, (task, metric, make)) in enumerate(makers.items()):
+        declared = {"name": name, "task": task, "metric": metric, "target": "y"}
+        spec = PipelineSpec.model_validate({**declared, "source": {"uri": "made"}})
+        yield make(np.random.default_rng(seed)), spec
+
+
+def _features(rng: np.random.Generator) -> pd.DataFrame:
+    names = [f"x{i}" for i in range(8)]
+    return pd.DataFrame(rng.normal(size=(_CONTROL_ROWS, len(names))), columns=names)
+
+
+def _signal(x: pd.DataFrame) -> pd.Series:
+    return 2 * x["x0"] + np.sin(2 * x["x1"]) + x["x2"] * x["x3"]
+
+
+def _stationary(rng: np.random.Generator) -> pd.DataFrame:
+    x = _features(rng)
+    return x.assign(y=_signal(x) + rng.normal(size=len(x)))
+
+
+def _stationary_binary(rng: np.random.Generator) -> pd.DataFrame:
+    x = _features(rng)
+    return x.assign(y=(rng.random(len(x)) < 1 / (1 + np.exp(-_signal(x)))).astype(int))
+
+
+def _noise(rng: np.random.Generator) -> pd.DataFrame:
+    """Nearly nothing to learn, so that each model is mostly its own sample's noise."""
+    x = _features(rng)
+    return x.assign(y=(rng.random(len(x)) < 1 / (1 + np.exp(-0.1 * x["x0"]))).astype(int))
+
+
+def _autocorrelated(rng: np.random.Generator) -> pd.DataFrame:
+    """What neighbouring rows share is noise: AR(1) with rho 0.95, half of the target's spread."""
+    x = _features(rng)
+    shocks = rng.normal(size=len(x))
+    noise = np.zeros(len(x))
+    for row in range(1, len(x)):
+        noise[row] = 0.95 * noise[row - 1] + shocks[row]
+    return x.assign(y=_signal(x) + noise)
+
+
+def print_tables(console: Console, rows: list[Row]) -> None:
+    """Print the figures, one table for each delay of the labels."""
+    for late in LATE:
+        table = Table(title=f"labels {late} windows late", box=None)
+        columns = "never every hindsight perennial recovered heads retrains refused CPU cost"
+        for column in ("stream", *columns.split()):
+            table.add_column(column, justify="left" if column == "stream" else "right")
+        for row in rows:
+            if row.label_delay_windows == late:
+                table.add_row(*_cells(row))
+        console.print(table)
+
+
+def _cells(row: Row) -> list[str]:
+    scores = (row.never, row.every, row.hindsight, row.score)
+    heads = row.heals["recalibrate"] + row.heals["correct"]
+    return [
+        f"{row.stream} ({row.metric})",
+        *(f"{score:.4g}" for score in scores),
+        "" if row.recovered is None else f"{row.recovered:.2f}",
+        str(heads),
+        str(row.retrains),
+        str(row.refused),
+        f"{row.cpu_share:.2f}",
+        f"{row.cost_wins:.0%}",
+    ]
+
+
+def main() -> None:
+    """Replay all streams."""
+    console = Console(highlight=False)
+    streams = [
+        *((*stream, False) for stream in real_streams()),
+        *((*stream, True) for stream in controls()),
+    ]
+    rows = []
+    for frame, spec, control in sorted(streams, key=lambda stream: len(stream[0])):
+        for late in LATE:
+            with console.status(f"{spec.name}, labels {late} windows late"):
+                found = backtest(frame, spec, label_delay_windows=late)
+            rows.append(summarise(found, control=control))
+            _write(rows)
+    print_tables(console, rows)
+
+
+def _write(rows: list[Row]) -> None:
+    """Keep what there is so far: all of it takes minutes."""
+    result = {"machine": describe(), "streams": [row.model_dump(mode="json") for row in rows]}
+    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
