@@ -22,7 +22,7 @@ def test_every_request_was_answered_and_is_in_the_log(demo):
 def test_the_drift_was_healed_by_the_automation(demo):
     assert demo.summary["retrains"] >= 1
     heal = demo.summary["heals"][0]
-    assert heal["reason"].startswith("loss ")
+    assert heal["reason"].startswith(("loss ", "recalibrated ", "heads "))
     order = [heal[key] for key in ("confirmed_at", "first_line_at", "registered_at", "live_at")]
     assert order == sorted(order, key=datetime.fromisoformat)
     assert heal["first_answer_at"] is not None
@@ -67,8 +67,10 @@ LAYOUT = [
     r"log/(predictions|feedback)/[0-9A-Z]{26}\.(merged\.[0-9A-Z]{26}\.)?\d+\.parquet",
     r"snapshots/[0-9a-f]{64}\.(json|parquet|html)",
     r"quarantine/(w\d{6}(-held)?|[0-9a-f]{64})/(record\.json|rows\.parquet|released/.+\.json)",
-    r"versions/\d{4}-[0-9a-f]{8}/(manifest|signature|metrics|gate)\.json",
-    r"versions/\d{4}-[0-9a-f]{8}/(model\.onnx|reference\.parquet|(rollout|bake)\.html)",
+    r"versions/\d{4}-[0-9a-f]{8}/(manifest|refused|signature|metrics|gate|spec|environment)\.json",
+    r"versions/\d{4}-[0-9a-f]{8}/(model|base|trial|rival)\.onnx",
+    r"versions/\d{4}-[0-9a-f]{8}/(reference\.parquet|model\.(md|html)|(rollout|bake)\.html)",
+    r"versions/\d{4}-[0-9a-f]{8}/source\.(skops|safetensors)",
     r"history/[0-9A-Z]{26}\.json",
     r"checks/w\d{6}\.json",
 ]
