@@ -39,7 +39,9 @@ class Agent:
         self._paths = paths
         self._options = options
         self._metrics = metrics
-        self._mirror = Mirror(store, LocalModels(paths.models), by=by)
+        self._mirror = Mirror(
+            store, LocalModels(paths.models), by=by, older_runtime=options.older_runtime
+        )
         self._uploader = Uploader(store, paths.log, paths.locks)
         self._stop = threading.Event()
         self._store_seen = 0.0

@@ -33,6 +33,8 @@ class Mirror:
         store: opened with few retries: a store that is away is asked again at the next round.
         models: where verified copies and the line-up go.
         by: names this server in the history.
+        older_runtime: whether a version may be served by an older release of onnxruntime than the
+            one on which it passed its gate.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class Mirror:
         models: LocalModels,
         *,
         by: str,
+        older_runtime: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._models = models
         self._by = by
+        self._older_runtime = older_runtime
         self._clock = clock
         self._lineup = models.read_lineup()
         self._reported = {*self.lineup.reported}
@@ -137,6 +141,9 @@ class Mirror:
             return "its name is no version"
         try:
             manifest = read_manifest(self._store, name, version)
+            difference = _runtime_difference(manifest)
+            if difference is not None and not self._older_runtime:
+                return f"{difference}, which is older; PERENNIAL_SERVE_OLDER_RUNTIME=1 serves it"
             model = read_file(self._store, manifest, MODEL_FILE)
             signature = read_file(self._store, manifest, SIGNATURE_FILE)
             try:
@@ -148,7 +155,7 @@ class Mirror:
         except (ModelError, ValidationError) as error:
             return " ".join(str(error).split())
         self._models.add(name, version, model, signature)
-        if (difference := _runtime_difference(manifest)) is not None:
+        if difference is not None:
             logger.warning("version %s of %s loads, but %s", version, name, difference)
         return None
 

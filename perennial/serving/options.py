@@ -44,6 +44,8 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How often state.json is looked at."""
     shadow_queue: int = 64
     """Shadow requests that may wait in one worker; beyond it they are dropped and counted."""
+    older_runtime: bool = False
+    """Whether versions are served that passed their gate on a newer release of onnxruntime."""
     access_log: bool = False
     """Whether every request is a line in the log, not only those that failed."""
     drain: float = 10.0

@@ -145,8 +145,8 @@ def test_a_graph_that_is_too_new_for_the_runtime_is_refused_with_both_named(
     assert f"this server has {onnxruntime.__version__}" in reason
 
 
-def test_a_runtime_older_than_that_of_the_gate_is_named(
-    store: Store, mirror: Mirror, caplog: pytest.LogCaptureFixture
+def test_a_runtime_older_than_that_of_the_gate_is_refused_unless_it_is_allowed(
+    store: Store, models: LocalModels, mirror: Mirror, caplog: pytest.LogCaptureFixture
 ) -> None:
     put_version(store, "bike", "0001-a", sum_model())
     manifest = read_manifest(store, "bike", "0001-a")
@@ -155,5 +155,9 @@ def test_a_runtime_older_than_that_of_the_gate_is_named(
     store.put_json(layout.manifest("bike", "0001-a"), newer)
     put_state(store, "bike", "0001-a")
     mirror.sweep()
-    assert mirror.lineup.pipelines["bike"].champion == "0001-a"
+    (reason,) = mirror.lineup.pipelines["bike"].refused.values()
+    assert "it was made with onnxruntime 99.1.0" in reason
+    assert "PERENNIAL_SERVE_OLDER_RUNTIME=1" in reason
+    Mirror(store, models, by="test", older_runtime=True).sweep()
+    assert models.read_lineup().pipelines["bike"].champion == "0001-a"
     assert "it was made with onnxruntime 99.1.0" in caplog.text
