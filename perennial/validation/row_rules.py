@@ -232,6 +232,8 @@ def hash_rows(frame: pd.DataFrame) -> NDArray[np.uint64]:
             except TypeError:
                 part = pd.util.hash_array(column.astype(str).to_numpy(dtype=object))
         else:
+            if pd.api.types.is_float_dtype(column.dtype):
+                column = column + 0.0  # zero has two signs and is one value
             part = pd.util.hash_pandas_object(column, index=False).to_numpy()
         total = total * np.uint64(1_000_003) + part
     return total

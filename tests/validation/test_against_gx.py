@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from perennial.validation import Evaluation
 from perennial.validation.evaluate import validate_parquet
 from perennial.validation.foreign import gx_results
+from perennial.validation.row_rules import hash_rows
 from perennial.validation.rules import read_rules
 
 NUMBERS = st.one_of(st.none(), st.integers(-3, 3).map(float), st.floats(-5, 5, width=32))
@@ -183,3 +184,8 @@ def test_a_folder_is_judged_in_batches_as_the_frame_is(tmp_path):
         "expect_column_values_to_be_unique",
         "expect_column_median_to_be_between",
     }
+
+
+def test_zero_is_one_value_whatever_its_sign():
+    first, second = hash_rows(pd.DataFrame({"n": [0.0, -0.0]}))
+    assert first == second
