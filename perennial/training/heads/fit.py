@@ -61,10 +61,3 @@ def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tup
     correction = fit_head("correct", data, base_output, seed=seed)
     assert isinstance(correction, Correction)
     return correction.start, correction
-
-
-def cost(depth: HeadDepth, rows: int, columns: int, width: int) -> float:
-    """Guess the seconds of one fit, in those of `perennial.training.estimator.Estimator.cost`."""
-    if depth == "recalibrate":
-        return 0.001 + 1e-7 * rows * width
-    return 0.02 + 3e-7 * rows * (columns + width + 5) * width

@@ -13,7 +13,7 @@ from perennial.evaluation.metrics import row_losses
 from perennial.packaging.parity import check_parity, ensure_parity
 from perennial.packaging.predictor import Predictor
 from perennial.spec import HeadDepth
-from perennial.training.heads import cost, fit_head
+from perennial.training.heads import fit_head
 from tests.training.frames import COLUMNS, ESTIMATORS, TASKS
 from tests.training.heads.bases import Base, make_base
 
@@ -170,10 +170,6 @@ def test_a_base_that_is_no_graph_takes_no_head() -> None:
     head = fit_head("recalibrate", base.data, base.output, seed=0)
     with pytest.raises(ModelError, match="no ONNX graph"):
         head.compose(b"\xff\xff", base.signature)
-
-
-def test_a_map_costs_less_than_trees() -> None:
-    assert cost("recalibrate", 1000, 10, 1) < cost("correct", 1000, 10, 1) < 0.1
 
 
 def _loss(base: Base, y: Any, output: Any) -> float:
