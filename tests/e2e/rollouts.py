@@ -83,9 +83,12 @@ class Stack:
     deployments: Deployments
 
     def kill(self, part: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Signal a part's main process."""
-        parts = {part.name: part.pid for part in status(self.directory).parts}
-        os.kill(parts[part], number)
+        """Signal a part's main process, once it is there: it may be on its way up again."""
+        os.kill(until(lambda: self._pid(part)), number)
+
+    def _pid(self, part: str) -> int | None:
+        """A part's main process; None while it is started again."""
+        return next(p.pid for p in status(self.directory).parts if p.name == part)
 
     @contextmanager
     def stopped(self, part: str) -> Iterator[None]:
@@ -209,9 +212,10 @@ class HarmInEveryStage:
         return self._pipeline.is_over()
 
 
-def until(met: Callable[[], bool], timeout: float = 60) -> None:
-    """Wait for something."""
+def until(met: Callable[[], Any], timeout: float = 60) -> Any:
+    """Wait for something, and give what there is then."""
     deadline = time.monotonic() + timeout
-    while not met():
+    while not (found := met()):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.1)
+    return found
