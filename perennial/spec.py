@@ -378,8 +378,8 @@ class Guardrails(_Section):
     latency: float | None = Field(
         default=2.0,
         ge=1,
-        description="How many times the champion's 95th percentile the challenger's may be, "
-        "beyond 10 ms. null: not looked at.",
+        description="How many times the champion's median and 95th percentile the challenger's "
+        "may be, beyond 10 ms. null: not looked at.",
     )
     shift: float | None = Field(
         default=3.0,

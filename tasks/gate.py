@@ -246,15 +246,17 @@ def _metrics(spec: PipelineSpec, contest: _Contest, candidate: CandidateRef) -> 
             standing=None if champion is None else metrics_of(champion).promise,
         ),
         trials=candidate.trials,
-        shift=_shift(contest.theirs, output),
+        shift=_shift(contest),
     )
 
 
-def _shift(champion: NDArray[Any] | None, candidate: NDArray[Any]) -> float | None:
-    """How far the answers of the two lie apart, where both have some."""
-    if champion is None or len(champion) < 2:
+def _shift(contest: _Contest) -> float | None:
+    """How far the answers lie from those of the champion as it stands, where both have some: live
+    rows will be held against it."""
+    if contest.champion is None or len(contest.held) < 2:
         return None
-    figure = prediction_shift(champion, candidate)
+    theirs = _aligned(contest.champion, contest.held, contest.candidate.signature)
+    figure = prediction_shift(theirs, contest.output)
     return figure if np.isfinite(figure) else None
 
 

@@ -114,6 +114,24 @@ def test_labels_overrule_a_shift():
     assert action(evidence) == "promote"
 
 
+def test_the_first_labels_have_a_shift_in_the_shadow_wait_for_more():
+    shifted = replace(LAST, weight=0.0, shift=0.9, gate_shift=0.1)
+    assert action(shifted, "shadow") == "roll_back"
+    labelled = replace(shifted, losses=losses(ROLLOUT.labels - 1, -0.2))
+    assert action(labelled, "shadow") == "continue"
+    assert action(replace(labelled, weight=0.5), "canary") == "roll_back"
+
+
+def test_what_is_always_slower_is_seen_though_both_sides_are_late_now_and_then():
+    rng = np.random.default_rng(0)
+    late = rng.choice([0.0, 300_000.0], 300, p=[0.9, 0.1])
+    champion = replace(LAST.champion, latency=2_000.0 + late)
+    for added, status in ((0.0, "green"), (50_000.0, "breach")):
+        challenger = replace(LAST.challenger, latency=2_000.0 + added + late[::-1])
+        evidence = replace(LAST, champion=champion, challenger=challenger)
+        assert check(evidence, "latency").status == status
+
+
 def test_a_guardrail_that_is_null_is_not_looked_at():
     off = ROLLOUT.model_copy(
         update={"guardrails": Guardrails(latency=None, shift=None, sample_ratio=None)}
