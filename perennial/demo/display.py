@@ -57,6 +57,11 @@ class Display:
         description = f"window {window}: requests"
         self._bar.update(self._rows, description=description, completed=done, total=total)
 
+    def broken(self, window: int, column: str) -> None:
+        """The demo breaks the pipe."""
+        text = f"the demo breaks the pipe: {column} holds one value in this window"
+        self._line(str(window), self._champion, "", text)
+
     def checked(self, window: int, check: Check) -> None:
         """The monitor has judged a window."""
         self._champion = check.champion

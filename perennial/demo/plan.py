@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,20 @@ MAX_WINDOWS = 50
 MIN_WINDOW = 20
 HEAL_EVERY = 3
 """Windows from one heal to the next, at least."""
+_BROKEN_FROM = 20
+"""In a demo of so many windows or more the pipe breaks once."""
 _HISTORY = "history.parquet"
 _EXPECTATIONS = "expectations.json"
+
+
+@dataclass(frozen=True)
+class Break:
+    """Where the demo breaks the pipe, for the window to be held."""
+
+    window: int
+    """Counted from 0."""
+    column: str
+    """Holds one value throughout that window."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,14 @@ class Plan:
     frame: pd.DataFrame
     """The whole stream in time order."""
     cut: Cut
+
+    @cached_property
+    def broken(self) -> Break | None:
+        """The middle of the stream and its most varied number; None where windows are few."""
+        numbers = self.frame[self.fields].select_dtypes("number").nunique()
+        if self.cut.windows < _BROKEN_FROM or numbers.empty:
+            return None
+        return Break(self.cut.windows // 2, str(numbers.idxmax()))
 
     @property
     def window_rows(self) -> int:
@@ -59,7 +80,11 @@ class Plan:
     def requests(self, window: int) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield id and named fields of a window's rows; missing values are left out."""
         low, high = self.rows(window)
-        columns = [self.frame[name].iloc[low:high].tolist() for name in self.fields]
+        rows = self.frame[self.fields].iloc[low:high]
+        if self.broken is not None and self.broken.window == window:
+            column = self.broken.column
+            rows = rows.assign(**{column: rows[column].dropna().iloc[0]})
+        columns = [rows[name].tolist() for name in self.fields]
         for row, cells in enumerate(zip(*columns, strict=True), start=low):
             values = {n: json_value(c) for n, c in zip(self.fields, cells, strict=True)}
             yield request_id(row), {n: v for n, v in values.items() if v is not None}

@@ -38,6 +38,9 @@ class Narrator(Protocol):
     def rows(self, window: int, done: int, total: int) -> None:
         """Requests of a window (counted from 1) that have been answered."""
 
+    def broken(self, window: int, column: str) -> None:
+        """The demo breaks the pipe in a window: a column holds one value."""
+
     def checked(self, window: int, check: Check) -> None:
         """The monitor has judged a window."""
 
@@ -141,6 +144,9 @@ class Demo:
 
     def _play_window(self, window: int) -> None:
         low, high = self._plan.rows(window)
+        broken = self._plan.broken
+        if broken is not None and broken.window == window:
+            self._narrator.broken(window + 1, broken.column)
         for done, (name, fields) in enumerate(self._plan.requests(window), start=1):
             self._client.predict(name, fields)
             self._narrator.rows(window + 1, done, high - low)

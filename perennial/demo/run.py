@@ -146,6 +146,7 @@ def _marks(store: Store, summary: Summary) -> tuple[Mark, ...]:
     for taken in summary.promotions[1:]:
         if taken.window is not None:
             marks.append(Mark(taken.window, "took over", taken.version))
+    marks += [Mark(held.window, "held", held.reason) for held in summary.held]
     return tuple(marks)
 
 
@@ -175,6 +176,10 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     return [
         (recovered, "recovered of what retraining at every window gains"),
         (str(summary.retrains), f"retrains over {summary.windows} windows"),
+        (
+            f"{len(summary.held)} and {len(summary.passed_over)}",
+            "windows held, and alarms rightly not acted on",
+        ),
         (f"{summary.requests.answered:,}", f"requests answered, {summary.requests.failed} failed"),
         (f"{summary.log.predictions:,}", "predictions in the log"),
         (f"{summary.wall_seconds:.0f} s", "wall time"),
@@ -194,6 +199,7 @@ def _tables(summary: Summary) -> list[Table]:
         )
         for heal in summary.heals
     ]
+    held = summary.held
     return [
         Table(
             f"{summary.metric} over all {summary.rows:,} rows behind the first fifth",
@@ -205,6 +211,23 @@ def _tables(summary: Summary) -> list[Table]:
             ("window", "why", "version", "to the first line", "training", "to the takeover"),
             heals,
             "Seconds from the confirmed drift. Nobody started these: an event did.",
+        ),
+        Table(
+            "Windows that were held",
+            ("window", "why", "broken by"),
+            [(str(h.window), h.reason, "the demo" if h.by_demo else "the data") for h in held],
+            "Nothing was learned from them. In one the demo breaks the pipe on purpose: a feature "
+            "holds one value, in the requests as they are served.",
+        ),
+        Table(
+            "Alarms that were rightly not acted on",
+            ("window", "inputs that had shifted", "decision", "loss over promise"),
+            [
+                (str(p.window), ", ".join(p.shifted), p.reason, f"{p.loss_over_promise:.2f}")
+                for p in summary.passed_over
+            ],
+            "The shift was confirmed, the champion stayed, and its loss kept the promise, as later "
+            "labels showed.",
         ),
     ]
 

@@ -60,6 +60,25 @@ class Heal(BaseModel):
     seconds: HealSeconds
 
 
+class Held(BaseModel):
+    """A window that was kept from training and from being evidence."""
+
+    window: int
+    reason: str
+    by_demo: bool
+    """Whether it is the one in which the demo broke the pipe."""
+
+
+class PassedOver(BaseModel):
+    """A confirmed shift of the inputs that was rightly not acted on: the loss kept its promise."""
+
+    window: int
+    shifted: list[str]
+    reason: str
+    loss_over_promise: float
+    """Of that window, by labels that came after the decision."""
+
+
 class Requests(BaseModel):
     """Rows sent to the server."""
 
@@ -90,6 +109,8 @@ class Summary(BaseModel):
     """Retrains whose candidate failed its gate."""
     promotions: list[TakeOver]
     heals: list[Heal]
+    held: list[Held]
+    passed_over: list[PassedOver]
     requests: Requests
     log: LogCounts
     wall_seconds: float
@@ -166,6 +187,10 @@ def summarise(
     """Gather what the store says into ``summary.json``."""
     history = list(read_history(store, plan.spec.name))
     retrains = [e for e in history if e.event == "version.registered" and e.cause is not None]
+    checks = [
+        Check.model_validate_json(store.get(info.key).data)
+        for info in store.scan(layout.checks(plan.spec.name))
+    ]
     return Summary(
         pipeline=plan.spec.name,
         metric=plan.spec.metric,
@@ -177,6 +202,8 @@ def summarise(
         refused=sum(e.event == "version.refused" for e in history),
         promotions=_take_overs(plan, trace, history),
         heals=[_heal(store, entry, history, trace) for entry in retrains],
+        held=_held(plan, checks),
+        passed_over=_passed_over(checks),
         requests=Requests(
             sent=played.tally.sent, answered=played.tally.answered, failed=played.tally.failed
         ),
@@ -184,6 +211,37 @@ def summarise(
         wall_seconds=round(played.seconds, 1),
         peak_rss_mb=round(peak_rss_mb),
     )
+
+
+def _held(plan: Plan, checks: list[Check]) -> list[Held]:
+    held = [check for check in checks if check.decision.action == "hold"]
+    broken = None if plan.broken is None else plan.broken.window + 1
+    return [
+        Held(
+            window=window_number(check.window),
+            reason=check.decision.reason,
+            by_demo=window_number(check.window) == broken,
+        )
+        for check in held
+    ]
+
+
+def _passed_over(checks: list[Check]) -> list[PassedOver]:
+    losses = {loss.window: loss for check in checks for loss in check.losses}
+    return [
+        PassedOver(
+            window=window_number(check.window),
+            shifted=[verdict.label for verdict in check.input.lasting],
+            reason=check.decision.reason,
+            loss_over_promise=losses[check.window].ratio,
+        )
+        for check in checks
+        if check.decision.action == "keep"
+        and check.input is not None
+        and check.input.confirmed
+        and check.window in losses
+        and not losses[check.window].risen
+    ]
 
 
 def _take_overs(plan: Plan, trace: Trace, history: list[HistoryEntry]) -> list[TakeOver]:

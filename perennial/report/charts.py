@@ -15,6 +15,7 @@ _MARKS = {
     "registered": ("o", "#1d4ed8", "version registered"),
     "refused": ("x", "#6b7280", "candidate refused"),
     "took over": ("^", "#0f766e", "version took over"),
+    "held": ("s", "#7c3aed", "data held"),
 }
 _LABELS = {
     "perennial": "Perennial",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-MarkKind = Literal["confirmed", "registered", "refused", "took over"]
+MarkKind = Literal["confirmed", "registered", "refused", "took over", "held"]
 
 
 @dataclass(frozen=True)

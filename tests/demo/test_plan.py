@@ -65,3 +65,16 @@ def test_windows_are_of_the_declared_size(source, tmp_path, window, windows):
 def test_too_many_windows_are_refused_with_how_many_would_fit(source, tmp_path):
     with pytest.raises(SourceError, match="40 windows would fit"):
         make_plan(source, tmp_path / "demo", windows=100)
+
+
+def test_a_long_demo_breaks_the_pipe_once_and_the_truths_stay(source, tmp_path):
+    plan = make_plan(source, tmp_path / "demo", windows=20)
+    assert plan.broken is not None
+    assert (plan.broken.window, plan.broken.column) == (10, "x")
+    values = [{fields["x"] for _, fields in plan.requests(window)} for window in (9, 10, 11)]
+    assert [len(found) for found in values] == [40, 1, 40]
+    assert [truth for _, truth in plan.truths(10)] == list(range(600, 640))
+
+
+def test_a_short_demo_breaks_nothing(source, tmp_path):
+    assert make_plan(source, tmp_path / "demo", windows=8).broken is None
