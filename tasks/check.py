@@ -26,6 +26,7 @@ from perennial.registry import (
     base_of,
     failures_in_a_row,
     read_history,
+    read_manifest,
     read_state,
     rollbacks_in_a_row,
 )
@@ -251,7 +252,16 @@ class Watch:
     def _past(self) -> list[Stretch]:
         """Where the windows lie that were checked before, the oldest first."""
         places = [(check.window, Place.model_validate(check.cursor).end) for check in self._recent]
+        if self._recent and _number(self._recent[0].window) == 1:
+            places = [("", self._beginning(self._recent[0].champion)), *places]
         return [Stretch(name, start, end) for (_, start), (name, end) in pairwise(places)]
+
+    def _beginning(self, champion: str) -> Cursor:
+        """Where the very first window began: behind what its champion was trained on."""
+        lineage = read_manifest(store(), self._spec.name, champion).lineage
+        return Cursor(
+            source_rows=find_snapshot(store(), self._spec.name, lineage.snapshot).source_rows
+        )
 
     def _place(self) -> Place:
         """Where the last check ended; rows of the source that the champion has seen are behind."""

@@ -6,7 +6,7 @@ import io
 import json
 import zlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Traffic:
     unit: float = 1.0
     """What x is multiplied by before it is sent."""
     sent: int = 0
+    begins: datetime | None = None
+    """Of hourly rows: the time of the first."""
     _weight: float = 0.0
     _moment: datetime = field(default_factory=utc_now)
 
@@ -47,6 +49,9 @@ class Traffic:
         data = frame(rows, self.slope, seed=100 + self.sent)
         data["y"] += np.random.default_rng(self.sent + 5000).normal(size=rows)
         data["x"] *= self.unit
+        if self.begins is not None:
+            hours = [self.begins + timedelta(hours=self.sent + n) for n in range(rows)]
+            data["ts"] = [hour.isoformat() for hour in hours]
         ids = [f"live-{self.sent + n}" for n in range(rows)]
         self.sent += rows
         asked = [self._asks_challenger(state, name) for name in ids]
@@ -80,6 +85,7 @@ class Traffic:
         signature = read_signature(self.store, manifest)
         model = Predictor(read_file(self.store, manifest, MODEL_FILE), signature)
         output = model.predict(*encode_frame(signature, data))
+        sent = [*(f.name for f in signature.features), *signature.context]
         table = pa.table(
             {
                 "id": names,
@@ -88,7 +94,7 @@ class Traffic:
                 "version": [version] * len(names),
                 "role": [role] * len(names),
                 "latency": pa.array([self.latency.get(role, 900)] * len(names), pa.int32()),
-                "features": data[["x", "c"]].to_dict("records"),
+                "features": data[sent].to_dict("records"),
                 "output": [[float(v) for v in row] for row in output],
                 "key": [zlib.crc32(name.encode()) if self._weight else None for name in names],
                 "weight": [self._weight] * len(names),

@@ -1,6 +1,7 @@
 """What is refused goes aside and comes back; windows that are broken are held and left out."""
 
 import json
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -185,6 +186,21 @@ def test_served_windows_are_judged_and_one_that_is_broken_is_left_out(connected,
     assert record.reasons[0].startswith("unit change in x")
     run(retrain, pipeline="line")
     assert len(newest_rows(connected)) == 750
+
+
+@pytest.mark.usefixtures("events")
+def test_windows_that_follow_one_another_in_the_log_are_not_held_for_time(connected, pipeline):
+    hours = pd.date_range("2030-01-01", periods=600, freq="h")
+    folder = pipeline(noisy(600, seed=0).assign(ts=hours))
+    file = folder / "pipeline.yaml"
+    file.write_text(file.read_text() + "time: ts\n")
+    run(retrain, pipeline="line")
+    run(rollout, pipeline="line")
+    traffic = Traffic(connected, slope=3.0, begins=datetime(2030, 1, 26))
+    for _ in range(3):
+        traffic.send(50)
+        run(monitor, pipeline="line")
+    assert [c["data"] for c in checks(connected)] == [[], [], []]
 
 
 @pytest.mark.usefixtures("events")
