@@ -1,0 +1,40 @@
+"""What a look at the stream shows in Prefect, and whom it tells."""
+
+from __future__ import annotations
+
+from perennial.drift.detector import InputVerdict
+from perennial.drift.record import Check
+from tasks import events
+from tasks.artifacts import publish, table
+from tasks.notify import notify
+from tasks.window_check import CheckRef
+
+
+def tell_held(pipeline: str, ref: CheckRef) -> None:
+    """Say that data are held: an event, and a message to who wants to know."""
+    if ref.held is None:
+        return
+    payload = {"window": ref.window, "reason": ref.held, "verdict": ref.key}
+    events.emit(events.DATA_HELD, pipeline, payload)
+    notify(f"{pipeline}: data held, the champion goes on", ref.held)
+
+
+def publish_checks(pipeline: str, history: list[Check]) -> None:
+    """Show the checks of a champion's base as a table, the newest first."""
+    rows = [
+        (
+            check.window,
+            check.rows,
+            ", ".join(v.label for seen in _shifts(check) for v in seen.culprits),
+            ", ".join(f"{v.window}: {v.ratio:.2f}" for v in check.losses),
+            check.decision.name,
+            check.decision.reason,
+        )
+        for check in reversed(history)
+    ]
+    header = ["window", "rows", "shifted", "loss over promise", "decision", "reason"]
+    publish("monitor", pipeline, table(header, rows), description=history[-1].window)
+
+
+def _shifts(check: Check) -> list[InputVerdict]:
+    return [*([] if check.input is None else [check.input]), *check.labels]

@@ -1,0 +1,69 @@
+"""What the monitor writes of a window, and how it is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from perennial.datasets.stream import Cursor
+from perennial.drift.policy import Decision
+from perennial.drift.record import Check
+from perennial.registry import State
+from perennial.store import layout
+from perennial.validation.triage import TriageVerdict
+from tasks.connection import store
+from tasks.judge import PendingWindow
+
+_REMEMBERED = 60
+
+
+class Place(BaseModel):
+    """Where the monitor stands; the ``cursor`` of a `Check`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    end: Cursor
+    pending: tuple[PendingWindow, ...] = ()
+
+
+class WindowCheck(Check):
+    """A check with what triage said of the data."""
+
+    data: tuple[TriageVerdict, ...] = ()
+    """Windows that were found to be held at this look: this one, or older ones by their labels."""
+    refused: int = 0
+    """Rows of this window that went to quarantine; the inputs are those of the others."""
+
+
+class CheckRef(BaseModel):
+    """A check by its key, and what it came to."""
+
+    key: str
+    window: str
+    decision: Decision
+    held: str | None = None
+    """Why data are held, where some are."""
+
+
+def newest_checks(pipeline: str, *, after: str | None = None) -> Iterator[Check]:
+    """Yield the newest checks, the last one first, some sixty at most.
+
+    Args:
+        after: a window; only checks of later ones are given.
+    """
+    behind = None if after is None else layout.check(pipeline, after)
+    keys = [info.key for info in store().scan(layout.checks(pipeline), after=behind)]
+    for key in reversed(keys[-_REMEMBERED:]):
+        yield Check.model_validate_json(store().get(key).data)
+
+
+def unanswered(pipeline: str, state: State) -> Check | None:
+    """The newest check that asks for a heal which no retrain has answered."""
+    checks = newest_checks(pipeline, after=state.answered)
+    return next((check for check in checks if check.decision.action == "heal"), None)
+
+
+def ordinal(window: str) -> int:
+    """How many windows had been checked, this one included."""
+    return int(window.removeprefix("w"))
