@@ -63,13 +63,13 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     rows: int
     ids: list[str]
     """One a row, or the one id of a request of several rows: see `row_ids`."""
-    numeric: bytes
+    numeric: memoryview
     """float64 or, where ``single``, float32, (rows, numeric features)."""
     categorical: list[list[str]] | None
     """One list a row, "" is missing; None: no categorical features."""
     context: list[list[str | None]] | None
     """One list a row; None: nothing was sent."""
-    output: bytes
+    output: memoryview
     """float32, (rows, width)."""
     single: bool = False
     key: int | list[int] = 0

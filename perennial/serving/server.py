@@ -27,6 +27,7 @@ import msgspec
 from perennial.errors import StackError
 from perennial.serving.agent import Agent
 from perennial.serving.auth import FILE_VARIABLE, Tokens
+from perennial.serving.garbage import collect_seldom
 from perennial.serving.liveness import is_alive, make_lock
 from perennial.serving.metrics import SUFFIX, agent_metrics
 from perennial.serving.options import ServingOptions
@@ -84,6 +85,7 @@ class Server:
         """Serve until `stop`: then finish what was taken, and upload the log."""
         self._forget_old_metrics()
         self._agent.follow()
+        collect_seldom()
         self._agent.start()
         try:
             while not self._stop.is_set():

@@ -9,35 +9,25 @@ Segments go up one at a time, in the order of their keys.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from ulid import ULID
 
-from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
 from perennial.errors import Conflict
-from perennial.packaging.signature import Signature
 from perennial.serving.liveness import is_alive
+from perennial.serving.parquet import to_parquet
 from perennial.serving.segment import (
     BROKEN,
     CLOSED,
     OPEN,
     SEALED,
-    FeedbackRecord,
-    PredictionRecord,
     Segment,
     read_segment,
-    row_ids,
 )
 from perennial.store import Store, layout
 
@@ -104,6 +94,8 @@ class Uploader:
         segment = read_segment(path)
         if segment is None:
             raise ValueError("its head is lost")
+        if segment.rows != int(path.name.split(".")[1]):
+            raise ValueError(f"{segment.rows} rows of it are left")
         return self._put(path, segment)
 
     def _put(self, path: Path, segment: Segment) -> int:
@@ -177,122 +169,3 @@ def count_waiting(directory: Path) -> Waiting:
         len(found),
         min((file.st_mtime for file in found), default=None),
     )
-
-
-def to_parquet(segment: Segment) -> bytes:
-    """Write a segment as the Parquet file that `perennial.datasets.log` describes."""
-    repeated: list[str] = []
-    numbers: list[str] = []
-    if segment.head.signature is None:
-        table = _feedback_table(segment.feedback)
-    else:
-        signature = Signature.model_validate_json(segment.head.signature)
-        table = _prediction_table(segment.head.pipeline, signature, segment.predictions)
-        repeated = ["pipeline", "version", "role"]
-        repeated += [f"features.{name}" for name in signature.categorical]
-        numbers = [f"features.{name}" for name in signature.numeric]
-    sink = pa.BufferOutputStream()
-    # Numbers seldom repeat: split by bytes they take half the space and a quarter of the time that
-    # a dictionary does.
-    pq.write_table(
-        table,
-        sink,
-        compression="zstd",
-        use_dictionary=repeated,
-        use_byte_stream_split=numbers,
-    )
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
-def _feedback_table(records: list[FeedbackRecord]) -> pa.Table:
-    columns = [
-        pa.array([getattr(record, field.name) for record in records], field.type)
-        for field in FEEDBACK_SCHEMA
-    ]
-    return pa.Table.from_arrays(columns, schema=FEEDBACK_SCHEMA)
-
-
-def _prediction_table(
-    pipeline: str, signature: Signature, records: list[PredictionRecord]
-) -> pa.Table:
-    schema = prediction_schema(signature)
-    counts = [record.rows for record in records]
-
-    def each_row(value: Callable[[PredictionRecord], Any], kind: pa.DataType) -> pa.Array:
-        per_record = pa.array([value(record) for record in records], kind)
-        return per_record.take(pa.array(np.repeat(np.arange(len(records)), counts)))
-
-    columns = {
-        "id": pa.array([i for r in records for i in row_ids(r.ids, r.rows)], pa.string()),
-        "time": each_row(lambda r: r.time, schema.field("time").type),
-        "pipeline": each_row(lambda _: pipeline, pa.string()),
-        "version": each_row(lambda r: r.version, pa.string()),
-        "role": each_row(lambda r: r.role, pa.string()),
-        "latency": pa.array([v for r in records for v in _latencies(r)], pa.int32()),
-        "features": _features(schema.field("features").type, signature, records),
-        "output": _outputs(schema.field("output").type, signature, records),
-        "key": pa.array([key for r in records for key in _keys(r)], pa.int64()),
-        "weight": each_row(lambda r: r.weight, pa.float64()),
-    }
-    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
-
-
-def _latencies(record: PredictionRecord) -> list[int]:
-    return record.latency if isinstance(record.latency, list) else [record.latency] * record.rows
-
-
-def _keys(record: PredictionRecord) -> list[int | None]:
-    """Hashes of routing keys as Parquet's common readers take them, null where none was made."""
-    if record.weight == 0:
-        return [None] * record.rows
-    keys = record.key if isinstance(record.key, list) else [record.key] * record.rows
-    return [key - (1 << 64) if key >= 1 << 63 else key for key in keys]
-
-
-def _features(kind: pa.DataType, signature: Signature, records: list[PredictionRecord]) -> pa.Array:
-    numbers = _numbers(records, len(signature.numeric))
-    texts = _text_columns(signature, records)
-    arrays = []
-    for field in kind:
-        if field.name in texts:
-            arrays.append(pa.array(texts[field.name], pa.string()))
-        else:
-            values = numbers[:, signature.numeric.index(field.name)]
-            arrays.append(pa.array(values, pa.float64(), mask=np.isnan(values)))
-    return pa.StructArray.from_arrays(arrays, fields=list(kind))
-
-
-def _numbers(records: list[PredictionRecord], width: int) -> NDArray[np.float64]:
-    """Give the numeric features of all rows; neighbours of one precision are read together."""
-    parts = [
-        np.frombuffer(b"".join(r.numeric for r in group), np.float32 if single else np.float64)
-        for single, group in itertools.groupby(records, key=lambda r: r.single)
-    ]
-    rows = sum(record.rows for record in records)
-    return np.concatenate(parts, dtype=np.float64).reshape(rows, width)
-
-
-def _text_columns(
-    signature: Signature, records: list[PredictionRecord]
-) -> dict[str, list[str | None]]:
-    """Give categorical features and context fields by name, null for a missing value."""
-    no_context: list[str | None] = [None] * len(signature.context)
-    categorical: list[list[str]] = []
-    context: list[list[str | None]] = []
-    for record in records:
-        categorical.extend(record.categorical or [[]] * record.rows)
-        context.extend(record.context or [no_context] * record.rows)
-    columns: dict[str, list[str | None]] = {
-        name: [row[index] or None for row in categorical]
-        for index, name in enumerate(signature.categorical)
-    }
-    for index, name in enumerate(signature.context):
-        columns[name] = [row[index] for row in context]
-    return columns
-
-
-def _outputs(kind: pa.DataType, signature: Signature, records: list[PredictionRecord]) -> pa.Array:
-    values = np.frombuffer(b"".join(r.output for r in records), dtype=np.float32)
-    offsets = np.arange(0, len(values) + 1, signature.width, dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=kind)

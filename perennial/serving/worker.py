@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ import uvloop
 from perennial.serving.api import Api
 from perennial.serving.auth import Tokens
 from perennial.serving.connections import Connections
+from perennial.serving.garbage import collect_seldom
 from perennial.serving.lineup import LocalModels
 from perennial.serving.log import Log
 from perennial.serving.logs import configure_logging
@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 _TICK = 0.1
 _TICKS_PER_DUMP = 5
-_GARBAGE = 10_000
 _SWITCH_INTERVAL = 0.0005
 
 
@@ -77,10 +76,7 @@ class Worker:
     def fill(self) -> None:
         """Load the line-up before the first request is taken."""
         self._table.refresh()
-        # What lives as long as the worker need not be looked at by every collection.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_GARBAGE, 20, 50)
+        collect_seldom()
 
     async def keep(self, stop: asyncio.Event, parent: int) -> None:
         """Follow the line-up, close old segments, write metrics, until told to stop.

@@ -23,8 +23,8 @@ from perennial.serving.batch import Batch
 from perennial.serving.http import Request, Response
 from perennial.serving.models import try_batches
 from perennial.serving.options import ServingOptions
+from perennial.serving.parquet import to_parquet
 from perennial.serving.segment import read_segment
-from perennial.serving.upload import to_parquet
 from tests.serving.serving_models import (
     BINARY,
     MULTICLASS,

@@ -19,6 +19,7 @@ from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
 from perennial.errors import Conflict, StoreError
 from perennial.serving.liveness import make_lock
 from perennial.serving.log import Log
+from perennial.serving.parquet import to_parquet
 from perennial.serving.segment import (
     FeedbackRecord,
     LogFull,
@@ -27,7 +28,7 @@ from perennial.serving.segment import (
     frames,
     read_segment,
 )
-from perennial.serving.upload import Uploader, close_orphans, count_waiting, to_parquet
+from perennial.serving.upload import Uploader, close_orphans, count_waiting
 from tests.serving.serving_models import REGRESSION
 
 payloads = st.lists(st.binary(min_size=1, max_size=200), max_size=8)
@@ -189,14 +190,19 @@ def test_a_segment_that_cannot_be_read_holds_nobody_up(tmp_path: Path) -> None:
     (folder / "01ARZ3NDEKTSV4RRFFQ69G5FAV.3.sealed").write_bytes(b"damaged")
     (folder / "w0-1.closed").write_bytes(frame(b"no msgpack of ours"))
     log = make_log(tmp_path)
+    log.predictions("bike", SIGNATURE, record("lost", "b"))
+    log.close()
+    [path] = folder.glob("w1-*.closed")
+    path.rename(folder / "01ARZ3NDEKTSV4RRFFQ69G5FAW.3.sealed")
+    log = make_log(tmp_path)
     log.predictions("bike", SIGNATURE, record("a"))
     log.close()
     store = FlakyStore([])
     uploader = Uploader(store, tmp_path, tmp_path / "no-locks")
     assert uploader.run_once() == 1
-    assert uploader.broken == 2
+    assert uploader.broken == 3
     assert arrived(store) == ["a"]
-    assert len(list(folder.glob("*.broken"))) == 2
+    assert len(list(folder.glob("*.broken"))) == 3
     assert count_waiting(tmp_path).files == 0
 
 
