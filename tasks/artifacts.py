@@ -6,10 +6,19 @@ from collections.abc import Sequence
 
 from prefect.artifacts import create_markdown_artifact
 
+from tasks.connection import store
+
+_LINK_SECONDS = 7 * 86_400
+
 
 def publish(key: str, pipeline: str, markdown: str, *, description: str) -> None:
     """Publish a markdown artifact under a key that collects its history a pipeline."""
     create_markdown_artifact(key=f"{key}-{pipeline}", markdown=markdown, description=description)
+
+
+def link(key: str, text: str) -> str:
+    """A link to an object of the store, in markdown; it is good for a week."""
+    return f"[{text}]({store().link(key, _LINK_SECONDS)})"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -21,7 +21,7 @@ from perennial.validation import Evaluation, Report
 from perennial.validation.quarantine import ID, Quarantine, row_ids
 from perennial.validation.skew import SkewVerdict, compare, join
 from tasks import events
-from tasks.artifacts import publish, table
+from tasks.artifacts import link, publish, table
 from tasks.connection import fetch, store
 from tasks.expectations import find_suite, learn
 from tasks.notify import notify
@@ -31,7 +31,6 @@ from tasks.versions import find_champion
 
 _SEGMENTS = 200
 """Of the log, the newest, whose rows are held against the source's."""
-_LINK_SECONDS = 7 * 86_400
 
 
 class SoundRows(BaseModel):
@@ -150,14 +149,13 @@ def _tell(ref: SnapshotRef, report: Report, skew: SkewVerdict) -> None:
         get_run_logger().warning("%s", finding)
     if skew.skewed:
         get_run_logger().warning("training and serving skew: %s", skew)
-    page = validation_page(ref.pipeline, ref.sha256, report, skew)
+    page = validation_page(ref.pipeline, f"Snapshot {ref.sha256}.", report, skew)
     key = layout.validation_report(ref.pipeline, ref.sha256)
     store().put(key, page.encode(), content_type="text/html; charset=utf-8")
-    link = f"[The report]({store().link(key, _LINK_SECONDS)}), `{key}` in the store.\n\n"
     publish(
         "validation",
         ref.pipeline,
-        link + _markdown(report, skew),
+        f"{link(key, 'The report')}, `{key}` in the store.\n\n" + _markdown(report, skew),
         description=f"{report.rows} rows",
     )
 
@@ -167,10 +165,15 @@ def _markdown(report: Report, skew: SkewVerdict) -> str:
         f"{report.rows:,} rows, {report.rules} rules, {len(report.findings)} broken, "
         f"{report.refused:,} rows set aside.\n\nTraining and serving: {skew}.\n\n"
     )
+    return head + findings_table(report)
+
+
+def findings_table(report: Report) -> str:
+    """Each rule that was broken, as markdown; empty where none was."""
     if not report.findings:
-        return head
+        return ""
     rows: list[tuple[Any, ...]] = [
         (f.column or "table", f.rule, f.severity, f.refused or "", f.observed)
         for f in report.findings
     ]
-    return head + table(["column", "rule", "severity", "set aside", "observed"], rows)
+    return table(["column", "rule", "severity", "set aside", "observed"], rows)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,14 +25,13 @@ from perennial.backtest.baselines import (
 )
 from perennial.backtest.bases import Stream
 from perennial.backtest.hindsight import Hindsight, look_back, window_losses
+from perennial.backtest.policies import POLICIES, PolicyName
 from perennial.backtest.replay import ReplayedRun, replay
 from perennial.backtest.stream import Cut, cut
 from perennial.evaluation.metrics import GREATER_IS_BETTER, row_losses
 from perennial.spec import Depth, MetricName, PipelineSpec
 from perennial.training.columns import encode_target
 
-PolicyName = Literal["perennial", "never", "every", "periodic-5", "hindsight"]
-POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is."""
 

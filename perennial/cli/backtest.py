@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from perennial.backtest.compare import Backtest, PolicyName
+    from perennial.backtest.compare import Backtest
+    from perennial.backtest.policies import PolicyName
     from perennial.spec import PipelineSpec
 
 
@@ -97,7 +98,7 @@ def _check_writable(option: str, file: Path | None) -> None:
 
 
 def _policies(text: str) -> list[PolicyName]:
-    from perennial.backtest.compare import POLICIES
+    from perennial.backtest.policies import POLICIES
 
     asked = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in asked if name not in POLICIES]

@@ -10,13 +10,19 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from perennial.errors import StackError
-from perennial.local import logs
+from perennial.local import logs, prefect_api
 from perennial.local.services import child_environment
 from perennial.local.state import StackFiles
 from perennial.settings import read_env_file
 
 DECLARATION = "prefect.yaml"
-SHAPING_FILES = (DECLARATION, "flows/**/*.py", "perennial/spec.py")
+SHAPING_FILES = (
+    DECLARATION,
+    "flows/**/*.py",
+    "perennial/spec.py",
+    "perennial/backtest/policies.py",
+    "tasks/compact.py",
+)
 """What the deployments and the forms of their parameters are made from."""
 
 
@@ -61,7 +67,10 @@ def deploy(files: StackFiles, project: Path, pool_id: str) -> None:
         code = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             cwd=project,
-            env=child_environment(files, read_env_file(files.environment)),
+            env={
+                **child_environment(files, read_env_file(files.environment)),
+                "PERENNIAL_WORK_POOL": prefect_api.POOL,
+            },
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,

@@ -183,6 +183,21 @@ def alert_outcome(pipeline: str, name: str) -> str:
     return f"{pipeline}/alerts/{name}/outcome.json"
 
 
+def backtest(pipeline: str, name: str) -> str:
+    """What policies would have made of the source, in figures."""
+    return f"{pipeline}/backtests/{name}.json"
+
+
+def backtest_page(pipeline: str, name: str) -> str:
+    """The same as a page."""
+    return f"{pipeline}/backtests/{name}.html"
+
+
+def validation_page(pipeline: str, name: str) -> str:
+    """What the rules said of data that nobody trains on, as a page."""
+    return f"{pipeline}/validations/{name}.html"
+
+
 def score_job(output: str) -> str:
     """What a scoring fixed before its first part. Readers of folders pass over a leading ``_``."""
     return f"{output}_job.json"

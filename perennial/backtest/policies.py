@@ -1,0 +1,8 @@
+"""The policies that a backtest knows."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+PolicyName = Literal["perennial", "never", "every", "periodic-5", "hindsight"]
+POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)

@@ -1,0 +1,89 @@
+"""Hold data against a pipeline's expectations, without using them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from prefect.logging import get_run_logger
+from pydantic import BaseModel
+from ulid import ULID
+
+from perennial.datasets.source import read_source
+from perennial.errors import ValidationFailed
+from perennial.registry import Declaration
+from perennial.scoring import parse_address
+from perennial.scoring.inputs import list_inputs
+from perennial.store import ObjectFile, layout
+from perennial.validation import Report, validate, validate_parquet
+from tasks.artifacts import link, publish
+from tasks.connection import fetch, store, store_of
+from tasks.expectations import find_suite
+from tasks.step import may_pass, step
+from tasks.validate import findings_table
+
+_CHUNK = 16 << 20
+
+
+class HeldAgainst(BaseModel):
+    """What the rules said of some data, by the key of its page."""
+
+    page: str
+    held: bool
+    """Whether a training on them would be held."""
+    told: str
+
+
+@step(retries=2, retry_delay_seconds=2, retry_condition_fn=may_pass)
+def hold_against(declaration: Declaration, data: str | None) -> HeldAgainst:
+    """Judge a Parquet file or folder in the store, or the source, and write the page.
+
+    Raises:
+        ValidationFailed: there are no expectations yet, or they are no suite.
+        SpecError: the address is none.
+        SourceError: there is nothing to read.
+    """
+    from perennial.report.validation import validation_page
+
+    spec = declaration.spec
+    suite = find_suite(declaration)
+    if suite is None:
+        raise ValidationFailed(
+            f"{spec.name} has no expectations yet: its first retrain learns them"
+        )
+    share = spec.validation.quarantine_share
+    if data is None:
+        frame = read_source(spec, declaration.path, fetch=fetch)
+        report = validate(frame, suite, share=share)
+    else:
+        with tempfile.TemporaryDirectory(prefix="perennial-validate-") as folder:
+            _copy(data, Path(folder))
+            report = validate_parquet(Path(folder), suite, share=share)
+    what = spec.source.uri if data is None else data
+    page = layout.validation_page(spec.name, str(ULID()))
+    html = validation_page(spec.name, f"{what}, held against the expectations.", report)
+    store().put(page, html.encode(), content_type="text/html; charset=utf-8")
+    done = HeldAgainst(page=page, held=bool(report.held), told=_told(report))
+    text = f"**{what}**: {done.told}.\n\n{link(page, 'The report')}, `{page}` in the store.\n\n"
+    publish("validate", spec.name, text + findings_table(report), description=what)
+    get_run_logger().info("%s: %s", what, done.told)
+    return done
+
+
+def _copy(data: str, folder: Path) -> None:
+    """Bring files to this machine, a piece at a time: they may be larger than memory."""
+    address = parse_address(data, store().bucket)
+    home = store_of(address.bucket)
+    for number, info in enumerate(list_inputs(home, address)):
+        source = ObjectFile(home, info.key, size=info.size, etag=info.etag)
+        with (folder / f"{number:06d}.parquet").open("wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+
+
+def _told(report: Report) -> str:
+    rows = f"{report.rows:,} rows, {report.rules} rules"
+    if not report.findings:
+        return f"{rows}, none broken"
+    worst = report.held or report.findings
+    return f"{rows}, {len(report.findings)} broken: " + "; ".join(map(str, worst[:3]))

@@ -1,0 +1,152 @@
+"""Runs without a process, runs that crashed, leases without a holder."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from prefect import runtime
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+from prefect.states import AwaitingRetry, Crashed
+from pydantic import BaseModel
+
+from perennial.errors import LeaseHeld, LeaseLost
+from perennial.registry import known_pipelines
+from perennial.store import acquire_lease, layout
+from perennial.store.lease import LeaseRecord, utc_now
+from tasks.artifacts import publish, table
+from tasks.connection import store
+from tasks.step import step
+
+TAG = "perennial"
+"""Of every deployment in prefect.yaml, and of its runs."""
+REPEATABLE = {"retrain", "score", "backtest", "validate", "compact", "gc"}
+"""Deployments whose runs go on where they were, or may begin anew. A rollout has a trigger of its
+own, a monitor its schedule, and what a person decided is not done twice."""
+ATTEMPTS = 3
+HEARTBEAT = "prefect.flow-run.heartbeat"
+_OPEN = [StateType.RUNNING, StateType.CANCELLING]
+_HOLDER = re.compile(r"\(([0-9a-f-]{36})\)$")
+
+
+class Found(BaseModel):
+    """A run, or a lease, that needed help."""
+
+    name: str
+    why: str
+
+
+@step(retries=2, retry_delay_seconds=2)
+def crash_silent_runs(silent_seconds: int) -> list[Found]:
+    """Report as crashed the runs that were heard of once and not for ``silent_seconds``.
+
+    A run without any heartbeat is left alone: whoever started it has not switched them on.
+    """
+    found = []
+    with get_client(sync_client=True) as client:
+        for run in _runs(client, FlowRunFilterStateType(any_=_OPEN)):
+            heard = _last_heard(client, run.id)
+            if heard is None or (utc_now() - heard).total_seconds() < silent_seconds:
+                continue
+            why = f"not heard of since {heard:%H:%M:%S} UTC: its process is gone"
+            client.set_flow_run_state(run.id, Crashed(message=why))
+            get_run_logger().warning("%s: %s", run.name, why)
+            found.append(Found(name=run.name, why=why))
+    return found
+
+
+@step(retries=2, retry_delay_seconds=2)
+def go_on_with_crashed_runs(hours: float) -> list[Found]:
+    """Start crashed runs again under their own name, `ATTEMPTS` times in all."""
+    since = utc_now() - timedelta(hours=hours)
+    found = []
+    with get_client(sync_client=True) as client:
+        deployments = {d.id: d.name for d in client.read_deployments()}
+        for run in _runs(client, FlowRunFilterStateType(any_=[StateType.CRASHED]), since):
+            name = deployments.get(run.deployment_id) if run.deployment_id else None
+            if name not in REPEATABLE or run.run_count >= ATTEMPTS:
+                continue
+            why = f"crashed in attempt {run.run_count} of {ATTEMPTS}"
+            client.set_flow_run_state(run.id, AwaitingRetry(message=why))
+            get_run_logger().warning("%s: %s: started again", run.name, why)
+            found.append(Found(name=run.name, why=why))
+    return found
+
+
+@step(retries=2, retry_delay_seconds=2)
+def free_leases() -> list[Found]:
+    """Give back leases whose holder has ended: the next run need not wait until they run out."""
+    found = []
+    with get_client(sync_client=True) as client:
+        for pipeline in known_pipelines(store()):
+            for key in (layout.lease(pipeline), layout.rollout_lease(pipeline)):
+                held = store().find(key)
+                if held is None:
+                    continue
+                record = LeaseRecord.model_validate_json(held.data)
+                if record.expires_at <= utc_now() or not _has_ended(client, record.holder):
+                    continue
+                try:
+                    acquire_lease(store(), pipeline, record.holder, key=key).release()
+                except (LeaseHeld, LeaseLost):  # somebody was faster
+                    continue
+                found.append(Found(name=key, why=f"{record.holder} has ended"))
+    return found
+
+
+def tell(lost: list[Found], again: list[Found], leases: list[Found]) -> None:
+    """Show what was done."""
+    rows = [(f.name, "reported as crashed", f.why) for f in lost]
+    rows += [(f.name, "started again", f.why) for f in again]
+    rows += [(f.name, "given back", f.why) for f in leases]
+    publish("recover", "runs", table(["what", "", "why"], rows), description=f"{len(rows)}")
+
+
+def _runs(
+    client: SyncPrefectClient, state: FlowRunFilterStateType, ended_since: datetime | None = None
+) -> list[FlowRun]:
+    runs = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            tags=FlowRunFilterTags(all_=[TAG]),
+            state=FlowRunFilterState(type=state),
+            end_time=FlowRunFilterEndTime(after_=ended_since) if ended_since else None,
+        )
+    )
+    return [run for run in runs if str(run.id) != str(runtime.flow_run.id)]
+
+
+def _last_heard(client: SyncPrefectClient, run: UUID) -> datetime | None:
+    asked = {
+        "filter": {
+            "event": {"name": [HEARTBEAT]},
+            "resource": {"id": [f"prefect.flow-run.{run}"]},
+            "order": "DESC",
+        },
+        "limit": 1,
+    }
+    answer = client.request("POST", "/events/filter", json=asked).raise_for_status().json()
+    events = answer["events"]
+    return datetime.fromisoformat(events[0]["occurred"]) if events else None
+
+
+def _has_ended(client: SyncPrefectClient, holder: str) -> bool:
+    """Whether the run that a lease names is over; one that another server knows may not be."""
+    match = _HOLDER.search(holder)
+    if match is None:
+        return False
+    try:
+        state = client.read_flow_run(UUID(match[1])).state
+    except ObjectNotFound:
+        return False
+    return state is not None and state.is_final()
