@@ -289,11 +289,18 @@ class Gates(_Section):
         "is clearly worse somewhere is refused, however good it is on average.",
     )
     calibration: float | None = Field(
-        default=0.1,
+        default=0.25,
         gt=0,
         le=1,
-        description="Calibration error beyond chance that is allowed where the metric is "
-        "log_loss. null: not looked at.",
+        description="Calibration error beyond chance that a first version's probabilities may "
+        "have, with what the world moves between training and gate. null: calibration is not "
+        "looked at.",
+    )
+    calibration_margin: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="By how much more than the champion's a candidate's calibration error may be.",
     )
     last_value: Literal["note", "refuse"] = Field(
         default="note",

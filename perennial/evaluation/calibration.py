@@ -37,22 +37,58 @@ def calibration_error(
         output: probabilities (rows, 1) of the second class, or (rows, classes).
         level: one-sided confidence of each bound; from a bootstrap over blocks of neighbours.
     """
-    chance, hit = _second_or_voted(y, output)
+    found = _bounds(y, [(output, 1)], level)
+    return Calibration(*(max(figure, 0.0) for figure in found))
+
+
+def calibration_change(
+    y: NDArray[np.intp],
+    candidate: NDArray[np.float64],
+    champion: NDArray[np.float64],
+    level: float,
+) -> Calibration:
+    """By how much the candidate's error is above the champion's on the same rows.
+
+    Arguments as for `calibration_error`, both outputs with the classes in the same order.
+    """
+    return _bounds(y, [(candidate, 1), (champion, -1)], level)
+
+
+def as_frequent(y: NDArray[np.intp], output: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities that were learned from each class alike, for classes as frequent as they are.
+
+    By Bayes' rule with the shares of the classes in ``y``; shapes as in `calibration_error`.
+    """
+    chance = output.astype(np.float64)
+    if output.shape[1] == 1:
+        chance = np.hstack([1 - chance, chance])
+    chance = chance * np.bincount(y, minlength=chance.shape[1])
+    total = chance.sum(axis=1, keepdims=True)
+    chance = np.divide(chance, total, out=np.zeros_like(chance), where=total > 0)
+    return chance[:, 1:] if output.shape[1] == 1 else chance
+
+
+def _bounds(
+    y: NDArray[np.intp], answers: list[tuple[NDArray[np.float64], int]], level: float
+) -> Calibration:
+    """The sum of errors, each with its sign and less what luck gives, and its bounds."""
     rng = np.random.default_rng(0)
-    drawn = rng.random((_DRAWS, len(chance))) < chance
-    by_luck = float(np.mean([_error(chance, d) for d in drawn]))
-    blocks = np.array_split(np.arange(len(chance)), min(_BLOCKS, len(chance)))
+    rows = len(y)
+    read = [(*_second_or_voted(y, output), sign) for output, sign in answers]
+    by_luck = error = 0.0
+    for chance, hit, sign in read:
+        drawn = rng.random((_DRAWS, rows)) < chance
+        by_luck += sign * float(np.mean([_error(chance, d) for d in drawn]))
+        error += sign * _error(chance, hit)
+    blocks = np.array_split(np.arange(rows), min(_BLOCKS, rows))
     again = []
     for _ in range(_DRAWS):
         taken = np.concatenate([blocks[i] for i in rng.integers(0, len(blocks), len(blocks))])
-        again.append(_error(chance[taken], hit[taken]))
-    error = _error(chance, hit)
+        again.append(sum(sign * _error(chance[taken], hit[taken]) for chance, hit, sign in read))
     # The error of a resample is biased upwards once more: the bounds are reflected (basic
     # bootstrap), which takes that off.
     low, high = 2 * error - np.quantile(again, [level, 1 - level])
-    return Calibration(
-        max(error - by_luck, 0.0), max(float(low) - by_luck, 0.0), max(float(high) - by_luck, 0.0)
-    )
+    return Calibration(error - by_luck, float(low) - by_luck, float(high) - by_luck)
 
 
 def _second_or_voted(

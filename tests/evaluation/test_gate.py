@@ -110,20 +110,68 @@ def test_answers_that_are_no_numbers_are_refused() -> None:
     assert decision.reason == "20 answers are not a number"
 
 
-def test_ranking_is_judged_by_ranking_and_not_by_calibration() -> None:
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 2, 2000)
-    sharp = 1 / (1 + np.exp(-(2 * y - 1 + rng.normal(size=2000))))
-    decision = judge(
+def classes(n: int, *, seed: int, rare: float = 0.5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A class, a clue to it, and its true probability by that clue."""
+    rng = np.random.default_rng(seed)
+    y = (rng.random(n) < rare).astype(int)
+    clue = 2 * y - 1 + rng.normal(0, 1.4, n)
+    odds = np.exp(2 * clue / 1.4**2) * rare / (1 - rare)
+    return y, clue, odds / (1 + odds)
+
+
+def judge_classes(metric, y, candidate, champion, gates=None) -> GateDecision:
+    return judge(
         task="binary",
-        metric="auc",
+        metric=metric,
         y=y,
-        candidate=(sharp / 100)[:, None],
-        champion=np.clip(sharp + rng.normal(0, 0.3, 2000), 0, 1)[:, None],
+        candidate=candidate[:, None],
+        champion=None if champion is None else champion[:, None],
         training_y=y,
-        gates=Gates(),
+        gates=gates or Gates(margin=0.1),
     )
-    assert decision.passed
+
+
+@pytest.mark.parametrize("metric", ["auc", "log_loss", "accuracy"])
+def test_probabilities_are_held_against_the_champions(metric: str) -> None:
+    refused = {True: 0, False: 0}
+    for seed in range(20):
+        y, clue, true = classes(600, seed=seed)
+        boast = 1 / (1 + np.exp(-6 * clue))
+        for boasts, candidate in ((True, boast), (False, true**1.05)):
+            decision = judge_classes(metric, y, candidate, true)
+            refused[boasts] += {c.name: c.passed for c in decision.checks}["calibration"] is False
+    assert refused[True] >= 19
+    assert refused[False] <= 1
+
+
+def test_one_that_is_no_worse_calibrated_than_a_bad_champion_passes() -> None:
+    y, clue, _ = classes(2000, seed=0)
+    boast = 1 / (1 + np.exp(-6 * clue))
+    decision = judge_classes("auc", y, boast, 1 / (1 + np.exp(-7 * clue)))
+    check = next(c for c in decision.checks if c.name == "calibration")
+    assert check.passed
+    assert "the champion's" in check.detail
+
+
+@pytest.mark.parametrize("champion", [False, True])
+def test_learning_from_classes_alike_is_not_held_against_balanced_accuracy(champion: bool) -> None:
+    y, clue, true = classes(3000, seed=1, rare=0.05)
+    alike = 1 / (1 + np.exp(-2 * clue / 1.4**2))
+    named = {}
+    for metric in ("balanced_accuracy", "accuracy"):
+        decision = judge_classes(metric, y, alike, true if champion else None)
+        named[metric] = next(c.passed for c in decision.checks if c.name == "calibration")
+    assert named == {"balanced_accuracy": True, "accuracy": False}
+    boast = judge_classes("balanced_accuracy", y, 1 / (1 + np.exp(-6 * clue)), true)
+    assert not next(c.passed for c in boast.checks if c.name == "calibration")
+
+
+def test_a_first_version_is_held_to_an_absolute_error() -> None:
+    y, clue, true = classes(2000, seed=0)
+    assert judge_classes("auc", y, true, None).passed
+    off = judge_classes("auc", y, true / 100, None)
+    assert "clearly more than the 25.0% allowed" in off.reason
+    assert judge_classes("auc", y, true / 100, None, Gates(calibration=None)).passed
 
 
 def test_a_perfect_champion_is_not_divided_by() -> None:
