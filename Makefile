@@ -1,6 +1,6 @@
 # Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest
+.PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -18,6 +18,9 @@ test: $(STAMP) ## Run the tests that take seconds
 
 test-slow: $(STAMP) ## Run the tests that start the whole stack
 	$(BIN)/pytest -m slow
+
+test-faults: $(STAMP) ## Kill and starve the stack in ROUNDS=30 seeded rounds (SEED=...)
+	$(BIN)/python -m tests.faults
 
 bench-demo: $(STAMP) ## Measure the loop: the README's figures of the demo
 	$(BIN)/python -m benchmarks.bench_demo

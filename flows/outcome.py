@@ -12,11 +12,22 @@ from prefect.states import Completed, Failed, State
 from perennial.errors import LeaseHeld, PerennialError
 
 P = ParamSpec("P")
+MOST_TRIES = 6
+"""A run that crashed is started again by an automation, which knows no end of its own."""
 
 
 def outcome(name: str, message: str) -> State:
     """End a run well, under a name that says what came of it."""
     return Completed(name=name, message=message)
+
+
+def is_tried_too_often(attempt: int) -> State | None:
+    """End a run that was started again after too many crashes; the monitor asks anew later."""
+    if attempt <= MOST_TRIES:
+        return None
+    return Failed(
+        message=f"crashed {MOST_TRIES} times in a row: not tried again until the monitor asks anew"
+    )
 
 
 def explained(run: Callable[P, State]) -> Callable[P, State]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow, runtime
 from prefect.states import State
 
-from flows.outcome import explained, outcome
+from flows.outcome import explained, is_tried_too_often, outcome
 from perennial.spec import Cure
 from perennial.store.lease import utc_now
 from tasks.declaration import find_pipeline
@@ -30,6 +30,7 @@ def retrain(
     cause: str | None = None,
     depth: Cure = "retrain",
     span: int | None = None,
+    attempt: int = 1,
 ) -> State:
     """Heal a pipeline's model: make a new version and register it, if it passes its gate.
 
@@ -40,7 +41,10 @@ def retrain(
         depth: retrain trains a new model; recalibrate maps the champion's output, correct adds a
             small residual model to it; unhead takes such a head off again.
         span: Newest labelled rows that a head is fitted on. Left out: up to six windows.
+        attempt: Which try this is; a run that crashed is started again a few times.
     """
+    if given_up := is_tried_too_often(attempt):
+        return given_up
     run = str(runtime.flow_run.name)
     request = RetrainRequest(
         reason=reason, cause=cause, run=run, started_at=utc_now(), depth=depth, span=span

@@ -7,7 +7,7 @@ import time
 from prefect import flow, runtime
 from prefect.states import State
 
-from flows.outcome import explained, outcome
+from flows.outcome import explained, is_tried_too_often, outcome
 from tasks.approval import withdraw_questions
 from tasks.declaration import find_pipeline
 from tasks.lease import held_watch
@@ -16,7 +16,7 @@ from tasks.rollout import WATCH_SECONDS, next_step, wake_rollout
 
 @flow(name="rollout", flow_run_name="rollout {pipeline}")
 @explained
-def rollout(pipeline: str, seconds: float = WATCH_SECONDS) -> State:
+def rollout(pipeline: str, seconds: float = WATCH_SECONDS, attempt: int = 1) -> State:
     """Take the challenger of a pipeline through its stages: shadow, canary, promotion, bake.
 
     Goes on from wherever an earlier run stopped. A rollout that lasts longer than one run is taken
@@ -25,7 +25,10 @@ def rollout(pipeline: str, seconds: float = WATCH_SECONDS) -> State:
     Args:
         pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
         seconds: How long this run watches at most.
+        attempt: Which try this is; a run that crashed is started again a few times.
     """
+    if given_up := is_tried_too_often(attempt):
+        return given_up
     declaration = find_pipeline(pipeline)
     name, run = declaration.spec.name, str(runtime.flow_run.name)
     until = time.monotonic() + seconds

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from uuid import UUID
 
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from perennial.errors import LeaseHeld, LeaseLost, StoreError
+from perennial.errors import LeaseLost, StoreError
 from perennial.store import Lease, acquire_lease, layout
-from perennial.store.lease import DEFAULT_TTL
+from perennial.store.lease import DEFAULT_TTL, TAKE_OVER
 from tasks.connection import store
 
 _WATCH_TTL = timedelta(seconds=10)
-"""A watch that was killed is taken over after this time."""
-_BETWEEN_TRIES = 1.0
 
 
 @contextmanager
-def held_lease(pipeline: str, holder: str) -> Iterator[Lease]:
+def held_lease(pipeline: str, holder: str, *, patience: timedelta = TAKE_OVER) -> Iterator[Lease]:
     """Take the lease, renew it in the background, give it back at the end.
+
+    Args:
+        holder: ends with the id of its flow run, in brackets.
+        patience: how long to wait for another holder that lives; one that has ended is followed at
+            once, or, where Prefect does not know that it has, after the lease's span.
 
     Raises:
         LeaseHeld: another run holds it.
     """
-    with _held(acquire_lease(store(), pipeline, holder), DEFAULT_TTL) as lease:
+    lease = acquire_lease(store(), pipeline, holder, patience=patience, has_ended=has_ended)
+    with _held(lease, DEFAULT_TTL) as lease:
         yield lease
 
 
@@ -41,19 +49,30 @@ def held_watch(pipeline: str, holder: str) -> Iterator[Lease]:
     Raises:
         LeaseHeld: another run watches it, and lives.
     """
-    with _held(_await_watch(pipeline, holder), _WATCH_TTL) as lease:
+    lease = acquire_lease(
+        store(),
+        pipeline,
+        holder,
+        key=layout.rollout_lease(pipeline),
+        ttl=_WATCH_TTL,
+        patience=_WATCH_TTL + timedelta(seconds=1),
+        has_ended=has_ended,
+    )
+    with _held(lease, _WATCH_TTL) as lease:
         yield lease
 
 
-def _await_watch(pipeline: str, holder: str) -> Lease:
-    key, until = layout.rollout_lease(pipeline), time.monotonic() + _WATCH_TTL.total_seconds()
-    while True:
-        try:
-            return acquire_lease(store(), pipeline, holder, key=key, ttl=_WATCH_TTL)
-        except LeaseHeld:
-            if time.monotonic() > until:
-                raise
-        time.sleep(_BETWEEN_TRIES)
+def has_ended(holder: str) -> bool:
+    """Tell whether Prefect knows that a holder's flow run has ended; False where it cannot say."""
+    run = re.search(r"\(([0-9a-f-]{36})\)$", holder)
+    if run is None:
+        return False
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(UUID(run[1])).state
+    except (ObjectNotFound, httpx.HTTPError):
+        return False
+    return state is not None and state.is_final()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,7 +15,6 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import AwaitingRetry, Crashed
 from pydantic import BaseModel
@@ -27,17 +25,17 @@ from perennial.store import acquire_lease, layout
 from perennial.store.lease import LeaseRecord, utc_now
 from tasks.artifacts import publish, table
 from tasks.connection import store
+from tasks.lease import has_ended
 from tasks.step import step
 
 TAG = "perennial"
 """Of every deployment in prefect.yaml, and of its runs."""
-REPEATABLE = {"retrain", "score", "backtest", "validate", "compact", "gc"}
-"""Deployments whose runs go on where they were, or may begin anew. A rollout has a trigger of its
-own, a monitor its schedule, and what a person decided is not done twice."""
+REPEATABLE = {"score", "backtest", "validate", "compact", "gc"}
+"""Deployments whose runs go on where they were, or may begin anew. A retrain and a rollout have
+triggers of their own, a monitor its schedule, and what a person decided is not done twice."""
 ATTEMPTS = 3
 HEARTBEAT = "prefect.flow-run.heartbeat"
 _OPEN = [StateType.RUNNING, StateType.CANCELLING]
-_HOLDER = re.compile(r"\(([0-9a-f-]{36})\)$")
 
 
 class Found(BaseModel):
@@ -88,20 +86,19 @@ def go_on_with_crashed_runs(hours: float) -> list[Found]:
 def free_leases() -> list[Found]:
     """Give back leases whose holder has ended: the next run need not wait until they run out."""
     found = []
-    with get_client(sync_client=True) as client:
-        for pipeline in known_pipelines(store()):
-            for key in (layout.lease(pipeline), layout.rollout_lease(pipeline)):
-                held = store().find(key)
-                if held is None:
-                    continue
-                record = LeaseRecord.model_validate_json(held.data)
-                if record.expires_at <= utc_now() or not _has_ended(client, record.holder):
-                    continue
-                try:
-                    acquire_lease(store(), pipeline, record.holder, key=key).release()
-                except (LeaseHeld, LeaseLost):  # somebody was faster
-                    continue
-                found.append(Found(name=key, why=f"{record.holder} has ended"))
+    for pipeline in known_pipelines(store()):
+        for key in (layout.lease(pipeline), layout.rollout_lease(pipeline)):
+            held = store().find(key)
+            if held is None:
+                continue
+            record = LeaseRecord.model_validate_json(held.data)
+            if record.released or not has_ended(record.holder):
+                continue
+            try:
+                acquire_lease(store(), pipeline, record.holder, key=key).release()
+            except (LeaseHeld, LeaseLost):  # somebody was faster
+                continue
+            found.append(Found(name=key, why=f"{record.holder} has ended"))
     return found
 
 
@@ -138,15 +135,3 @@ def _last_heard(client: SyncPrefectClient, run: UUID) -> datetime | None:
     answer = client.request("POST", "/events/filter", json=asked).raise_for_status().json()
     events = answer["events"]
     return datetime.fromisoformat(events[0]["occurred"]) if events else None
-
-
-def _has_ended(client: SyncPrefectClient, holder: str) -> bool:
-    """Whether the run that a lease names is over; one that another server knows may not be."""
-    match = _HOLDER.search(holder)
-    if match is None:
-        return False
-    try:
-        state = client.read_flow_run(UUID(match[1])).state
-    except ObjectNotFound:
-        return False
-    return state is not None and state.is_final()

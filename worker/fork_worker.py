@@ -112,9 +112,11 @@ class ForkWorker(ProcessWorker):
         await super().setup()
 
     async def _initialize_after_sync(self) -> None:
-        """Before the first run is taken, see to those that an earlier worker left behind."""
-        if self._work_pool is not None and not self._recovered:
-            await crash_lost_runs(self.client, self._work_pool_name, self.name)
+        """See to runs that have no process: before the first is taken, what an earlier worker left;
+        at each heartbeat, those whose end could not be told because the server was away."""
+        if self._work_pool is not None:
+            mine = None if self._recovered else self.name
+            await crash_lost_runs(self.client, self._work_pool_name, mine)
             self._recovered = True
         await super()._initialize_after_sync()
 

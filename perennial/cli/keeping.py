@@ -163,12 +163,13 @@ def _sweep(store: Store, pipeline: str, *, dry_run: bool) -> Sweep:
     from perennial.registry.sweep import plan_sweep, sweep
     from perennial.spec import Retention
     from perennial.store import acquire_lease
+    from perennial.store.lease import TAKE_OVER
 
     declaration = find_declaration(store, pipeline)
     retention = Retention() if declaration is None else declaration.spec.retention
     if dry_run:
         return plan_sweep(store, pipeline, retention)
-    lease = acquire_lease(store, pipeline, f"gc by {person()}")
+    lease = acquire_lease(store, pipeline, f"gc by {person()}", patience=TAKE_OVER)
     try:
         plan = plan_sweep(store, pipeline, retention)
         sweep(store, plan, lease, by=person())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +17,16 @@ from perennial.local.state import StackFiles
 from perennial.settings import read_env_file
 
 DECLARATION = "prefect.yaml"
+SILENT_RUNS = "infra/prefect/silent-runs.json"
+"""The automation by which a run of which nothing is heard becomes Crashed; heartbeats come every
+30 s where PREFECT_FLOWS_HEARTBEAT_FREQUENCY says so."""
 SHAPING_FILES = (
     DECLARATION,
     "flows/**/*.py",
     "perennial/spec.py",
     "perennial/backtest/policies.py",
     "tasks/compact.py",
+    SILENT_RUNS,
 )
 """What the deployments and the forms of their parameters are made from."""
 
@@ -54,23 +59,21 @@ def is_deployed(files: StackFiles, project: Path, pool_id: str) -> bool:
 
 
 def deploy(files: StackFiles, project: Path, pool_id: str) -> None:
-    """Run ``prefect deploy --all`` in the project and remember that it was done.
+    """Run ``prefect deploy --all`` in the project, see to runs that fall silent, and remember it.
 
     Raises:
         StackError: there is no prefect.yaml, or Prefect refuses it.
     """
     if not (project / DECLARATION).exists():
         raise StackError(f"there is no {DECLARATION} in {project}: nothing can be deployed")
+    environment = child_environment(files, read_env_file(files.environment))
     applied = Deployed(pool_id=pool_id, fingerprint=fingerprint(project))
     log = files.logs / "deploy.log"
     with log.open("wb") as sink:
         code = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             cwd=project,
-            env={
-                **child_environment(files, read_env_file(files.environment)),
-                "PERENNIAL_WORK_POOL": prefect_api.POOL,
-            },
+            env={**environment, "PERENNIAL_WORK_POOL": prefect_api.POOL},
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
@@ -80,4 +83,8 @@ def deploy(files: StackFiles, project: Path, pool_id: str) -> None:
         raise StackError(
             f"'prefect deploy --all' failed in {project} ({logs.tail(log)!r}): see {log}"
         )
+    silent_runs = project / SILENT_RUNS
+    if silent_runs.exists():
+        wanted = json.loads(silent_runs.read_bytes())
+        prefect_api.ensure_automation(environment["PREFECT_API_URL"], wanted)
     files.deployed.write_text(applied.model_dump_json() + "\n", encoding="utf-8")

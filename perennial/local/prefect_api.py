@@ -32,6 +32,21 @@ def ensure_pool(api_url: str, worker_type: str) -> str:
     return str(found["id"])
 
 
+def ensure_automation(api_url: str, wanted: dict[str, Any]) -> None:
+    """Make an automation, or bring the one of its name up to date.
+
+    Raises:
+        StackError: the Prefect server refuses.
+    """
+    with _client(api_url) as client:
+        found = _call(client, "POST", "/automations/filter", {})
+        mine = [entry["id"] for entry in found or () if entry["name"] == wanted["name"]]
+        if mine:
+            _call(client, "PUT", f"/automations/{mine[0]}", wanted)
+        else:
+            _call(client, "POST", "/automations/", wanted)
+
+
 def worker_fault(api_url: str, worker: str) -> str | None:
     """Say what keeps a worker from taking runs: None when it is online."""
     try:

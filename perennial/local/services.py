@@ -21,6 +21,8 @@ from perennial.store import open_store, probe
 BUCKET = "perennial"
 WORKER_NAME = "perennial-local"
 PREFERRED_PORTS = {"prefect": 4200, "serving": 8080, "alerts": 8081, **seaweed.PORT_FLAGS}
+DATABASE = ("PREFECT_SERVER_DATABASE_", "PREFECT_API_DATABASE_")
+"""Beginnings of the variables that give Prefect's server another database than its SQLite file."""
 WORKER_TYPES: Mapping[WorkerKind, str] = {"fork": "perennial-fork", "process": "process"}
 
 
@@ -106,13 +108,16 @@ def answers(url: str) -> str | None:
 
 
 def child_environment(files: StackFiles, exported: Mapping[str, str]) -> dict[str, str]:
-    """Build the environment of a child: the caller's, the stack's addresses, and silence."""
+    """Build the environment of a child: the caller's, the stack's addresses, and silence.
+
+    The address of Prefect's database holds a password: its server alone is told.
+    """
     return {**_inherited(os.environ), **exported, **_quiet(files)}
 
 
 def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment, less what would point a child elsewhere."""
-    foreign = ("AWS_", "PREFECT__")
+    foreign = ("AWS_", "PREFECT__", *DATABASE)
     elsewhere = {"PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_HOME", "VIRTUAL_ENV"}
     kept = {
         name: value
@@ -173,7 +178,13 @@ def _prefect(port: int, settings: Settings, common: Mapping[str, str]) -> Servic
             *(sys.executable, "-m", "prefect", "--no-prompt", "server", "start"),
             *("--host", LOOPBACK, "--port", str(port)),
         ),
-        environment={**common, "PREFECT_LOGGING_SERVER_LEVEL": "WARNING"},
+        environment={
+            **common,
+            **{name: value for name, value in os.environ.items() if name.startswith(DATABASE)},
+            "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+            # A retrain that waits for another one's end looks again after so many seconds.
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
+        },
         ports=(port,),
         url=f"http://{LOOPBACK}:{port}",
         health_url=health,

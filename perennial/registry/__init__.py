@@ -27,7 +27,7 @@ from perennial.registry.manifest import (
     RefusedCandidate,
     Runtime,
 )
-from perennial.registry.state import State, StoredState, change_state, read_state
+from perennial.registry.state import State, StoredState, change_state, is_outcome, read_state
 from perennial.registry.versions import (
     ALIASES,
     base_of,
@@ -71,6 +71,7 @@ __all__ = [
     "find_declaration",
     "find_refused",
     "find_version",
+    "is_outcome",
     "known_pipelines",
     "list_refused",
     "list_versions",

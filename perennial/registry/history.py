@@ -85,8 +85,8 @@ def new_entry(
 ) -> HistoryEntry:
     """Describe a change that is about to happen; its id sorts by time."""
     return HistoryEntry(
-        id=str(ULID()),
-        at=utc_now(),
+        id=str(ULID.from_datetime(at := utc_now())),
+        at=at,
         event=event,
         version=version,
         reason=reason,
@@ -94,6 +94,13 @@ def new_entry(
         cause=cause,
         details=details or {},
     )
+
+
+def behind(entry: HistoryEntry, last: HistoryEntry | None) -> HistoryEntry:
+    """Give an entry an id that sorts behind the last change's, though the clock went back since."""
+    if last is None or entry.id > last.id:
+        return entry
+    return entry.model_copy(update={"id": str(ULID.from_int(int(ULID.from_str(last.id)) + 1))})
 
 
 def append_history(store: Store, pipeline: str, entry: HistoryEntry) -> None:
@@ -117,7 +124,7 @@ def read_history(
 def standing_at(entries: Iterable[HistoryEntry], moment: datetime) -> HistoryEntry | None:
     """Find the change whose outcome held at a moment; None: nothing had been changed yet."""
     changes = [entry for entry in entries if entry.after is not None and entry.at <= moment]
-    return max(changes, key=lambda entry: entry.at, default=None)
+    return max(changes, key=lambda entry: entry.id, default=None)
 
 
 def failures_in_a_row(entries: Iterable[HistoryEntry]) -> int:

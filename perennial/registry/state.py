@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from perennial.errors import Conflict, LeaseLost, NotFound, StoreError
-from perennial.registry.history import HistoryEntry, Stage, Standing, append_history
+from perennial.registry.history import HistoryEntry, Stage, Standing, append_history, behind
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now
 
@@ -120,7 +120,8 @@ def change_state(
             return current
         standing = Standing.model_validate(wanted, from_attributes=True)
         number = current.revision + 1
-        written = entry.model_copy(update={"after": standing, "revision": number})
+        placed = behind(entry, current.last_change)
+        written = placed.model_copy(update={"after": standing, "revision": number})
         new = wanted.model_copy(
             update={
                 "revision": number,
@@ -136,3 +137,11 @@ def change_state(
         append_history(store, pipeline, written)
         return new
     raise Conflict(key)
+
+
+def is_outcome(state: State, entry: HistoryEntry) -> bool:
+    """Tell whether a state is what the change of this entry made, and nobody else's."""
+    last = state.last_change
+    if last is None:
+        return False
+    return entry == last.model_copy(update={"id": entry.id, "after": None, "revision": None})

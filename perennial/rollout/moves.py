@@ -11,6 +11,7 @@ from perennial.registry import (
     HistoryEntry,
     State,
     change_state,
+    is_outcome,
     new_entry,
     read_manifest,
     read_state,
@@ -66,8 +67,7 @@ def take_step(
         return None
     entry = _entry(store, seen, change(seen), move, reason=reason, by=by, details=details)
     after = change_state(store, seen.pipeline, change, entry, fence=seen.fence)
-    wrote = after.last_change is not None and after.last_change.id == entry.id
-    return after if wrote else None
+    return after if is_outcome(after, entry) else None
 
 
 def _entry(
@@ -164,7 +164,7 @@ def give_up(store: Store, pipeline: str, version: str, *, by: str, why: str) -> 
         return _answered(stages.roll_back(state, state), windows)
 
     after = change_state(store, pipeline, change, entry)
-    if after.last_change is None or after.last_change.id != entry.id:
+    if not is_outcome(after, entry):
         raise _not_the_challenger(after, version)
     return after
 

@@ -2,11 +2,17 @@
 
 The token grows with every holder. What a holder writes carries it, so that a holder which was
 paused past its lease is recognised (Kleppmann, "How to do distributed locking", 2016).
+
+No clock is compared with another one's: a lease is over when its holder gives it back, when its
+holder is known to have ended, or when whoever waits for it has seen it unrenewed for its whole
+span, by its own monotonic clock.
 """
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -14,14 +20,19 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from perennial.errors import Conflict, LeaseHeld, LeaseLost
 from perennial.store import layout
-from perennial.store.objects import Store
+from perennial.store.objects import Store, StoredObject
 
 DEFAULT_TTL = timedelta(seconds=45)
+TAKE_OVER = DEFAULT_TTL + timedelta(seconds=5)
+"""Patience that is enough to see that a holder has died."""
+CLOCK_OFFSET = "PERENNIAL_CLOCK_OFFSET"
+"""Seconds by which a process's wall clock is wrong: for tests of what a clock that jumps can do."""
+_BETWEEN_LOOKS = 0.5
 
 
 def utc_now() -> datetime:
-    """The wall clock, in UTC."""
-    return datetime.now(UTC)
+    """The wall clock, in UTC. It may jump: nothing is decided by comparing it with another one."""
+    return datetime.now(UTC) + timedelta(seconds=float(os.environ.get(CLOCK_OFFSET, "0")))
 
 
 class LeaseRecord(BaseModel):
@@ -33,6 +44,10 @@ class LeaseRecord(BaseModel):
     token: int
     holder: str
     expires_at: AwareDatetime
+    """By the holder's clock, for people to read; each renewal changes it."""
+    span: float = DEFAULT_TTL.total_seconds()
+    """Seconds without a renewal after which the holder is taken for dead."""
+    released: bool = False
 
 
 class Lease:
@@ -78,7 +93,7 @@ class Lease:
             LeaseLost: it ran out and somebody else took it.
         """
         with self._lock:
-            self._swap(self._clock() + self._ttl)
+            self._swap(self._clock() + self._ttl, released=False)
 
     def release(self) -> None:
         """Give it back at once; the token stays used.
@@ -87,11 +102,12 @@ class Lease:
             LeaseLost: somebody else holds it by now.
         """
         with self._lock:
-            self._swap(self._clock())
+            self._swap(self._clock(), released=True)
 
-    def _swap(self, expires_at: datetime) -> None:
+    def _swap(self, expires_at: datetime, *, released: bool) -> None:
         key = self._key
-        record = self._record.model_copy(update={"expires_at": expires_at})
+        update = {"expires_at": expires_at, "released": released}
+        record = self._record.model_copy(update=update)
         try:
             self._etag = self._store.put_json(key, record, if_match=self._etag)
         except Conflict:
@@ -116,31 +132,69 @@ def acquire_lease(
     *,
     key: str | None = None,
     ttl: timedelta = DEFAULT_TTL,
+    patience: timedelta = timedelta(0),
+    has_ended: Callable[[str], bool] = lambda _: False,
     clock: Callable[[], datetime] = utc_now,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Lease:
     """Take the lease on a pipeline; the same holder takes its own again at once (a retried run).
 
     Args:
         key: of another lease than the one under which the pipeline is changed.
+        ttl: how long it is held without a renewal.
+        patience: how long to wait for another holder; `TAKE_OVER` sees that one has died.
+        has_ended: whether a holder is known to have ended, whatever the lease says.
 
     Raises:
-        LeaseHeld: another run holds it and it has not run out.
+        LeaseHeld: another run holds it, and was not seen to die while we waited.
     """
     key = key or layout.lease(pipeline)
-    current = store.find(key)
-    record = LeaseRecord(token=1, holder=holder, expires_at=clock() + ttl)
-    try:
+    began = monotonic()
+    seen: tuple[str, float] | None = None
+    """The lease's ETag, and when it was first seen."""
+    while True:
+        current = store.find(key)
         if current is None:
-            etag = store.put_json(key, record, if_absent=True)
-        else:
-            held = LeaseRecord.model_validate_json(current.data)
-            if held.holder != holder and held.expires_at > clock():
-                raise LeaseHeld(
-                    f"{held.holder} holds the lease on {pipeline} until "
-                    f"{held.expires_at:%H:%M:%S} UTC"
-                )
-            record = record.model_copy(update={"token": held.token + 1})
-            etag = store.put_json(key, record, if_match=current.etag)
+            return _take(store, key, pipeline, holder, None, ttl=ttl, clock=clock)
+        held = LeaseRecord.model_validate_json(current.data)
+        now = monotonic()
+        if seen is None or seen[0] != current.etag:
+            seen = current.etag, now
+        silent = now - seen[1] >= held.span
+        if held.released or held.holder == holder or silent or has_ended(held.holder):
+            return _take(store, key, pipeline, holder, current, ttl=ttl, clock=clock)
+        if now - began >= patience.total_seconds():
+            raise LeaseHeld(
+                f"{held.holder} holds the lease on {pipeline} until {held.expires_at:%H:%M:%S} UTC"
+            )
+        sleep(_BETWEEN_LOOKS)
+
+
+def _take(
+    store: Store,
+    key: str,
+    pipeline: str,
+    holder: str,
+    current: StoredObject | None,
+    *,
+    ttl: timedelta,
+    clock: Callable[[], datetime],
+) -> Lease:
+    """Write a lease of our own over the one that is over.
+
+    Raises:
+        LeaseHeld: another run was faster.
+    """
+    token = 1
+    if current is not None:
+        token = LeaseRecord.model_validate_json(current.data).token + 1
+    record = LeaseRecord(
+        token=token, holder=holder, expires_at=clock() + ttl, span=ttl.total_seconds()
+    )
+    etag = None if current is None else current.etag
+    try:
+        etag = store.put_json(key, record, if_absent=current is None, if_match=etag)
     except Conflict:
         raise LeaseHeld(f"another run took the lease on {pipeline} at the same time") from None
     return Lease(store, key, pipeline, record, etag, ttl=ttl, clock=clock)

@@ -1,14 +1,18 @@
 import json
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
+from prefect import flow, runtime
 
 from flows.monitor import monitor
+from flows.outcome import MOST_TRIES
 from flows.retrain import retrain
 from flows.rollout import rollout
 from perennial.registry import list_versions, read_history, read_state
 from perennial.store import acquire_lease, layout
+from tasks.lease import held_lease
 from tests.flows.conftest import frame
 
 
@@ -59,12 +63,31 @@ def test_a_broken_declaration_fails_with_the_keys_path(connected, pipeline):
     assert "polcy: unknown key; did you mean policy?" in state.message
 
 
-def test_of_two_retrains_the_second_steps_aside(connected, pipeline):
+@pytest.mark.parametrize("repaired", [retrain, rollout])
+def test_a_run_that_crashed_too_often_is_not_tried_again(connected, pipeline, repaired):
+    pipeline(frame())
+    state = run(repaired, pipeline="line", attempt=MOST_TRIES + 1)
+    assert state.type.value == "FAILED"
+    assert state.message.startswith(f"crashed {MOST_TRIES} times in a row")
+    assert list(read_history(connected, "line")) == []
+
+
+def test_of_two_retrains_the_second_steps_aside_when_it_has_waited(
+    connected, pipeline, monkeypatch
+):
+    monkeypatch.setitem(held_lease.__wrapped__.__kwdefaults__, "patience", timedelta(0))
     pipeline(frame())
     acquire_lease(connected, "line", "another run")
     state = run(retrain, pipeline="line")
     assert state.name == "Skipped"
     assert "another run holds the lease on line" in state.message
+
+
+def test_the_lease_of_a_run_that_prefect_knows_to_have_ended_is_taken_at_once(connected, pipeline):
+    pipeline(frame())
+    ended = flow(name="ended")(lambda: str(runtime.flow_run.id))()
+    acquire_lease(connected, "line", f"a killed run ({ended})")
+    assert run(retrain, pipeline="line").name == "Registered"
 
 
 def test_rows_that_break_a_hold_rule_are_not_trained_on(connected, pipeline):

@@ -15,7 +15,7 @@ from tests.flows.conftest import frame
 from tests.flows.test_flows import run
 
 
-@flow(name="retrain")
+@flow(name="score")
 def work(): ...
 
 
@@ -54,7 +54,7 @@ def state_of(client, run):
 
 
 def test_a_run_that_fell_silent_is_crashed_and_begun_again(connected, client, deployed):
-    silent, alive, mute = deployed("retrain"), deployed("retrain"), deployed("retrain")
+    silent, alive, mute = deployed("score"), deployed("score"), deployed("score")
     for one in (silent, alive, mute):
         client.set_flow_run_state(one.id, Running(), force=True)
     heard(client, silent, 300)
@@ -69,7 +69,7 @@ def test_a_run_that_fell_silent_is_crashed_and_begun_again(connected, client, de
 
 
 def test_what_crashes_again_and_again_or_was_decided_by_a_person_stays(connected, client, deployed):
-    often, person = deployed("retrain"), deployed("rollback")
+    often, person = deployed("score"), deployed("rollback")
     for _ in range(tasks.recover.ATTEMPTS):
         client.set_flow_run_state(often.id, Running(), force=True)
     for one in (often, person):

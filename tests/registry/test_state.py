@@ -11,9 +11,9 @@ from perennial.registry import (
     read_state,
     standing_at,
 )
-from perennial.registry.state import State
+from perennial.registry.state import State, is_outcome
 from perennial.store import layout
-from perennial.store.lease import utc_now
+from perennial.store.lease import CLOCK_OFFSET, utc_now
 
 
 def entry(text="because"):
@@ -95,3 +95,21 @@ def test_failures_count_until_a_version_has_proved_itself():
     assert failures_in_a_row([refused, *cycle, *cycle]) == 3
     assert failures_in_a_row([*cycle, promoted, told("rollout.finished"), refused]) == 1
     assert failures_in_a_row([refused, told("rollout.promoted", bake=False)]) == 0
+
+
+def test_the_order_of_the_history_is_that_of_the_changes_though_the_clock_goes_back(
+    store, monkeypatch
+):
+    for number, offset in enumerate((0, 7200, -7200, -7200, 0), start=1):
+        monkeypatch.setenv(CLOCK_OFFSET, str(offset))
+        made = entry(f"change {number}")
+        assert is_outcome(change_state(store, "bike", challenge(f"{number}"), made), made)
+    written = list(read_history(store, "bike"))
+    assert [e.revision for e in written] == [1, 2, 3, 4, 5]
+    assert standing_at(written, utc_now()).after.challenger == "5"
+
+
+def test_another_ones_change_is_not_taken_for_ones_own(store):
+    mine = entry("mine")
+    after = change_state(store, "bike", challenge("1"), entry("theirs"))
+    assert not is_outcome(after, mine)

@@ -60,3 +60,9 @@ def test_a_run_that_was_taken_and_never_started_is_lost_with_its_taker():
     assert is_lost(run(worker="w"), "w", HOST)
     assert not is_lost(run(worker="other"), "w", HOST)
     assert not is_lost(run(), "w", HOST)
+
+
+def test_what_the_worker_itself_has_just_taken_is_not_lost():
+    assert not is_lost(run(worker="w"), None, HOST)
+    assert not is_lost(run(), None, HOST)
+    assert is_lost(run(str(Identity(HOST, dead())), worker="w"), None, HOST)
