@@ -4,13 +4,14 @@
 from prefect import flow
 from prefect.states import Failed, State
 
+from flows.names import of_pipeline
 from flows.outcome import explained, outcome
 from perennial.errors import PerennialError
 from tasks.compact import Sizes, compact_logs
 from tasks.declaration import find_pipelines
 
 
-@flow(name="compact", flow_run_name="compact {pipeline}")
+@flow(name="compact", flow_run_name=of_pipeline)
 @explained
 def compact(pipeline: str | None = None, sizes: Sizes | None = None) -> State:
     """Merge small segments of the prediction log and the feedback log into bigger files.

@@ -3,6 +3,7 @@
 from prefect import flow, runtime
 from prefect.states import Failed, State
 
+from flows.names import of_pipeline
 from flows.outcome import explained, outcome
 from perennial.errors import LeaseHeld, PerennialError
 from tasks.declaration import find_pipelines
@@ -10,7 +11,7 @@ from tasks.gc import sweep_pipeline
 from tasks.lease import held_lease
 
 
-@flow(name="gc", flow_run_name="gc {pipeline}")
+@flow(name="gc", flow_run_name=of_pipeline)
 @explained
 def gc(pipeline: str | None = None, dry_run: bool = False) -> State:
     """Remove versions, refused candidates and snapshots whose time is over.

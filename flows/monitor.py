@@ -5,13 +5,16 @@ from __future__ import annotations
 from prefect import flow
 from prefect.states import State
 
+from flows.names import of_pipeline
 from flows.outcome import explained, outcome
 from tasks.approval import withdraw_questions
 from tasks.check import check_windows, repeat_requests
 from tasks.declaration import find_pipeline, find_pipelines
 
+DRIFT, HELD, CHECKED = "Drift confirmed", "Held", "Checked"
 
-@flow(name="monitor", flow_run_name="monitor {pipeline}")
+
+@flow(name="monitor", flow_run_name=of_pipeline)
 @explained
 def monitor(pipeline: str | None = None) -> State:
     """Judge the windows that came since the last check, and ask for a heal where one is due.
@@ -21,16 +24,20 @@ def monitor(pipeline: str | None = None) -> State:
     """
     names = [pipeline] if pipeline is not None else find_pipelines()
     told = [_monitor_one(name) for name in names]
-    if any(asking for asking, _ in told):
-        return outcome("Drift confirmed", "; ".join(text for _, text in told))
-    return outcome("Checked", "; ".join(text for _, text in told) or "no pipeline is declared")
+    message = "; ".join(text for _, text in told) or "no pipeline is declared"
+    states = {state for state, _ in told}
+    return outcome(next((s for s in (DRIFT, HELD) if s in states), CHECKED), message)
 
 
-def _monitor_one(pipeline: str) -> tuple[bool, str]:
+def _monitor_one(pipeline: str) -> tuple[str, str]:
+    """What a look at one pipeline came to, and why."""
     declaration = find_pipeline(pipeline)
     checks = check_windows(declaration)
     asking = repeat_requests(declaration)
     if declaration.spec.rollout.approval == "manual":
         withdraw_questions(declaration.spec.name)
     newest = checks[-1].decision.reason if checks else "no full window has come"
-    return asking is not None, f"{declaration.spec.name}: {asking or newest}"
+    held = [check.held for check in checks if check.held is not None]
+    state = DRIFT if asking is not None else HELD if held else CHECKED
+    reason = asking or (held[-1] if held else newest)
+    return state, f"{declaration.spec.name}: {reason}"

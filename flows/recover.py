@@ -9,6 +9,7 @@ from prefect.states import State
 from pydantic import Field
 
 from flows.outcome import explained, outcome
+from tasks.declaration import offer_pipelines
 from tasks.recover import crash_silent_runs, free_leases, go_on_with_crashed_runs, tell
 
 
@@ -20,8 +21,8 @@ def recover(
     """Find runs whose process is gone, and go on with what they had begun.
 
     A run that was alive and has not been heard of is reported as crashed. Crashed runs that may be
-    repeated are started again, twice at most. A lease whose holder has ended is given back. Safe
-    beside everything, and beside itself.
+    repeated are started again, twice at most. A lease whose holder has ended is given back. Forms
+    offer the pipelines that have been declared meanwhile. Safe beside everything, and itself.
 
     Args:
         silent_seconds: A run is given up after so long without a heartbeat; three of them.
@@ -30,6 +31,7 @@ def recover(
     lost = crash_silent_runs(silent_seconds)
     again = go_on_with_crashed_runs(hours)
     leases = free_leases()
+    offer_pipelines()
     if not (lost or again or leases):
         return outcome("Nothing to do", "no run was silent, none had crashed")
     tell(lost, again, leases)

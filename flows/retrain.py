@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from prefect import flow, runtime
 from prefect.states import State
+from pydantic import Field
 
+from flows.names import with_reason
 from flows.outcome import explained, is_tried_too_often, outcome
 from perennial.spec import Cure
 from perennial.store.lease import utc_now
@@ -22,15 +26,15 @@ from tasks.train import train_candidate
 from tasks.validate import snapshot_sound_rows, tell_held
 
 
-@flow(name="retrain", flow_run_name="retrain {pipeline}: {reason}")
+@flow(name="retrain", flow_run_name=with_reason)
 @explained
 def retrain(
     pipeline: str,
     reason: str = "asked for by hand",
     cause: str | None = None,
     depth: Cure = "retrain",
-    span: int | None = None,
-    attempt: int = 1,
+    span: Annotated[int, Field(ge=1)] | None = None,
+    attempt: Annotated[int, Field(ge=1)] = 1,
 ) -> State:
     """Heal a pipeline's model: make a new version and register it, if it passes its gate.
 

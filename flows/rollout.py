@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
 from prefect import flow, runtime
 from prefect.states import State
+from pydantic import Field
 
 from flows.outcome import explained, is_tried_too_often, outcome
 from tasks.approval import withdraw_questions
@@ -16,7 +18,11 @@ from tasks.rollout import WATCH_SECONDS, next_step, wake_rollout
 
 @flow(name="rollout", flow_run_name="rollout {pipeline}")
 @explained
-def rollout(pipeline: str, seconds: float = WATCH_SECONDS, attempt: int = 1) -> State:
+def rollout(
+    pipeline: str,
+    seconds: Annotated[float, Field(gt=0)] = WATCH_SECONDS,
+    attempt: Annotated[int, Field(ge=1)] = 1,
+) -> State:
     """Take the challenger of a pipeline through its stages: shadow, canary, promotion, bake.
 
     Goes on from wherever an earlier run stopped. A rollout that lasts longer than one run is taken

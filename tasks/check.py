@@ -62,7 +62,7 @@ def repeat_requests(declaration: Declaration) -> str | None:
         name,
         {
             "window": confirmed.window,
-            "reason": confirmed.decision.reason,
+            "reason": confirmed.decision.told,
             "verdict": layout.check(name, confirmed.window),
             "depth": confirmed.decision.depth or "retrain",
         },
@@ -79,5 +79,5 @@ def _write(check: WindowCheck) -> CheckRef | None:
         get_run_logger().info("%s was judged by another run at the same time", check.window)
         return None
     get_run_logger().info("%s: %s (%s)", check.window, check.decision.name, check.decision.reason)
-    held = "; ".join(f"{v.window}: {v.reason}" for v in check.data) or None
+    held = "; ".join(f"{v.brief} ({v.reason})" for v in check.data) or None
     return CheckRef(key=key, window=check.window, decision=check.decision, held=held)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
+from perennial.local import forms
 from perennial.registry import Declaration, known_pipelines, resolve
 from tasks.connection import settings, store
 from tasks.step import may_pass, step
@@ -23,7 +26,7 @@ def find_pipeline(pipeline: str) -> Declaration:
         SpecError: there is none, or it may not stand as it does.
     """
     declaration = resolve(store(), pipeline, settings().pipeline_folders)
-    _schedule_monitor(declaration)
+    _keep_deployments(declaration)
     return declaration
 
 
@@ -33,8 +36,23 @@ def find_pipelines() -> list[str]:
     return known_pipelines(store())
 
 
-def _schedule_monitor(declaration: Declaration) -> None:
-    """Give the monitor's deployment the schedule that the pipeline declares."""
+@step(retries=2, retry_delay_seconds=2)
+def offer_pipelines() -> None:
+    """Have every form offer the pipelines that the store or a folder in sight declares."""
+    with get_client(sync_client=True) as client:
+        _offer(client)
+
+
+def _offer(client: SyncPrefectClient) -> None:
+    def call(method: str, path: str, body: Any) -> Any:
+        answer = client.request(method, path, json=body).raise_for_status()
+        return answer.json() if answer.content else None
+
+    forms.offer(call, forms.pipeline_names(store(), settings().pipeline_folders))
+
+
+def _keep_deployments(declaration: Declaration) -> None:
+    """Give the monitor the schedule that the pipeline declares, and the forms its name."""
     spec = declaration.spec
     with get_client(sync_client=True) as client:
         try:
@@ -42,6 +60,8 @@ def _schedule_monitor(declaration: Declaration) -> None:
         except ObjectNotFound:
             get_run_logger().info("no deployment %s here: nothing to schedule", MONITOR)
             return
+        if not forms.is_offered(deployment.parameter_openapi_schema or {}, spec.name):
+            _offer(client)
         mine = [s for s in deployment.schedules if s.slug == spec.name]
         crons = [s.schedule.cron for s in mine if isinstance(s.schedule, CronSchedule)]
         if crons == ([spec.monitor.schedule] if spec.monitor.schedule else []):

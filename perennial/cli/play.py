@@ -68,6 +68,7 @@ def init(
         Path | None, typer.Option(help="Where pipeline.yaml goes. Left out: data/NAME.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace one that is there.")] = False,
+    directory: Directory = DEFAULT_DIR,
 ) -> None:
     """Write a pipeline.yaml for a table: task, features and window are guessed from the data.
 
@@ -75,8 +76,10 @@ def init(
     hand. Then: **perennial demo NAME**.
     """
     from perennial.datasets.describe import init_pipeline
+    from perennial.local import offer_pipelines
 
     file = init_pipeline(
         name, data, target=target, time=time, folder=folder or Path("data") / name, force=force
     )
+    offer_pipelines(directory)
     typer.echo(f"{file} is written. Try it: perennial demo {file.parent}")

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from perennial.errors import StackError
+from perennial.local import forms
 
 _TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _POLL = 0.15
@@ -22,13 +23,20 @@ class Deployments:
             base_url=api_url, timeout=30, transport=transport, trust_env=False
         )
         self._ids: dict[str, str] = {}
+        self._offered: set[str] = set()
 
     def start(self, name: str, parameters: dict[str, Any]) -> str:
         """Start a run of ``flow/deployment`` and return its id.
 
+        The pipeline that it is for becomes one of those that forms offer: no other is taken.
+
         Raises:
             StackError: the server refuses, or does not answer for half a minute.
         """
+        pipeline = parameters.get("pipeline")
+        if pipeline is not None and pipeline not in self._offered:
+            forms.offer(self._call, [pipeline])
+            self._offered.add(pipeline)
         path = f"/deployments/{self._id(name)}/create_flow_run"
         body = {"parameters": parameters, "state": {"type": "SCHEDULED", "name": "Scheduled"}}
         return str(self._call("POST", path, body)["id"])
@@ -76,4 +84,4 @@ class Deployments:
                 continue
             if answer.is_error:
                 raise StackError(f"the Prefect server refuses {method} {path}: {answer.text[:300]}")
-            return answer.json()
+            return answer.json() if answer.content else None

@@ -83,6 +83,13 @@ class Decision(BaseModel):
     """What heads on the base were worth in the newest trials."""
 
     @property
+    def told(self) -> str:
+        """The reason, and before it what moved: drift in temp, hum: ..."""
+        return (
+            f"drift in {', '.join(self.features)}: {self.reason}" if self.features else self.reason
+        )
+
+    @property
     def name(self) -> str:
         """keep, hold, or the depth of the heal."""
         return self.depth or self.action

@@ -5,8 +5,9 @@ from perennial.local.stack import (
     StackStatus,
     ensure_up,
     is_up,
+    offer_pipelines,
     status,
     stop,
 )
 
-__all__ = ["RunningStack", "StackStatus", "ensure_up", "is_up", "status", "stop"]
+__all__ = ["RunningStack", "StackStatus", "ensure_up", "is_up", "offer_pipelines", "status", "stop"]

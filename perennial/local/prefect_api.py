@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import httpx
 
 from perennial.errors import StackError
+from perennial.local import forms
 
 POOL = "perennial"
 TRIES = 10
@@ -30,6 +33,16 @@ def ensure_pool(api_url: str, worker_type: str) -> str:
         if found is None:
             found = _call(client, "POST", "/work_pools/", {"name": POOL, "type": worker_type})
     return str(found["id"])
+
+
+def offer_pipelines(api_url: str, names: Iterable[str], *, only: bool = False) -> None:
+    """Have the forms offer pipelines; see `perennial.local.forms.offer`.
+
+    Raises:
+        StackError: the Prefect server refuses.
+    """
+    with _client(api_url) as client:
+        forms.offer(partial(_call, client), names, only=only)
 
 
 def ensure_automation(api_url: str, wanted: dict[str, Any]) -> None:

@@ -13,12 +13,13 @@ import psutil
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from perennial.errors import StackError
-from perennial.local import logs, prefect_api
+from perennial.local import forms, logs, prefect_api
 from perennial.local.deploy import deploy, is_deployed
 from perennial.local.processes import end_all, stack_processes
 from perennial.local.services import WORKER_NAME, answers
 from perennial.local.state import PartState, StackFiles, StackState, WorkerKind
 from perennial.settings import DEFAULT_DIR, Settings, read_env_file
+from perennial.store import open_store
 
 PROJECT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT = 150.0
@@ -119,6 +120,7 @@ def ensure_up(
     if not is_deployed(files, state.project, state.pool_id):
         announce("applying prefect.yaml")
         deploy(files, state.project, state.pool_id)
+    _offer_pipelines(settings)
     return RunningStack(
         settings=settings,
         urls={part.name: part.url for part in state.parts if part.url},
@@ -129,6 +131,23 @@ def ensure_up(
         moved=state.moved,
         started=started is not None,
     )
+
+
+def offer_pipelines(directory: Path = DEFAULT_DIR) -> bool:
+    """Have Prefect's forms offer every pipeline that is declared by now; False: no stack is up.
+
+    Raises:
+        StackError: the Prefect server refuses.
+    """
+    if not is_up(directory):
+        return False
+    _offer_pipelines(Settings.from_env(read_env_file(StackFiles(directory).environment)))
+    return True
+
+
+def _offer_pipelines(settings: Settings) -> None:
+    names = forms.pipeline_names(open_store(settings), settings.pipeline_folders)
+    prefect_api.offer_pipelines(str(settings.prefect_api_url), names, only=True)
 
 
 def stop(directory: Path = DEFAULT_DIR) -> bool:

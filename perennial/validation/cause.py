@@ -21,6 +21,21 @@ CauseKind = Literal[
 ]
 
 
+_BRIEF: dict[CauseKind, str] = {
+    "unit_change": "{} in another unit",
+    "frozen_column": "{} constant",
+    "swapped_columns": "{} swapped",
+    "recoded_categories": "{} recoded",
+    "duplicated_rows": "rows repeated",
+    "truncated_rows": "rows missing",
+    "clock_skew": "clock wrong",
+    "labels_flipped": "labels flipped",
+    "labels_late": "labels late",
+    "missing_column": "{} missing",
+    "rules_broken": "rules broken: {}",
+}
+
+
 class Cause(BaseModel):
     """One thing that is broken in the pipe."""
 
@@ -29,6 +44,11 @@ class Cause(BaseModel):
     kind: CauseKind
     columns: tuple[str, ...] = ()
     detail: str
+
+    @property
+    def brief(self) -> str:
+        """In a few words: temp constant."""
+        return _BRIEF[self.kind].format(", ".join(self.columns)).strip(" :")
 
     def __str__(self) -> str:
         where = f" in {', '.join(self.columns)}" if self.columns else ""
@@ -43,6 +63,12 @@ class TriageVerdict(BaseModel):
     window: str
     held: bool
     causes: tuple[Cause, ...] = ()
+
+    @property
+    def brief(self) -> str:
+        """What is broken and where, in a few words: temp constant in window 31."""
+        number = self.window.removeprefix("w").lstrip("0")
+        return f"{', '.join(cause.brief for cause in self.causes)} in window {number}"
 
     @property
     def reason(self) -> str:

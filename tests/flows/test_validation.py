@@ -121,7 +121,9 @@ def held(connected, immediate, events):
     frozen = noisy(50, seed=1).assign(x=0.25)
     data = pd.concat([noisy(600, seed=0), frozen, noisy(50, seed=2)], ignore_index=True)
     immediate(data)
-    run(monitor, pipeline="line")
+    state = run(monitor, pipeline="line")
+    assert state.name == "Held"
+    assert state.message.startswith("line: x constant in window 1 (frozen column in x: ")
     return connected
 
 

@@ -1,0 +1,106 @@
+"""What a person sees of a run in Prefect's UI, and what is refused before there is one."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.utilities.callables import parameter_schema
+
+import flows.names
+from flows.monitor import monitor
+from flows.retrain import retrain
+from perennial.errors import SourceError, SpecError
+from tasks.declaration import offer_pipelines
+from tasks.step import step
+from tests.flows.conftest import frame
+
+
+@pytest.fixture
+def client(prefect_server):
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+def deployed(client, what):
+    return client.create_deployment(
+        client.create_flow(what),
+        name=what.name,
+        tags=["perennial"],
+        parameter_openapi_schema=parameter_schema(what).model_dump_for_openapi(),
+        enforce_parameter_schema=True,
+    )
+
+
+def test_a_form_offers_the_pipelines_and_nonsense_starts_no_run(connected, client, pipeline):
+    pipeline(frame(40))
+    deployments = [deployed(client, what) for what in (retrain, monitor)]
+    flow(offer_pipelines.fn)()
+    start = client.create_flow_run_from_deployment
+    for deployment in deployments:
+        start(deployment, parameters={"pipeline": "line"})
+        with pytest.raises(PrefectHTTPStatusError, match="is not"):
+            start(deployment, parameters={"pipeline": "nobody"})
+    start(deployments[1], parameters={})
+    for wrong in ({"depth": "deeper"}, {"span": 0}, {"span": "many"}, {"deph": "correct"}):
+        with pytest.raises(PrefectHTTPStatusError):
+            start(deployments[0], parameters={"pipeline": "line", **wrong})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        (
+            {"pipeline": "bike", "reason": "drift in temp, hum: no labels"},
+            "retrain bike: drift in temp, hum",
+        ),
+        ({"pipeline": "bike", "reason": "asked for by hand"}, "retrain bike: asked for by hand"),
+        ({"pipeline": "bike", "reason": ""}, "retrain bike"),
+        ({"pipeline": "bike", "reason": "x" * 99}, f"retrain bike: {'x' * 60}…"),
+        ({"pipeline": None}, "retrain of all pipelines"),
+    ],
+)
+def test_a_run_is_called_by_what_it_does(prefect_server, parameters, name):
+    names = []
+
+    @flow(name="retrain")
+    def called(pipeline: str | None, reason: str = "") -> None:
+        names.append(flows.names.with_reason())
+
+    called(**parameters)
+    assert names == [name]
+
+
+def test_what_a_user_caused_is_one_line_in_the_log_and_not_tried_again(prefect_server, caplog):
+    tried = []
+
+    @step(retries=3, retry_delay_seconds=60)
+    def read() -> None:
+        tried.append(1)
+        raise SourceError("source.uri: there is no file data.csv")
+
+    @step
+    def choose() -> None:
+        raise SpecError("seed: -1 stood there")
+
+    @step
+    def stumble() -> None:
+        raise ZeroDivisionError
+
+    @flow
+    def both() -> None:
+        read(return_state=True)
+        choose(return_state=True)
+        stumble(return_state=True)
+
+    with caplog.at_level(logging.ERROR):
+        both(return_state=True)
+    logged = [record for record in caplog.records if record.name == "prefect.task_runs"]
+    stacks = [record.getMessage() for record in logged if record.exc_info]
+    assert stacks == ["Task run failed with exception: ZeroDivisionError()"]
+    assert "seed: -1 stood there" in [record.getMessage() for record in logged]
+    assert any("source.uri: there is no file data.csv" in r.getMessage() for r in logged)
+    assert tried == [1]
