@@ -1,6 +1,6 @@
 # Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest
+.PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-loop bench-twenty
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -45,6 +45,12 @@ bench-drift: $(STAMP) ## Measure the detectors beside alibi-detect and Evidently
 
 bench-backtest: $(STAMP) ## Measure the policy on the past of real streams, and on streams that do not change
 	$(BIN)/python -m benchmarks.bench_backtest
+
+bench-loop: $(STAMP) ## Measure from a run's creation to its first line, and what a heal waits for
+	$(BIN)/python -m benchmarks.bench_loop
+
+bench-twenty: $(STAMP) ## Measure twenty pipelines on one-minute schedules for MINUTES=10
+	$(BIN)/python -m benchmarks.bench_twenty
 
 check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check

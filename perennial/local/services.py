@@ -183,7 +183,7 @@ def _prefect(port: int, settings: Settings, common: Mapping[str, str]) -> Servic
             **{name: value for name, value in os.environ.items() if name.startswith(DATABASE)},
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
             # A retrain that waits for another one's end looks again after so many seconds.
-            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
         },
         ports=(port,),
         url=f"http://{LOOPBACK}:{port}",
