@@ -24,6 +24,7 @@ from prefect.utilities.processutils import sanitize_subprocess_env
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from perennial.local.processes import signal_group
+from worker.hanging import Children
 from worker.identity import Identity
 from worker.recovery import crash_lost_runs
 from worker.warm import ServerProcess, WarmProcess
@@ -104,6 +105,7 @@ class ForkWorker(ProcessWorker):
         super().__init__(*args, **kwargs)
         self._warm: WarmProcess | None = None
         self._recovered = False
+        self._children = Children()
 
     async def setup(self) -> None:
         """Have the warm process begin its imports, then set up as every worker."""
@@ -113,11 +115,13 @@ class ForkWorker(ProcessWorker):
 
     async def _initialize_after_sync(self) -> None:
         """See to runs that have no process: before the first is taken, what an earlier worker left;
-        at each heartbeat, those whose end could not be told because the server was away."""
+        at each heartbeat, those whose end could not be told because the server was away, and
+        processes that hang."""
         if self._work_pool is not None:
             mine = None if self._recovered else self.name
             await crash_lost_runs(self.client, self._work_pool_name, mine)
             self._recovered = True
+            await self._children.end_hanging(self.client)
         await super()._initialize_after_sync()
 
     async def teardown(self, *exc_info: Any) -> None:
@@ -193,8 +197,11 @@ class ForkWorker(ProcessWorker):
 
             async with anyio.create_task_group() as group:
                 handle = await group.start(execute)
+                identity = Identity.of(handle.pid)
+                self._children.add(flow_run.id, identity)
                 if task_status is not None:
-                    task_status.started(str(Identity.of(handle.pid)))
+                    task_status.started(str(identity))
+        self._children.remove(flow_run.id)
         return execution
 
     async def kill_infrastructure(

@@ -28,10 +28,12 @@ import os, time
 from prefect import flow
 
 @flow(name="trial", log_prints=True)
-def trial(sleep: float = 0, signal: int = 0):
+def trial(sleep: float = 0, signal: int = 0, code: int = 0):
     print("first line")
     if signal:
         os.kill(os.getpid(), signal)
+    if code:
+        os._exit(code)
     time.sleep(sleep)
 """
 DECLARATION = """
@@ -215,8 +217,11 @@ def test_a_run_completes_in_a_fork_and_its_lines_reach_the_server(prefect):
     assert prefect.get(f"/flow_runs/{run}")["infrastructure_pid"].count(":") == 2
 
 
-def test_a_run_that_is_killed_is_crashed(prefect):
-    run = prefect.start(signal=int(signal.SIGKILL))
+@pytest.mark.parametrize(
+    "fate", [{"signal": int(signal.SIGKILL)}, {"signal": int(signal.SIGSEGV)}, {"code": 3}]
+)
+def test_a_run_whose_process_ends_badly_is_crashed(prefect, fate):
+    run = prefect.start(**fate)
     assert prefect.await_state(run, ENDED)["type"] == "CRASHED"
 
 
@@ -235,6 +240,16 @@ def test_a_killed_worker_is_back_and_its_runs_are_crashed(prefect, directory):
     assert prefect.await_state(run, ENDED)["type"] == "CRASHED"
     after = await_healthy(directory, "worker", before.restarts + 1)
     assert after.pid != before.pid
+    assert prefect.await_state(prefect.start(), ENDED)["type"] == "COMPLETED"
+
+
+def test_a_worker_that_is_told_to_end_ends_its_runs(prefect, directory):
+    run = prefect.start(sleep=60)
+    prefect.await_state(run, {"RUNNING"})
+    before = part(directory, "worker")
+    os.kill(before.pid, signal.SIGTERM)
+    assert prefect.await_state(run, ENDED)["type"] == "CRASHED"
+    await_healthy(directory, "worker", before.restarts + 1)
     assert prefect.await_state(prefect.start(), ENDED)["type"] == "COMPLETED"
 
 

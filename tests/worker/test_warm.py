@@ -164,3 +164,22 @@ def test_a_module_that_cannot_be_imported_stops_nothing(environment, tmp_path):
             return child.returncode
 
     assert asyncio.run(scenario()) == 1
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_a_thousand_runs(environment, tmp_path):
+    async def scenario():
+        sizes = []
+        async with warm_process(preload=["prefect.engine", "prefect.flow_engine"]) as warm:
+            for number in range(1001):
+                server, child = await fork(warm, {**environment, **INVALID_RUN}, tmp_path)
+                await asyncio.wait_for(child.exited.wait(), 30)
+                assert child.returncode == 1
+                if number % 200 == 0:
+                    pids = (server._process.pid, os.getpid())
+                    sizes.append([psutil.Process(p).memory_full_info().uss for p in pids])
+        return sizes
+
+    sizes = asyncio.run(scenario())
+    for settled, last in zip(sizes[1], sizes[-1], strict=True):
+        assert last - settled < 4 * 2**20, sizes
