@@ -168,11 +168,14 @@ def test_a_module_that_cannot_be_imported_stops_nothing(environment, tmp_path):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_over_a_thousand_runs(environment, tmp_path):
+    """Children end at once: what could grow is the server that forks them, and the worker."""
+    nowhere = tmp_path / "nowhere"
+
     async def scenario():
         sizes = []
-        async with warm_process(preload=["prefect.engine", "prefect.flow_engine"]) as warm:
+        async with warm_process(preload=["prefect.engine"]) as warm:
             for number in range(1001):
-                server, child = await fork(warm, {**environment, **INVALID_RUN}, tmp_path)
+                server, child = await fork(warm, environment, nowhere)
                 await asyncio.wait_for(child.exited.wait(), 30)
                 assert child.returncode == 1
                 if number % 200 == 0:
@@ -182,4 +185,4 @@ def test_memory_does_not_grow_over_a_thousand_runs(environment, tmp_path):
 
     sizes = asyncio.run(scenario())
     for settled, last in zip(sizes[1], sizes[-1], strict=True):
-        assert last - settled < 4 * 2**20, sizes
+        assert last - settled < 2 * 2**20, sizes
