@@ -167,7 +167,7 @@ def test_learning_from_classes_alike_is_not_held_against_balanced_accuracy(champ
 
 
 def test_a_first_version_is_held_to_an_absolute_error() -> None:
-    y, clue, true = classes(2000, seed=0)
+    y, _, true = classes(2000, seed=0)
     assert judge_classes("auc", y, true, None).passed
     off = judge_classes("auc", y, true / 100, None)
     assert "clearly more than the 25.0% allowed" in off.reason
