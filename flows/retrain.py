@@ -22,11 +22,12 @@ from tasks.register import (
     refuse_candidate,
     register_candidate,
 )
+from tasks.tell_failed import tell_failed
 from tasks.train import train_candidate
 from tasks.validate import snapshot_sound_rows, tell_held
 
 
-@flow(name="retrain", flow_run_name=with_reason)
+@flow(name="retrain", flow_run_name=with_reason, on_failure=[tell_failed])
 @explained
 def retrain(
     pipeline: str,
@@ -60,7 +61,7 @@ def retrain(
             return outcome("Answered already", f"a retrain has answered window {request.window}")
         sound = snapshot_sound_rows(declaration)
         if sound.report.held:
-            return outcome("Held", tell_held(sound))
+            return outcome("Held", tell_held(sound, cause))
         snapshot = sound.snapshot
         if depth == "retrain":
             candidate = train_candidate(declaration, snapshot)

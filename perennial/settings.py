@@ -7,8 +7,8 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION   as everywhere
 PERENNIAL_SERVER_URL   the inference server
 PREFECT_API_URL        the Prefect server
 PERENNIAL_PIPELINES    folders in which a pipeline is looked for by name, joined by ':'
-PERENNIAL_NOTIFY       who is told of a rollback: Apprise addresses (mailto://..., slack://...),
-                       joined by spaces
+PERENNIAL_NOTIFY       who is told of drifts, held data, promotions, rollbacks, failed retrains:
+                       Apprise addresses (mailto://..., slack://...), joined by spaces
 PERENNIAL_SIGNING_KEY  file of the private key with which flows sign versions (Ed25519, PEM)
 PERENNIAL_TRUSTED_KEYS files of public keys, joined by ':'; with one, whatever reads a version
                        refuses what none of them signed

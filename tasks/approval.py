@@ -71,7 +71,7 @@ def take_answer(pipeline: str, version: str, yes: bool, why: str, run: str) -> N
     state = moves.give_up(store(), pipeline, version, by=run, why=why)
     payload = {"version": version, "champion": state.champion, "reason": why}
     events.emit(events.ROLLED_BACK, pipeline, payload)
-    notify(f"{pipeline}: {version} was given up", f"{why} ({run})")
+    notify(pipeline, f"{version} was given up", f"{why} ({run})")
 
 
 @step(retries=3, retry_delay_seconds=1, retry_condition_fn=may_pass)

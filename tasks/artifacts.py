@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.connection import store
 
-_LINK_SECONDS = 7 * 86_400
+LINK_SECONDS = 7 * 86_400
 
 
 def publish(key: str, pipeline: str, markdown: str, *, description: str) -> None:
@@ -18,7 +18,7 @@ def publish(key: str, pipeline: str, markdown: str, *, description: str) -> None
 
 def link(key: str, text: str) -> str:
     """A link to an object of the store, in markdown; it is good for a week."""
-    return f"[{text}]({store().link(key, _LINK_SECONDS)})"
+    return f"[{text}]({store().link(key, LINK_SECONDS)})"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -6,6 +6,7 @@ from prefect.logging import get_run_logger
 
 from perennial.rollout import moves
 from tasks import events
+from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.notify import notify
 from tasks.step import may_pass, step
@@ -22,7 +23,9 @@ def put_back(pipeline: str, to: str | None, why: str, run: str) -> str:
     get_run_logger().info("%s answers for %s now", state.champion, pipeline)
     payload = {"version": given_up, "champion": state.champion, "reason": why}
     events.emit(events.ROLLED_BACK, pipeline, payload)
-    notify(f"{pipeline}: back to {state.champion}", f"{why} ({run})")
+    lineup = [("answers", state.champion), ("before it", state.previous or "none"), ("why", why)]
+    publish("rollback", pipeline, table(["", pipeline], lineup), description=str(state.champion))
+    notify(pipeline, f"back to {state.champion}", f"{why} ({run})")
     return str(state.champion)
 
 

@@ -12,6 +12,7 @@ from tasks import events
 from tasks.check_artifact import publish_checks, tell_held
 from tasks.connection import store
 from tasks.drift_artifact import publish_drift
+from tasks.notify import notify
 from tasks.step import step
 from tasks.versions import find_champion
 from tasks.watch import Watch
@@ -33,7 +34,7 @@ def check_windows(declaration: Declaration) -> list[CheckRef]:
         if ref is None:
             break
         done.append(ref)
-        tell_held(name, ref)
+        tell_held(name, ref, watch.history)
     if done:
         publish_checks(name, watch.history)
         publish_drift(name, watch.history[-len(done) :])
@@ -66,6 +67,12 @@ def repeat_requests(declaration: Declaration) -> str | None:
             "verdict": layout.check(name, confirmed.window),
             "depth": confirmed.decision.depth or "retrain",
         },
+    )
+    notify(
+        name,
+        "drift confirmed",
+        confirmed.decision.told,
+        incident=f"drift-{confirmed.window}",
     )
     return confirmed.decision.reason
 

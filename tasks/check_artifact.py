@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
 from perennial.drift.detector import InputVerdict
 from perennial.drift.record import Check
 from tasks import events
 from tasks.artifacts import publish, table
 from tasks.notify import notify
-from tasks.window_check import CheckRef
+from tasks.window_check import CheckRef, WindowCheck
 
 
-def tell_held(pipeline: str, ref: CheckRef) -> None:
-    """Say that data are held: an event, and a message to who wants to know."""
+def tell_held(pipeline: str, ref: CheckRef, history: Sequence[Check]) -> None:
+    """Say that data are held: an event, and a message to who wants to know.
+
+    Args:
+        history: the checks up to this one. Windows in a row that are held for the same cause are
+            one incident.
+    """
     if ref.held is None:
         return
     payload = {"window": ref.window, "reason": ref.held, "verdict": ref.key}
     events.emit(events.DATA_HELD, pipeline, payload)
-    notify(f"{pipeline}: data held, the champion goes on", ref.held)
+    began, causes = _began(history)
+    notify(
+        pipeline,
+        "data held, the champion goes on",
+        ref.held,
+        incident=f"held-{began}-{hashlib.sha256(repr(causes).encode()).hexdigest()[:12]}",
+    )
+
+
+def _began(history: Sequence[Check]) -> tuple[str, list[str]]:
+    """The first of the newest windows in a row that are held for the same, and that."""
+    causes = _causes(history[-1])
+    began = history[-1].window
+    for check in reversed(history):
+        if not _causes(check) & causes:
+            break
+        began = check.window
+    return began, sorted(causes)
+
+
+def _causes(check: Check) -> set[str]:
+    verdicts = check.data if isinstance(check, WindowCheck) else ()
+    return {
+        "_".join([cause.kind, *cause.columns]) for verdict in verdicts for cause in verdict.causes
+    }
 
 
 def publish_checks(pipeline: str, history: list[Check]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from prefect.logging import get_run_logger
@@ -28,12 +29,19 @@ from perennial.registry import (
     write_file,
 )
 from perennial.registry.environment import THREADS, source_sha256
-from perennial.registry.manifest import CARD_FILE, ENVIRONMENT_FILE, PAGE_FILE, SIGNATURE_FILE
+from perennial.registry.manifest import (
+    CARD_FILE,
+    ENVIRONMENT_FILE,
+    GATE_FILE,
+    PAGE_FILE,
+    SIGNATURE_FILE,
+)
 from perennial.rollout.stages import challenge
 from perennial.spec import Cure, Rollout
 from perennial.store import Lease, layout
 from perennial.store.lease import utc_now
 from tasks import events
+from tasks.artifacts import link, publish
 from tasks.connection import store
 from tasks.gate import GateResult
 from tasks.snapshot import SnapshotRef, describe
@@ -86,6 +94,7 @@ def register_candidate(
     register(store(), lease, manifest)
     _answer(lease, candidate, gate, request, "version.registered", spec.rollout)
     get_run_logger().info("registered %s", manifest.version)
+    _publish(manifest)
     events.emit(
         events.VERSION_REGISTERED,
         spec.name,
@@ -123,6 +132,15 @@ def refuse_candidate(
     )
     refuse(store(), lease, kept)
     _answer(lease, candidate, gate, request, "version.refused")
+
+
+def _publish(manifest: Manifest) -> None:
+    """Show the version's page, with links to what lies beside it."""
+    name, version = manifest.pipeline, manifest.version
+    key = partial(layout.version_file, name, version)
+    card = store().get(key(CARD_FILE)).data.decode()
+    links = f"{link(key(PAGE_FILE), 'The page')}, {link(key(GATE_FILE), 'its gate')}."
+    publish("version", name, f"{links}\n\n{card}", description=version)
 
 
 def _manifest(

@@ -10,12 +10,14 @@ from pydantic import BaseModel
 
 from perennial.errors import LeaseLost, SpecError, StoreError
 from perennial.registry import Declaration, State, read_manifest, read_signature, read_state
+from perennial.registry.manifest import PAGE_FILE
 from perennial.rollout.decision import Decision, Move, decide, resolve
 from perennial.rollout.evidence import Evidence
 from perennial.rollout.moves import take_step
 from perennial.rollout.observer import Observer
 from perennial.rollout.stages import in_flight, is_same_step, next_place
 from perennial.spec import Rollout
+from perennial.store import layout
 from perennial.store.lease import utc_now
 from tasks import events
 from tasks.approval import is_to_be_asked
@@ -222,12 +224,15 @@ def _tell(seen: State, after: State, title: str, reason: str) -> None:
     payload = {"version": version, "champion": after.champion, "reason": reason}
     if title == "Promoted":
         events.emit(events.PROMOTED, name, {**payload, "previous": after.previous})
+        notify(name, f"{version} was promoted", reason, page=_page(name, version))
     if title == "Rolled back":
         events.emit(events.ROLLED_BACK, name, {**payload, "stage": seen.stage})
-        notify(
-            f"{name}: {version} was rolled back",
-            f"{reason}. {after.champion} answers all requests.",
-        )
+        told = f"{reason}. {after.champion} answers all requests."
+        notify(name, f"{version} was rolled back", told, page=_page(name, version))
+
+
+def _page(pipeline: str, version: str | None) -> str | None:
+    return None if version is None else layout.version_file(pipeline, version, PAGE_FILE)
 
 
 def _ask(seen: State, reason: str) -> str:
@@ -236,7 +241,7 @@ def _ask(seen: State, reason: str) -> str:
     words = f"{version} waits for 'perennial approve {name}': {reason}"
     if is_to_be_asked(name, version):
         events.emit(events.AWAITING_APPROVAL, name, {"version": version, "reason": reason})
-        notify(f"{name}: {version} waits for approval", words)
+        notify(name, f"{version} waits for approval", words, page=_page(name, version))
     return words
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from prefect import runtime
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
@@ -17,7 +21,7 @@ from perennial.evaluation.leakage import changed_later, filled_later
 from perennial.registry import Declaration, read_signature
 from perennial.store import layout
 from perennial.store.lease import utc_now
-from perennial.validation import Evaluation, Report
+from perennial.validation import Evaluation, Finding, Report
 from perennial.validation.quarantine import ID, Quarantine, row_ids
 from perennial.validation.skew import SkewVerdict, compare, join
 from tasks import events
@@ -77,17 +81,34 @@ def snapshot_sound_rows(declaration: Declaration) -> SoundRows:
 
 
 @step(retries=2, retry_delay_seconds=2)
-def tell_held(sound: SoundRows) -> str:
+def tell_held(sound: SoundRows, cause: str | None) -> str:
     """Say why a snapshot is not trained on: an event, and a message to who wants to know.
+
+    Args:
+        cause: key of the check that asks for a heal, if one does: it goes on asking.
 
     Returns:
         The reason.
     """
     name = sound.snapshot.pipeline
-    reason = "; ".join(str(finding) for finding in sound.report.held)
+    held = sound.report.held
+    reason = "; ".join(str(finding) for finding in held)
     events.emit(events.DATA_HELD, name, {"snapshot": sound.snapshot.sha256, "reason": reason})
-    notify(f"{name}: data held, the champion goes on", reason)
+    notify(
+        name,
+        "data held, the champion goes on",
+        reason,
+        incident=_incident(held, cause),
+        page=layout.validation_report(name, sound.snapshot.sha256),
+    )
     return reason
+
+
+def _incident(held: Sequence[Finding], cause: str | None) -> str:
+    """The same rules that hold back what the same check asks for are one incident."""
+    rules = sorted({f"{finding.column}/{finding.rule}" for finding in held})
+    asked = [runtime.flow_run.id] if cause is None else [cause]
+    return f"held-{hashlib.sha256(json.dumps([*rules, *asked]).encode()).hexdigest()[:12]}"
 
 
 def _ids(rows: pd.DataFrame, declaration: Declaration) -> list[str]:

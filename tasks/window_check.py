@@ -46,7 +46,7 @@ class CheckRef(BaseModel):
     """Why data are held, where some are."""
 
 
-def newest_checks(pipeline: str, *, after: str | None = None) -> Iterator[Check]:
+def newest_checks(pipeline: str, *, after: str | None = None) -> Iterator[WindowCheck]:
     """Yield the newest checks, the last one first, some sixty at most.
 
     Args:
@@ -55,7 +55,7 @@ def newest_checks(pipeline: str, *, after: str | None = None) -> Iterator[Check]
     behind = None if after is None else layout.check(pipeline, after)
     keys = [info.key for info in store().scan(layout.checks(pipeline), after=behind)]
     for key in reversed(keys[-_REMEMBERED:]):
-        yield Check.model_validate_json(store().get(key).data)
+        yield WindowCheck.model_validate_json(store().get(key).data)
 
 
 def unanswered(pipeline: str, state: State) -> Check | None:

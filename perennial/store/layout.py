@@ -168,6 +168,11 @@ def check(pipeline: str, window: str) -> str:
     return f"{pipeline}/checks/{window}.json"
 
 
+def notice(pipeline: str, incident: str) -> str:
+    """That people were told of an incident."""
+    return f"{pipeline}/notices/{incident}.json"
+
+
 def alerts(pipeline: str) -> str:
     """Prefix of the alerts that asked for something."""
     return f"{pipeline}/alerts/"
