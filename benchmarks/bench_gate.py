@@ -9,7 +9,9 @@ with a candidate that is 30% better on average and worse on an eighth of the row
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -35,30 +37,99 @@ ROWS, HELD = 8_000, 300
 SLICE_RUNS = 400
 RNG = np.random.default_rng(0)
 
-Column = Callable[[pd.Series], object]
-LEAKS: dict[str, Column] = {
+Made = Callable[[pd.Series], object]
+"""Gives a column, or several by name, from the target."""
+
+
+def spread(y: pd.Series, share: float) -> np.ndarray:
+    """Noise of a share of the target's spread."""
+    return RNG.normal(0, share * y.std(), len(y))
+
+
+def like(y: pd.Series) -> np.ndarray:
+    """Values like the target's, that tell nothing of it."""
+    return RNG.permutation(y)
+
+
+def where(mask: object, y: pd.Series) -> np.ndarray:
+    """The target on some rows, and values like it on the others."""
+    return np.where(np.asarray(mask), y, like(y) + spread(y, 0.5))
+
+
+def text(y: pd.Series) -> list[str]:
+    """The target as a word of its own."""
+    return [f"cust_{n}_{v:g}" for n, v in zip(RNG.permutation(len(y)), y, strict=True)]
+
+
+def groups(y: pd.Series) -> list[str]:
+    """Names of groups, about six rows each, whose rows have nearly one target."""
+    group = y.rank(method="first").to_numpy().astype(int) // 6
+    return [hashlib.md5(f"{number}".encode()).hexdigest()[:12] for number in group]
+
+
+def parts(y: pd.Series) -> dict[str, np.ndarray]:
+    """A positive number and what is left of the target."""
+    a = RNG.normal(0, max(y.std(), 1.0), len(y))
+    return {"a": a, "b": y - a}
+
+
+def factors(y: pd.Series) -> dict[str, np.ndarray]:
+    """A positive number and the target in its unit."""
+    a = RNG.lognormal(0, 0.6, len(y))
+    return {"a": a, "b": y / a}
+
+
+def three(y: pd.Series) -> dict[str, np.ndarray]:
+    """Three numbers whose sum is the target."""
+    a, b = (RNG.normal(0, max(y.std(), 1.0), len(y)) for _ in range(2))
+    return {"a": a, "b": b, "c": y - a - b}
+
+
+LEAKS: dict[str, Made] = {
     "a copy": lambda y: y,
     "5 - 2 y": lambda y: 5 - 2 * y,
-    "y with 3% noise": lambda y: y + RNG.normal(0, 0.03 * y.std(), len(y)),
+    "y with 1% noise": lambda y: y + spread(y, 0.01),
+    "y with 3% noise": lambda y: y + spread(y, 0.03),
+    "y in two digits": lambda y: y.map(lambda v: float(f"{v:.1e}")),
     "the rank of y": lambda y: y.rank(),
+    "exp of y": lambda y: np.exp((y - y.mean()) / y.std()),
     "y of the next row": lambda y: y.shift(-1).fillna(0),
     "y of three rows later": lambda y: y.shift(-3).fillna(0),
+    "y of 50 rows later": lambda y: y.shift(-50).fillna(0),
     "mean of y around the row": lambda y: y.rolling(5, center=True).mean().fillna(0),
     "mean of y up to the row": lambda y: y.rolling(4).mean().fillna(0),
     "y smoothed up to the row": lambda y: y.ewm(alpha=0.3).mean(),
     "change of y": lambda y: y.diff().fillna(0),
     "running sum of y": lambda y: y.cumsum(),
-    "numbers handed out by y": lambda y: (y + RNG.normal(0, 1e-3 * y.std(), len(y))).rank(),
+    "numbers handed out by y": lambda y: (y + spread(y, 1e-3)).rank(),
+    "names handed out by y": lambda y: [f"row-{n:.0f}" for n in (y + spread(y, 1e-3)).rank()],
+    "names of groups by y": groups,
+    "y in a text": text,
+    "y as the last digits": lambda y: RNG.permutation(len(y)) * 1000 + (y % 1000).round(),
+    "y on a stretch of rows": lambda y: where(np.arange(len(y)) // 900 == 3, y),
+    "y on some rows, else empty": lambda y: y.where(RNG.random(len(y)) < 0.3),
+    "y on its upper rows": lambda y: where(y > y.mean(), y),
+    "y = a + b": parts,
+    "y = a b": factors,
+    "y = a / b": lambda y: {name: v if name == "b" else 1 / v for name, v in factors(y).items()},
+    "y = a - b + c": three,
 }
-HONEST: dict[str, Column] = {
+HONEST: dict[str, Made] = {
     "y of the last row": lambda y: y.shift(1).fillna(0),
     "y of a day ago": lambda y: y.shift(24).fillna(0),
+    "y of the last rows": lambda y: {f"l{k}": y.shift(k).fillna(0) for k in (1, 2, 3)},
     "mean of y before the row": lambda y: y.shift(1).rolling(4).mean().fillna(0),
     "y smoothed before the row": lambda y: y.shift(1).ewm(alpha=0.3).mean().fillna(0),
     "sum of y before the row": lambda y: y.shift(1).cumsum().fillna(0),
-    "y with 100% noise": lambda y: y + RNG.normal(0, y.std(), len(y)),
+    "y with 100% noise": lambda y: y + spread(y, 1.0),
+    "two columns of R2 .97": lambda y: {
+        n: y + spread(y, 0.175 if y.nunique() > 2 else 0.8) for n in "ab"
+    },
+    "y with noise, as text": lambda y: [f"m {v:.2f} kg" for v in y + spread(y, 1.0)],
     "random numbers": lambda y: RNG.permutation(len(y)),
     "random names": lambda y: [f"{i:08d}" for i in RNG.permutation(len(y))],
+    "names of random groups": lambda y: groups(pd.Series(RNG.permutation(len(y)))),
+    "half empty": lambda y: (y + spread(y, 1.0)).where(RNG.random(len(y)) < 0.5),
 }
 
 
@@ -89,6 +160,8 @@ def measure_leaks() -> dict[str, dict[str, float]]:
                 leaks = find_leaks(frame, names, target, task, held=HELD)
                 seconds.append(time.perf_counter() - began)
                 found[name][kind] += bool(leaks)
+                if leaks and (kind in HONEST or kind == "the stream as it is"):
+                    print(name, kind, *(leak.detail for leak in leaks), sep="; ", file=sys.stderr)
     shares = {name: {k: n / PLACES for k, n in counts.items()} for name, counts in found.items()}
     return {**shares, "seconds": {"median": float(np.median(seconds)), "max": max(seconds)}}
 
@@ -100,8 +173,11 @@ def variants(
     yield "the stream as it is", piece, features
     labels = piece[target]
     y = labels.astype(float) if task == "regression" else pd.Series(pd.factorize(labels)[0])
-    for kind, column in {**LEAKS, **HONEST}.items():
-        yield kind, piece.assign(added=np.asarray(column(y))), (*features, "added")
+    for kind, make in {**LEAKS, **HONEST}.items():
+        made = make(y)
+        added = made if isinstance(made, dict) else {"added": made}
+        columns = {f"_{name}": np.asarray(values) for name, values in added.items()}
+        yield kind, piece.assign(**columns), (*features, *columns)
     copied = pd.concat([piece.iloc[:-30], piece.iloc[:30]], ignore_index=True)
     yield "a tenth of the held-out rows copied", copied, features
 

@@ -134,3 +134,108 @@ def test_what_is_allowed_is_recorded_and_does_not_refuse() -> None:
 def test_few_rows_are_no_error(rows: int) -> None:
     frame = stream("regression").iloc[:rows]
     assert find_leaks(frame, ("driver", "noise"), "y", "regression", held=min(rows, 5)) == ()
+
+
+HIDDEN = {
+    "a word of a name": lambda y, rng: [
+        f"cust_{n}_{'yes' if v > 0 else 'no'}" for n, v in zip(rng.permutation(N), y, strict=True)
+    ],
+    "a word at any place": lambda y, rng: [
+        " ".join(rng.permutation(["seen", f"on{n}", "late" if v > 0 else "fine"]))
+        for n, v in enumerate(y)
+    ],
+    "a character": lambda y, rng: [
+        f"{n:05d}{'x' if v > 0 else 'q'}{n % 97:02d}"
+        for n, v in zip(rng.permutation(N), y, strict=True)
+    ],
+    "the last digit": lambda y, rng: rng.permutation(N) * 10 + (y > 0),
+    "names handed out in order": lambda y, rng: [
+        f"row-{n:.0f}" for n in (y + rng.normal(0, 1e-3, N)).rank(method="first")
+    ],
+    "hashes of groups": lambda y, rng: [
+        f"{hash((int(v * 1e6), 7)) & 0xFFFFFFFF:08x}"
+        for v in np.round(y.rank(method="first") // 6 * 6)
+    ],
+    "a stretch of rows": lambda y, rng: np.where(np.arange(N) // 400 == 2, y, rng.permutation(y)),
+    "some rows, else nothing": lambda y, rng: y.where(rng.random(N) < 0.3),
+    "one class": lambda y, rng: np.where((y > 0) & (rng.random(N) < 0.4), 7.0, rng.normal(size=N)),
+}
+
+
+@pytest.mark.parametrize("leak", HIDDEN)
+def test_a_leak_that_hides_in_a_part_is_found(leak: str) -> None:
+    frame = stream("binary")
+    hidden = frame.assign(leak=HIDDEN[leak](frame["y"], np.random.default_rng(3)))
+    assert list(found(hidden, "binary")) == ["leak"]
+
+
+NUMBERS_HIDDEN = {
+    "a number in text": lambda y, rng: [f"id{n} t={v:.4f}" for n, v in enumerate(y)],
+    "text": lambda y, rng: y.map("{:.6f}".format),
+    "far rows": lambda y, rng: np.where(y > y.quantile(0.8), 3 * y + 1, rng.permutation(y)),
+    "some rows": lambda y, rng: np.where(rng.random(N) < 0.3, y, rng.permutation(y)),
+    "its exponential": lambda y, rng: np.exp(2 * y),
+    "rounded": lambda y, rng: y.round(1),
+    "60 rows later": lambda y, rng: y.shift(-60).fillna(0),
+    "numbers of groups": lambda y, rng: rng.permutation(N)[
+        (y.rank(method="first") // 6).astype(int)
+    ],
+}
+
+
+@pytest.mark.parametrize("leak", NUMBERS_HIDDEN)
+def test_a_number_that_hides_is_found(leak: str) -> None:
+    frame = stream("regression")
+    hidden = frame.assign(leak=NUMBERS_HIDDEN[leak](frame["y"], np.random.default_rng(3)))
+    assert list(found(hidden, "regression")) == ["leak"]
+
+
+PARTS = {
+    "a sum": lambda y, a, b: {"b": y - a},
+    "a difference of three": lambda y, a, b: {"b": b, "c": a - y + b},
+    "a product": lambda y, a, b: {"b": y / a},
+    "a ratio": lambda y, a, b: {"b": a / y},
+    "a product and a sum": lambda y, a, b: {"b": b, "c": y - a * b},
+    "a sum over one": lambda y, a, b: {"b": b, "c": y * a - b},
+}
+
+
+@pytest.mark.parametrize("how", PARTS)
+def test_a_target_made_of_several_features_is_found(how: str) -> None:
+    frame = stream("regression")
+    rng = np.random.default_rng(3)
+    a, b = rng.lognormal(size=N), rng.lognormal(size=N)
+    parts = PARTS[how](frame["y"], a, b)
+    whole = frame.assign(a=a, **parts)
+    leaks = find_leaks(whole, tuple(n for n in whole if n != "y"), "y", "regression", held=HELD)
+    (leak,) = leaks
+    assert all(repr(name) in leak.detail for name in ("a", *parts))
+    assert found(whole, "regression", allowed=("a",)) == {"a": "copy"}
+
+
+@pytest.mark.parametrize("how", ["which is larger", "which agree"])
+def test_a_class_made_of_two_features_is_found(how: str) -> None:
+    frame, rng = stream("binary"), np.random.default_rng(3)
+    if how == "which agree":
+        a = rng.integers(0, 4, N)
+        two = {"a": a, "b": np.where(frame["y"] == 1, a, (a + rng.integers(1, 4, N)) % 4)}
+    else:
+        a = 5 * rng.normal(size=N)
+        two = {"a": a, "b": a + np.where(frame["y"] == 1, 1, -1) * rng.exponential(size=N)}
+    assert list(found(frame.assign(**two), "binary")) == ["a"]
+
+
+def test_strong_features_together_are_no_leak() -> None:
+    frame, rng = stream("regression"), np.random.default_rng(3)
+    y = frame["y"]
+    strong = {n: y + rng.normal(0, 0.17, N) * y.std() for n in "abc"}
+    assert found(frame.assign(**strong), "regression") == {}
+    lags = {f"lag{k}": y.shift(k).fillna(0) for k in range(1, 7)}
+    assert found(frame.assign(**lags), "regression") == {}
+
+
+def test_copies_with_another_number_of_their_own_are_found() -> None:
+    frame = stream("regression")
+    frame.iloc[-20:] = frame.iloc[:20].to_numpy() * (1 + 1e-12)
+    number = np.random.default_rng(3).permutation(N)
+    assert found(frame.assign(number=number), "regression") == {DUPLICATES: "duplicates"}

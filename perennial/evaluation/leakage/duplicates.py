@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 MANY = 0.01
 """A smaller share of the rows is not looked into."""
 
+_DIGITS = 6
+
 Hashes = NDArray[np.uint64]
 
 
@@ -60,7 +62,15 @@ def _count(hashes: Hashes, training: int) -> NDArray[np.intp]:
 
 
 def _hashes(column: pd.Series, place: int) -> Hashes:
-    """One hash a value, another one for the same value in another column."""
+    """One hash a value, another one for the same value in another column.
+
+    Numbers count as the same where they agree in their first digits: a copy may have been rounded.
+    """
+    if pd.api.types.is_float_dtype(column):
+        known = column.to_numpy(dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            unit = 10.0 ** (np.floor(np.log10(np.abs(known))) - _DIGITS + 1)
+            column = pd.Series(np.where(known == 0, 0.0, np.round(known / unit) * unit))
     codes, _ = pd.factorize(column)
     values: NDArray[Any] = (codes + 1).astype(np.uint64) * np.uint64(1_000_003) + np.uint64(place)
     hashed: Hashes = pd.util.hash_array(values)

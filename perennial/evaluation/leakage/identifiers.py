@@ -14,6 +14,8 @@ from perennial.evaluation.leakage.target import Floats, as_numbers
 _NEARLY_ALL = 0.99
 _EXPECTED_TWINS = 5.0
 _TRIED = 20
+_FEW_GROUPS = 50
+_FEWEST_ROWS = 100
 
 
 class Identifier(NamedTuple):
@@ -36,7 +38,7 @@ def as_identifier(feature: pd.Series) -> Identifier | None:
         text = feature.dropna().astype(str)
         if len(text) < len(feature) * _NEARLY_ALL or text.nunique() < len(text) * _NEARLY_ALL:
             return None
-        if _are_times(text):
+        if are_times(text):
             return None
         return Identifier("names each row", _one_way(text.rank(method="dense").to_numpy()))
     known = numbers[~np.isnan(numbers)]
@@ -51,7 +53,8 @@ def as_identifier(feature: pd.Series) -> Identifier | None:
     return Identifier("numbers each row", _one_way(known))
 
 
-def _are_times(text: pd.Series) -> bool:
+def are_times(text: pd.Series) -> bool:
+    """Whether text reads as dates or times."""
     with warnings.catch_warnings():
         # pandas warns that it looks at each value by itself.
         warnings.simplefilter("ignore", UserWarning)
@@ -76,3 +79,23 @@ def explained_by_order(feature: pd.Series, target: Floats) -> float:
     left = ((target[~learn] - answer[~learn]) ** 2).mean()
     spread = target[~learn].var(axis=0).mean()
     return float(1 - left / spread) if spread > 0 else 0.0
+
+
+def explained_by_groups(feature: pd.Series, target: Floats) -> float:
+    """Share of the target's variance that lies between the groups of rows that share a value.
+
+    0 unless there are many groups, and most rows are in one of several rows.
+    """
+    place, levels = pd.factorize(feature)
+    known = place >= 0
+    place, y = place[known], target[known]
+    count = np.bincount(place, minlength=len(levels))
+    freedom = len(place) - len(levels)
+    if len(levels) <= _FEW_GROUPS or freedom < max(_FEWEST_ROWS, len(target) / 4):
+        return 0.0
+    left = spread = 0.0
+    for column in y.T:
+        means = np.bincount(place, weights=column, minlength=len(levels)) / count
+        left += float(((column - means[place]) ** 2).sum()) / freedom
+        spread += float(column.var())
+    return 1 - left / spread if spread > 0 else 0.0

@@ -69,6 +69,21 @@ def made_of_target(features: Floats, target: Floats, lag: int) -> list[Made]:
     return made
 
 
+def left_by_past(target: Floats, lag: int) -> float:
+    """Share of the target's variance that a line through its known past leaves.
+
+    Args:
+        target: (rows, columns), in time order, standardised.
+        lag: rows by which the truth is late.
+    """
+    at = np.arange(max(lag, 1) + REACH, len(target))
+    past = [target[at - lag - k] for k in range(REACH)]
+    if len(at) < 4 * REACH * target.shape[1]:
+        return 1.0
+    design = np.hstack([np.ones((len(at), 1)), *past])
+    return float(np.mean([_left_over(design, column[at]) for column in target.T]))
+
+
 def _left_over(design: Floats, wanted: Floats) -> float:
     """Mean squared residual of a least-squares fit, by normal equations with a trace of ridge."""
     gram = design.T @ design
