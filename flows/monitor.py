@@ -8,7 +8,7 @@ from prefect.states import State
 from flows.names import of_pipeline
 from flows.outcome import explained, outcome
 from tasks.approval import withdraw_questions
-from tasks.check import check_windows, repeat_requests
+from tasks.check import check_windows, repeat_requests, show_checks
 from tasks.declaration import find_pipeline, find_pipelines
 
 DRIFT, HELD, CHECKED = "Drift confirmed", "Held", "Checked"
@@ -34,6 +34,7 @@ def _monitor_one(pipeline: str) -> tuple[str, str]:
     declaration = find_pipeline(pipeline)
     checks = check_windows(declaration)
     asking = repeat_requests(declaration)
+    show_checks(declaration, checks)
     if declaration.spec.rollout.approval == "manual":
         withdraw_questions(declaration.spec.name)
     newest = checks[-1].decision.reason if checks else "no full window has come"

@@ -16,7 +16,7 @@ from tasks.notify import notify
 from tasks.step import step
 from tasks.versions import find_champion
 from tasks.watch import Watch
-from tasks.window_check import CheckRef, WindowCheck, unanswered
+from tasks.window_check import CheckRef, WindowCheck, newest_checks, unanswered
 
 
 @step(retries=2, retry_delay_seconds=2)
@@ -35,9 +35,6 @@ def check_windows(declaration: Declaration) -> list[CheckRef]:
             break
         done.append(ref)
         tell_held(name, ref, watch.history)
-    if done:
-        publish_checks(name, watch.history)
-        publish_drift(name, watch.history[-len(done) :])
     return done
 
 
@@ -75,6 +72,19 @@ def repeat_requests(declaration: Declaration) -> str | None:
         incident=f"drift-{confirmed.window}",
     )
     return confirmed.decision.reason
+
+
+@step(retries=2, retry_delay_seconds=2)
+def show_checks(declaration: Declaration, done: list[CheckRef]) -> None:
+    """Show what a look found; behind its events, so that no heal waits for pictures."""
+    if not done:
+        return
+    name = declaration.spec.name
+    recent = [*newest_checks(name)][::-1]
+    base = recent[-1].base or recent[-1].champion
+    history = [check for check in recent if (check.base or check.champion) == base]
+    publish_checks(name, history)
+    publish_drift(name, history[-len(done) :])
 
 
 def _write(check: WindowCheck) -> CheckRef | None:

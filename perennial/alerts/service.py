@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import prometheus_client as prometheus
 import uvicorn
-from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -58,22 +57,14 @@ def read_token(environ: Mapping[str, str]) -> str:
 
 
 class Service:
-    """The routes, and the thread that tries again what waits.
+    """The routes, and the thread that tries again what waits."""
 
-    Args:
-        figures: gives further metrics.
-    """
-
-    def __init__(
-        self, desk: Desk, rules: Rules, token: str, figures: Collector | None = None
-    ) -> None:
+    def __init__(self, desk: Desk, rules: Rules, token: str) -> None:
         self._desk = desk
         self._rules = rules
         self._token = hashlib.sha256(token.encode()).digest()
         self._stop = threading.Event()
         self._registry = prometheus.CollectorRegistry()
-        if figures is not None:
-            self._registry.register(figures)
         self._alerts = prometheus.Counter(
             "perennial_alerts",
             "Alerts by what they ask for and what became of it.",
@@ -86,11 +77,11 @@ class Service:
             ("status",),
             registry=self._registry,
         )
-        waiting: tuple[tuple[str, str, Literal[0, 1]], ...] = (
+        figures: tuple[tuple[str, str, Literal[0, 1]], ...] = (
             ("perennial_alerts_waiting", "Orders that wait for Prefect or the store.", 0),
             ("perennial_alerts_oldest_waiting_seconds", "Age of the oldest of them.", 1),
         )
-        for name, text, index in waiting:
+        for name, text, index in figures:
             gauge = prometheus.Gauge(name, text, registry=self._registry)
             gauge.set_function(partial(_figure, desk, index))
 
@@ -139,7 +130,7 @@ class Service:
     async def _metrics(self, request: Request) -> Response:
         if (refusal := self._refuse_stranger(request)) is not None:
             return refusal
-        text = await asyncio.to_thread(prometheus.generate_latest, self._registry)
+        text = prometheus.generate_latest(self._registry)
         return Response(text, media_type=prometheus.CONTENT_TYPE_LATEST)
 
     async def _post(self, request: Request) -> Response:

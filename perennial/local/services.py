@@ -241,7 +241,7 @@ def _worker(kind: WorkerKind, settings: Settings, common: Mapping[str, str]) -> 
         ),
         environment={
             **common,
-            "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+            "PREFECT_WORKER_QUERY_SECONDS": "0.25",
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         },

@@ -18,11 +18,10 @@ from uuid import uuid4
 from perennial.local.processes import stack_processes
 from perennial.local.state import StackFiles
 from tests.e2e.rollouts import Stack, until
-from tests.faults.patient import Patient, call
+from tests.faults.patient import MONITOR, RETRAIN, ROLLOUT, Patient, call
 from tests.faults.phases import PHASES, await_phase
 from worker.identity import Identity
 
-MONITOR, RETRAIN = "monitor/monitor", "retrain/retrain"
 TRIGGER = "a confirmed drift starts a retrain"
 SMALL = 48
 """Megabytes of the disks that are filled."""
@@ -97,7 +96,7 @@ def jump_clock(r: Round) -> None:
     r.patient.start(RETRAIN, clock=-7200, **cause)
     await_phase(r.patient, "retrain begins")
     r.patient.start(RETRAIN, **cause)
-    r.patient.start("rollout/rollout", clock=1800)
+    r.patient.start(ROLLOUT, clock=1800)
 
 
 def two_monitors(r: Round) -> None:
@@ -150,14 +149,10 @@ def event_lost(r: Round) -> Iterator[None]:
     call(r.stack, f"/automations/{automation}", {"enabled": False}, "PATCH")
     try:
         yield
-        until(lambda: all(run["state_type"] == "COMPLETED" for run in _monitors(r)))
+        until(lambda: all(run["state_type"] == "COMPLETED" for run in r.patient.runs(MONITOR)))
         time.sleep(1)
     finally:
         call(r.stack, f"/automations/{automation}", {"enabled": True}, "PATCH")
-
-
-def _monitors(r: Round) -> list[dict[str, Any]]:
-    return [run for run in r.patient.runs() if run["name"].startswith("monitor")]
 
 
 def _decided(r: Round) -> dict[str, Any]:

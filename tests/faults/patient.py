@@ -25,6 +25,7 @@ model learns from no others."""
 TRICKLE = 55
 """Rows that come during the heal, at most: less than a window."""
 PAUSE = 0.1
+MONITOR, RETRAIN, ROLLOUT = HEALING = ("monitor/monitor", "retrain/retrain", "rollout/rollout")
 
 _DECLARATION = """\
 name: {name}
@@ -73,7 +74,7 @@ class Patient:
 
     def learn(self) -> None:
         """Have a first version answer."""
-        self.start("retrain/retrain", reason="the first version")
+        self.start(RETRAIN, reason="the first version")
         until(lambda: self.state.champion is not None and self.state.stage == "idle", 90)
         self.first = str(self.state.champion)
         until(lambda: self.client.serves(self.first))
@@ -157,10 +158,17 @@ class Patient:
     def _text(self, key: str) -> str:
         return self.store.get(key).data.decode()
 
-    def runs(self) -> list[dict[str, Any]]:
-        """All flow runs that name this pipeline."""
-        named = {"flow_runs": {"name": {"like_": self.name}}}
-        found = call(self.stack, "/flow_runs/filter", named)
+    def runs(self, *deployments: str) -> list[dict[str, Any]]:
+        """The newest runs for this pipeline: of some deployments, or of all that a heal needs.
+
+        By their parameters: a run has its name only once it runs.
+        """
+        ids = [self.stack.deployments._id(name) for name in deployments or HEALING]
+        asked = {
+            "flow_runs": {"deployment_id": {"any_": ids}},
+            "sort": "EXPECTED_START_TIME_DESC",
+        }
+        found = call(self.stack, "/flow_runs/filter", asked)
         return [r for r in found if r["parameters"].get("pipeline") == self.name]
 
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 
 from perennial.store import layout
-from tests.faults.patient import Patient
+from tests.faults.patient import MONITOR, Patient
 
 
 def _checking(p: Patient) -> bool:
-    return any(r["name"].startswith("monitor") and r["state_type"] == "RUNNING" for r in p.runs())
+    return any(run["state_type"] == "RUNNING" for run in p.runs(MONITOR))
 
 
 def _asked(p: Patient) -> bool:
@@ -65,4 +65,4 @@ def await_phase(patient: Patient, phase: str, timeout: float = 60) -> None:
     while not PHASES[phase](patient):
         if time.monotonic() > deadline:
             raise TimeoutError(f"the heal never came to its phase {phase!r}")
-        time.sleep(0.02)
+        time.sleep(0.04)

@@ -16,10 +16,10 @@ from perennial.local import ensure_up, stop
 from perennial.store import open_store
 from tests.e2e.rollouts import Stack
 from tests.faults.converged import problems
-from tests.faults.harms import HARMS, MONITOR, Round, on_small_disks, phases_of, small_disks
-from tests.faults.patient import Patient
+from tests.faults.harms import HARMS, Round, on_small_disks, phases_of, small_disks
+from tests.faults.patient import MONITOR, Patient
 
-MONITOR_EVERY = 8.0
+MONITOR_EVERY = 12.0
 PATIENCE = 180.0
 
 
@@ -103,7 +103,9 @@ def _await_convergence(patient: Patient) -> tuple[str, ...]:
         now = time.monotonic()
         if now > deadline:
             break
-        if now - asked > MONITOR_EVERY and not all(text.startswith("the run ") for text in found):
+        waiting = any("monitor" in text for text in found if text.startswith("the run "))
+        idle = now - asked > MONITOR_EVERY and not waiting
+        if idle and not all(text.startswith("the run ") for text in found):
             patient.start(MONITOR)
             asked = time.monotonic()
         time.sleep(0.3)
