@@ -42,7 +42,7 @@ from perennial.evaluation.span import choose_span
 from perennial.evaluation.yardstick import raw_features
 from perennial.spec import Cure, PipelineSpec
 from perennial.training.heads import Head, fit_heads, mix_heads
-from perennial.training.heads.heal import HEAD_WINDOWS, MIN_HEAD_ROWS, held_rows
+from perennial.training.heads.heal import MIN_HEAD_ROWS, head_span, held_rows, is_stale
 from perennial.training.heads.spans import headed_losses
 
 _START = datetime(2000, 1, 1, tzinfo=UTC)
@@ -293,12 +293,12 @@ class _Replay:
             standing.asked[window] = mix([trial for seen in history for trial in seen.trials])
 
     def _rows_for_heads(self, standing: _Standing, known_until: int) -> Rows:
-        low = max(standing.fresh_from, known_until - HEAD_WINDOWS * self._window_rows)
+        low = max(standing.fresh_from, known_until - head_span(self._window_rows))
         return self._stream.labelled(low, known_until)
 
     def _heads(self, standing: _Standing, rows: Rows) -> tuple[Head, ...] | None:
-        """Fit heads, unless the last ones were fitted on the same rows."""
-        if standing.newest is not None and np.array_equal(standing.newest[0], rows):
+        """Fit heads, unless the last ones were fitted on nearly the same rows."""
+        if standing.newest is not None and not is_stale(standing.newest[0], rows):
             return standing.newest[1]
         data, kept = standing.base.known_to_it(self._stream.take(rows))
         if len(data) < MIN_HEAD_ROWS:

@@ -105,6 +105,20 @@ def test_two_changes_in_one_window_are_healed() -> None:
     assert run.window_scores[-1] < 0.7 < max(run.window_scores)
 
 
+@pytest.mark.parametrize("windows", [12, 50])
+def test_three_hundred_rows_are_healed(windows: int) -> None:
+    rng, frame = features(rows=300)
+    slope = np.where(frame.index < 130, 2.0, -2.0)
+    frame["y"] = slope * frame["a"] + rng.normal(0, 0.3, 300)
+    spec = spec_for("regression")
+    run = played(frame, spec, windows=windows)
+    never = score(
+        "rmse", frame["y"].to_numpy()[60:], fit_yardstick(frame[:60], spec, ()).predict(frame[60:])
+    )
+    assert run.score < 0.8 * never
+    assert run.fits < 40
+
+
 @pytest.mark.parametrize(
     ("task", "y", "said"),
     [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -23,13 +24,15 @@ from perennial.training.heads.head import Head
 from perennial.training.heads.mixed import mix_heads
 
 HEAD_WINDOWS = 6
-"""A head is fitted on no more than so many windows of the newest rows."""
+"""A head is fitted on no more than so many windows of the newest rows, unless they are short."""
 TRIAL_SHARE = 3
 """Of the rows that a head is fitted on, one part in so many is the most that a trial leaves out."""
 MIN_HEAD_ROWS = TRIAL_SHARE * MIN_ROWS
+FEWEST_HEAD_ROWS = 5 * MIN_HEAD_ROWS
+"""Short windows are taken together until they hold so many rows, or there are no more."""
 HELD_WINDOWS = 2
 """Newest windows that a retrain leaves out: on the first a head is fitted, on the second both are
-judged, and then the head is fitted on both."""
+judged, and then the head is fitted on both. Short ones are taken together here too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,28 @@ class Healed:
     """Of ``model`` and what it was composed from."""
 
 
+def head_span(window: int) -> int:
+    """How many of the newest rows a head is fitted on, where there are so many.
+
+    Args:
+        window: rows that are judged together.
+    """
+    return max(HEAD_WINDOWS * window, FEWEST_HEAD_ROWS)
+
+
+def is_stale(fitted: NDArray[np.intp], rows: NDArray[np.intp]) -> bool:
+    """Whether heads are to be fitted anew: on windows that are not short, after each of them.
+
+    Args:
+        fitted: numbers of the rows that the last ones were fitted on, growing.
+        rows: of those that they would be fitted on now.
+    """
+    if not len(rows) or fitted[-1] > rows[-1] or not len(fitted) / 2 < len(rows) < 2 * len(fitted):
+        return True
+    fresh = int(np.count_nonzero(rows > fitted[-1]))
+    return fresh > len(rows) / (HEAD_WINDOWS + 1)
+
+
 def head_rows(unseen: int, window: int, span: int | None) -> int:
     """How many of the newest rows to fit a head on: ``span``, or a few windows.
 
@@ -56,7 +81,7 @@ def head_rows(unseen: int, window: int, span: int | None) -> int:
     Raises:
         TrainingError: there are too few.
     """
-    rows = min(unseen, HEAD_WINDOWS * window if span is None else span)
+    rows = min(unseen, head_span(window) if span is None else span)
     if rows < MIN_HEAD_ROWS:
         raise TrainingError(
             f"{rows} labelled rows to fit a head on that its base has not been trained on, "
@@ -67,7 +92,7 @@ def head_rows(unseen: int, window: int, span: int | None) -> int:
 
 def held_rows(rows: int, window: int) -> int:
     """How many of the newest rows a retrain leaves to its head and its gate: at most a third."""
-    return min(HELD_WINDOWS * window, rows // 3)
+    return min(HELD_WINDOWS * max(window, MIN_HEAD_ROWS), rows // 3)
 
 
 def trial_rows(rows: int, window: int, fresh: int) -> int:

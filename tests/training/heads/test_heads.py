@@ -13,7 +13,8 @@ from perennial.evaluation.metrics import row_losses
 from perennial.packaging.parity import check_parity, ensure_parity
 from perennial.packaging.predictor import Predictor
 from perennial.spec import HeadDepth
-from perennial.training.heads import fit_head
+from perennial.training.heads import fit_head, fit_heads
+from perennial.training.heads.fit import MOST_ROWS
 from tests.training.frames import COLUMNS, ESTIMATORS, TASKS
 from tests.training.heads.bases import Base, make_base
 
@@ -131,6 +132,20 @@ def test_the_same_rows_and_seed_give_the_same_bytes(depth: Any) -> None:
         for _ in range(2)
     )
     assert first == second
+
+
+def test_of_many_rows_heads_learn_from_evenly_chosen_ones() -> None:
+    base = make_base("binary")
+    times = 2 * MOST_ROWS // len(base.data) + 1
+    many = base.data.take(np.repeat(np.arange(len(base.data)), times))
+    few = slice(None, None, 3)
+    heads = [
+        fit_heads(many, np.repeat(base.output, times, axis=0), seed=0),
+        fit_heads(many.take(few), np.repeat(base.output, times, axis=0)[few], seed=0),
+    ]
+    assert len(many) / 3 <= MOST_ROWS < len(many) / 2
+    answers = [h[-1].predict(base.numeric, base.categorical, base.output) for h in heads]
+    np.testing.assert_array_equal(*answers)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

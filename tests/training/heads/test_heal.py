@@ -9,11 +9,14 @@ from perennial.errors import TrainingError
 from perennial.evaluation.mixing import Mixture
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.training.heads.heal import (
-    HEAD_WINDOWS,
+    FEWEST_HEAD_ROWS,
     MIN_HEAD_ROWS,
     give_heads,
     head_rows,
+    head_span,
     heal,
+    held_rows,
+    is_stale,
     trial_rows,
 )
 from tests.training.frames import make_frame, make_spec
@@ -25,7 +28,7 @@ sizes = st.integers(0, 5000)
 
 @given(sizes, st.integers(20, 2000), st.none() | sizes, sizes)
 def test_a_head_gets_new_rows_and_its_trial_most_of_them(unseen, window, span, fresh):
-    if min(unseen, span if span is not None else HEAD_WINDOWS * window) < MIN_HEAD_ROWS:
+    if min(unseen, span if span is not None else head_span(window)) < MIN_HEAD_ROWS:
         with pytest.raises(TrainingError, match="wait for labels, or retrain"):
             head_rows(unseen, window, span)
         return
@@ -33,6 +36,28 @@ def test_a_head_gets_new_rows_and_its_trial_most_of_them(unseen, window, span, f
     left_out = trial_rows(rows, window, fresh)
     assert MIN_HEAD_ROWS <= rows <= unseen
     assert 10 <= left_out <= rows / 3
+
+
+def test_short_windows_are_taken_together():
+    assert head_span(5) == FEWEST_HEAD_ROWS
+    assert head_span(1000) == 6000
+    assert held_rows(300, 5) == 2 * MIN_HEAD_ROWS
+    assert held_rows(30_000, 1000) == 2000
+
+
+@pytest.mark.parametrize(
+    ("fitted", "now", "stale"),
+    [
+        ((0, 600), (100, 700), True),
+        ((0, 600), (10, 610), False),
+        ((0, 800), (100, 700), True),
+        ((100, 700), (600, 700), True),
+        ((0, 30), (0, 33), False),
+        ((0, 30), (0, 60), True),
+    ],
+)
+def test_heads_are_fitted_anew_once_a_good_part_of_their_rows_is_new(fitted, now, stale):
+    assert is_stale(np.arange(*fitted), np.arange(*now)) is stale
 
 
 @pytest.mark.parametrize("task", ["regression", "multiclass"])
