@@ -9,7 +9,7 @@ from perennial.registry import Declaration, read_state
 from perennial.rollout.stages import in_flight
 from perennial.store import layout
 from tasks import events
-from tasks.check_artifact import publish_checks, tell_held
+from tasks.check_artifact import publish_checks, tell_held, tell_labels_missing
 from tasks.connection import store
 from tasks.drift_artifact import publish_drift
 from tasks.notify import notify
@@ -35,6 +35,7 @@ def check_windows(declaration: Declaration) -> list[CheckRef]:
             break
         done.append(ref)
         tell_held(name, ref, watch.history)
+        tell_labels_missing(name, check, watch.recent[:-1])
     return done
 
 

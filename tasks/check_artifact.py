@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import takewhile
 
 from perennial.drift.detector import InputVerdict
 from perennial.drift.record import Check
+from perennial.store import layout
 from tasks import events
 from tasks.artifacts import publish, table
 from tasks.notify import notify
@@ -51,6 +53,29 @@ def _causes(check: Check) -> set[str]:
     }
 
 
+def tell_labels_missing(pipeline: str, check: Check, before: Sequence[Check]) -> None:
+    """Say once that labels are wanted, until some come.
+
+    Args:
+        before: the checks before this one, the oldest first.
+    """
+    silent = list(takewhile(lambda earlier: not earlier.losses, reversed(before)))
+    if check.labels_missing is None or any(c.labels_missing is not None for c in silent):
+        return
+    payload = {
+        "window": check.window,
+        "reason": check.labels_missing,
+        "verdict": layout.check(pipeline, check.window),
+    }
+    events.emit(events.LABELS_MISSING, pipeline, payload)
+    notify(
+        pipeline,
+        "labels are missing, the champion goes on",
+        check.labels_missing,
+        incident=f"labels-{check.window}",
+    )
+
+
 def publish_checks(pipeline: str, history: list[Check]) -> None:
     """Show the checks of a champion's base as a table, the newest first."""
     rows = [
@@ -58,7 +83,7 @@ def publish_checks(pipeline: str, history: list[Check]) -> None:
             check.window,
             check.rows,
             ", ".join(v.label for seen in _shifts(check) for v in seen.culprits),
-            ", ".join(f"{v.window}: {v.ratio:.2f}" for v in check.losses),
+            _losses(check),
             check.decision.name,
             check.decision.reason,
         )
@@ -66,6 +91,13 @@ def publish_checks(pipeline: str, history: list[Check]) -> None:
     ]
     header = ["window", "rows", "shifted", "loss over promise", "decision", "reason"]
     publish("monitor", pipeline, table(header, rows), description=history[-1].window)
+
+
+def _losses(check: Check) -> str:
+    said = [f"{v.window}: {v.ratio:.2f}" for v in check.losses]
+    if (v := check.estimated) is not None:
+        said.append(f"estimated {v.ratio:.2f} ({v.low:.2f} to {v.high:.2f})")
+    return ", ".join(said)
 
 
 def _shifts(check: Check) -> list[InputVerdict]:

@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 
 DRIFT_CONFIRMED = "perennial.drift.confirmed"
 DATA_HELD = "perennial.data.held"
+LABELS_MISSING = "perennial.labels.missing"
 VERSION_REGISTERED = "perennial.version.registered"
 ROLLOUT_CONTINUES = "perennial.rollout.continues"
 AWAITING_APPROVAL = "perennial.rollout.awaiting_approval"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 
-import pandas as pd
 from prefect.logging import get_run_logger
 
 from perennial.datasets.seen import rows_behind
-from perennial.datasets.snapshot import find_snapshot, load_snapshot
 from perennial.datasets.stream import window_rows
 from perennial.drift.record import Check
 from perennial.errors import TrainingError
@@ -30,7 +28,7 @@ from tasks.register import RetrainRequest
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
 from tasks.train import TRIAL_FILE, CandidateRef, ParityFigures, made_from
-from tasks.versions import find_champion, metrics_of
+from tasks.versions import find_champion, learned_from, metrics_of
 
 
 @step
@@ -52,8 +50,8 @@ def heal_champion(
     frame = rows_of(ref)
     started = time.perf_counter()
     window = window_rows(spec, frame)
-    rows = head_rows(rows_behind(frame, _learned_from(base)), window, request.span)
-    left_out = trial_rows(rows, window, rows_behind(frame, _learned_from(champion)))
+    rows = head_rows(rows_behind(frame, learned_from(base)), window, request.span)
+    left_out = trial_rows(rows, window, rows_behind(frame, learned_from(champion)))
     seen = frame.iloc[len(frame) - rows :]
     mixture = _mixture(request)
     graph, signature = read_base(store(), base), read_signature(store(), base)
@@ -126,16 +124,6 @@ def _mixture(request: RetrainRequest) -> Mixture | None:
         if decision.depth == request.depth and decision.mixture is not None:
             return decision.mixture
     return Mixture.model_validate({request.depth: 1.0})
-
-
-def _learned_from(version: Manifest) -> pd.DataFrame:
-    """The rows that a version's weights know: of a trained one, those before its gate's."""
-    snapshot = find_snapshot(store(), version.pipeline, version.lineage.snapshot)
-    frame = load_snapshot(store(), snapshot)
-    recipe = version.lineage.recipe
-    left = metrics_of(version).rows if recipe is None else recipe.head_rows or recipe.holdout_rows
-    apart = 0 if version.lineage.base is not None else left
-    return frame.iloc[: len(frame) - apart]
 
 
 def _markdown(candidate: CandidateRef) -> str:

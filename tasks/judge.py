@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from perennial.datasets.stream import Cursor, Window, labels_for, read_span
 from perennial.drift import build_detector, build_label_detector
 from perennial.drift.detector import InputVerdict
+from perennial.drift.estimate import Answered, estimate_loss
 from perennial.drift.loss import LossVerdict, check_loss
 from perennial.drift.policy import Verdicts
 from perennial.drift.why import Explanation, explain
@@ -27,7 +28,7 @@ from perennial.registry.manifest import REFERENCE_FILE
 from perennial.spec import PipelineSpec
 from tasks.connection import store
 from tasks.triage import Stretch
-from tasks.versions import answer, load_version, metrics_of
+from tasks.versions import answer, left_out, load_version, metrics_of
 
 ENOUGH_LABELS = 0.8
 """A window's loss is judged once this share of its labels has come, or later labels have."""
@@ -57,6 +58,11 @@ class Due:
     frame: pd.DataFrame
     labels: pd.Series
 
+    @property
+    def enough(self) -> float:
+        """Labels that it is judged by at least."""
+        return min(MIN_LABELS, ENOUGH_LABELS * len(self.frame))
+
     def take(self, rows: NDArray[np.bool_]) -> Due:
         """Select rows by a mask."""
         return replace(self, frame=self.frame[rows], labels=self.labels[rows])
@@ -71,6 +77,7 @@ class Judge:
 
     def __init__(self, spec: PipelineSpec, champion: Manifest, base: Manifest, rows: int) -> None:
         self._spec = spec
+        self._base = base
         self._champion = load_version(champion)
         self._predictor = Predictor(read_base(store(), base), self._champion.signature)
         self._metrics = metrics_of(champion)
@@ -108,7 +115,7 @@ class Judge:
         Args:
             seen: what was learned in the windows since the champion took over, this one the last.
         """
-        ratios = [verdict.ratio for look in seen for verdict in look.losses]
+        ratios = [v.ratio for look in seen for v in (*look.losses, look.estimated) if v is not None]
         return explain(
             [(look.window, look.input) for look in seen if look.input is not None],
             self._reference,
@@ -148,7 +155,7 @@ class Judge:
         this one; the graph and the code are those of the server.
         """
         y, known = encode_known(due.labels, self._predictor.signature)
-        if len(y) < MIN_LABELS:
+        if len(y) < due.enough:
             return []
         verdict = check_loss(
             due.stretch.window,
@@ -173,13 +180,39 @@ class Judge:
 
         fitted_on = [frame for frame in map(self._labelled, before) if len(frame)]
         judged = self._labelled(due)
-        if sum(map(len, fitted_on)) < MIN_HEAD_ROWS or len(judged) < MIN_LABELS:
+        if sum(map(len, fitted_on)) < MIN_HEAD_ROWS or len(judged) < due.enough:
             return []
         heads = fit_on(pd.concat(fitted_on, ignore_index=True), self._spec, self._predictor)
         y, output, answers = headed_answers(judged, self._spec, self._predictor, heads)
         name = due.stretch.window
         spec = self._spec
         return [try_heads(name, spec.task, y, output, answers, mixture, metric=spec.metric)]
+
+    def estimate(self, name: str, window: Window, known: Sequence[Due]) -> LossVerdict | None:
+        """Say what loss a window without labels is likely to have; None: there is too little to
+        go by.
+
+        Args:
+            known: the newest labelled windows that the base was not trained on. While there are
+                few, the rows that its gate had say too how wrong it is.
+        """
+        from perennial.training.heads.heal import FEWEST_HEAD_ROWS
+
+        frames = [self._labelled(due) for due in known]
+        if sum(map(len, frames)) < FEWEST_HEAD_ROWS:
+            frames = [left_out(self._base), *frames]
+        rows = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+        y, there = encode_known(rows[self._spec.target], self._predictor.signature)
+        rows = rows[there]
+        return estimate_loss(
+            name,
+            self._metrics.promise,
+            Answered(rows, answer(self._champion, rows), y),
+            window.frame,
+            answer(self._champion, window.frame),
+            features=self._predictor.signature.features,
+            spec=self._spec,
+        )
 
     def _labelled(self, due: Due) -> pd.DataFrame:
         """The rows whose truth the base has terms for, with it."""
@@ -193,7 +226,7 @@ class Judge:
             history: verdicts on the labels of earlier windows.
         """
         y, _ = encode_known(due.labels, self._predictor.signature)
-        if len(y) < MIN_LABELS:
+        if len(y) < due.enough:
             return []
         return [self._label_detector.check(self._series(y).to_frame(), history=history)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,6 @@ from prefect.logging import get_run_logger
 
 from perennial.datasets.source import parse_time
 from perennial.datasets.stream import Cursor, Window, labels_for, read_span, typed_labels
-from perennial.drift.record import Check
 from perennial.errors import SourceError
 from perennial.registry import Declaration
 from perennial.spec import PipelineSpec
@@ -24,9 +23,6 @@ from perennial.validation.rules import Rule, read_rules
 from perennial.validation.triage import KEPT, Cause, Triage, TriageVerdict
 from tasks.connection import store
 from tasks.expectations import find_suite
-
-_LATE = 2
-"""Labels are overdue after this many times the windows that they have ever taken, and one more."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,6 @@ class Inspector:
             self._hold(window, verdict, len(frame))
         else:
             self._triage = self._triage.labelled(frame, labels)
-            self._forgive(window)
         return verdict
 
     def sound_rows(self, window: Stretch, frame: pd.DataFrame) -> NDArray[np.bool_]:
@@ -122,45 +117,11 @@ class Inspector:
         kept: NDArray[np.bool_] = ~np.isin(ids, list(aside - self._released))
         return kept
 
-    def overdue(
-        self, now: int, pending: Iterable[Stretch], history: Sequence[Check]
-    ) -> list[TriageVerdict]:
-        """Windows whose labels take much longer than any before; each is named once."""
-        lags = [
-            _number(check.window) - _number(loss.window)
-            for check in history
-            for loss in check.losses
-        ]
-        if not lags:
-            return []
-        patience = _LATE * max(lags) + 1
-        standing = {entry.record.name for entry in self._quarantine.entries()}
-        found = []
-        for window in pending:
-            waited = now - _number(window.window)
-            if waited <= patience or f"{window.window}-held" in standing:
-                continue
-            cause = Cause(
-                kind="labels_late",
-                detail=f"no labels after {waited} windows, {max(lags)} at most before",
-            )
-            verdict = TriageVerdict(window=window.window, held=True, causes=(cause,))
-            self._hold(window, verdict, 0)
-            found.append(verdict)
-        return found
-
     def _hold(self, window: Stretch, verdict: TriageVerdict, rows: int) -> None:
         self._quarantine.hold(
             window.window, verdict.causes, window.start, window.end, rows, utc_now()
         )
         get_run_logger().warning("%s is held: %s", window.window, verdict.reason)
-
-    def _forgive(self, window: Stretch) -> None:
-        """Release a window that was held only because its labels were late."""
-        name = f"{window.window}-held"
-        if any(record.name == name for record in self._quarantine.held_windows()):
-            why = "its labels have come"
-            self._quarantine.release(name, "labels", why, "the monitor", utc_now())
 
     def _ids(self, window: Window, rows: pd.DataFrame) -> NDArray[Any]:
         numbers = window.start.source_rows + rows.index.to_numpy()
@@ -214,7 +175,3 @@ def _timed(frame: pd.DataFrame, spec: PipelineSpec) -> pd.DataFrame:
 
 def _columns(names: str | None) -> tuple[str, ...]:
     return () if names is None else tuple(names.split(", "))
-
-
-def _number(window: str) -> int:
-    return int(window.removeprefix("w"))

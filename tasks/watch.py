@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import chain, pairwise
+from math import ceil
 
 from perennial.datasets.snapshot import find_snapshot
 from perennial.datasets.source import read_source
-from perennial.datasets.stream import Cursor, Window, cut_windows
+from perennial.datasets.stream import Cursor, Window, cut_windows, label_lag
 from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict
 from perennial.drift.policy import Decision, HealRecord, Verdicts, decide
@@ -34,6 +35,10 @@ from tasks.versions import metrics_of
 from tasks.window_check import Place, WindowCheck, newest_checks, ordinal, unanswered
 
 _PENDING_WINDOWS = 50
+_LATE = 2
+"""Labels are missing after this many times the windows that they have ever taken, and one more."""
+_UNTOLD = 5
+"""Where none have ever come: after so many windows more than they are declared to take, twice."""
 
 
 class Watch:
@@ -45,11 +50,12 @@ class Watch:
         self._champion = champion
         self._base = base_of(store(), champion)
         self._source = read_source(self._spec, declaration.path, fetch=fetch)
-        recent = [*newest_checks(self._spec.name)][::-1]
-        self._recent = recent
-        self._last = recent[-1] if recent else None
+        self.recent = [*newest_checks(self._spec.name)][::-1]
+        """The newest checks, the last one last; of any champion."""
+        self._last = self.recent[-1] if self.recent else None
         mine = self._base.version
-        self.history = [check for check in recent if (check.base or check.champion) == mine]
+        self.history = [c for c in self.recent if (c.base or c.champion) == mine]
+        self._window_rows = 1
 
     def checks(self) -> Iterator[WindowCheck]:
         """Yield a check for each full window that came since the last one."""
@@ -59,13 +65,15 @@ class Watch:
         if first is None:
             return
         number = ordinal(self._last.window) if self._last is not None else 0
-        judge = Judge(self._spec, self._champion, self._base, len(first.frame))
+        self._window_rows = len(first.frame)
+        judge = Judge(self._spec, self._champion, self._base, self._window_rows)
         inspector = Inspector(self._declaration, self._source, self._past(), first)
         for window in chain([first], windows):
             number += 1
             check = self._check(f"w{number:06d}", window, place, judge, inspector)
             place = Place.model_validate(check.cursor)
             self.history.append(check)
+            self.recent.append(check)
             yield check
 
     def _check(
@@ -91,10 +99,20 @@ class Watch:
             losses += judge.losses(sound)
             trials += self._trial(judge, inspector, sound, name, trials)
             labels += judge.labels(sound, [*self._labels_seen(), *labels])
-        held += inspector.overdue(ordinal(name), (w.stretch for w in left), self.history)
-        inputs = None if found.verdict.held else judge.inputs(found.sound, self._inputs_seen())
-        seen = Verdicts(window=name, input=inputs, losses=tuple(losses), trials=tuple(trials))
+        inputs = estimated = None
+        if not found.verdict.held:
+            inputs = judge.inputs(found.sound, self._inputs_seen())
+            if name in {waiting.window for waiting in left}:
+                estimated = self._estimate(judge, inspector, name, found.sound, losses)
+        seen = Verdicts(
+            window=name,
+            input=inputs,
+            losses=tuple(losses),
+            trials=tuple(trials),
+            estimated=estimated,
+        )
         end = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])
+        decision = self._decide(seen, found)
         return WindowCheck(
             **dict(seen),
             pipeline=self._spec.name,
@@ -102,10 +120,11 @@ class Watch:
             rows=len(window.frame),
             champion=self._champion.version,
             base=self._base.version,
-            decision=self._decide(seen, found),
+            decision=decision,
             labels=tuple(labels),
             why=self._explain(judge, found.sound, seen),
             data=tuple(held),
+            labels_missing=self._labels_missing(name, left, decision),
             refused=found.refused,
             at=utc_now(),
         )
@@ -115,18 +134,51 @@ class Watch:
     ) -> list[HeadTrial]:
         """Try heads on a window whose labels have come, fitted on what was labelled when its rows
         were answered: windows that came in as late before it."""
-        from perennial.training.heads.heal import HEAD_WINDOWS
-
         end = ordinal(due.stretch.window) - (ordinal(now) - ordinal(due.stretch.window))
         labelled = {loss.window for check in self.history for loss in check.losses}
-        before = [
-            stretch
-            for stretch in self._past()
-            if stretch.window in labelled and ordinal(stretch.window) < end
-        ]
-        known = [read_due(self._spec, self._source, stretch) for stretch in before[-HEAD_WINDOWS:]]
-        sound = [one.take(inspector.sound_rows(one.stretch, one.frame)) for one in known]
-        return judge.trial(due, sound, mix([*self._trials(), *newer]))
+        before = {window for window in labelled if ordinal(window) < end}
+        return judge.trial(due, self._read(inspector, before), mix([*self._trials(), *newer]))
+
+    def _estimate(
+        self,
+        judge: Judge,
+        inspector: Inspector,
+        name: str,
+        window: Window,
+        losses: Sequence[LossVerdict],
+    ) -> LossVerdict | None:
+        """The loss that a window without labels is likely to have, by the newest that have them."""
+        seen = [*losses, *(loss for check in self.history for loss in check.losses)]
+        known = self._read(inspector, {loss.window for loss in seen})
+        return judge.estimate(name, window, known)
+
+    def _read(self, inspector: Inspector, windows: Collection[str]) -> list[Due]:
+        """The sound rows of the newest of these windows, as many as heads are fitted on."""
+        from perennial.training.heads.heal import head_span
+
+        count = ceil(head_span(self._window_rows) / self._window_rows)
+        chosen = [stretch for stretch in self._past() if stretch.window in windows][-count:]
+        known = [read_due(self._spec, self._source, stretch) for stretch in chosen]
+        return [one.take(inspector.sound_rows(one.stretch, one.frame)) for one in known]
+
+    def _labels_missing(
+        self, name: str, left: Sequence[PendingWindow], decision: Decision
+    ) -> str | None:
+        """Why a person is to see to the labels, where one is."""
+        if decision.wants_labels:
+            return decision.reason
+        if not left:
+            return None
+        waited = ordinal(name) - ordinal(left[0].window)
+        lags = [ordinal(c.window) - ordinal(loss.window) for c in self.history for loss in c.losses]
+        if lags:
+            patience, words = _LATE * max(lags) + 1, f"{max(lags)} at most before"
+        else:
+            declared = ceil((label_lag(self._spec, self._source) - 1) / self._window_rows)
+            patience, words = _LATE * declared + _UNTOLD, "none have come yet"
+        if waited <= min(patience, _PENDING_WINDOWS - 1):
+            return None
+        return f"no labels of {left[0].window} after {waited} windows; {words}"
 
     def _trials(self) -> list[HeadTrial]:
         """What heads on the champion's base have shown, the oldest first."""
@@ -146,9 +198,9 @@ class Watch:
 
     def _past(self) -> list[Stretch]:
         """Where the windows lie that were checked before, the oldest first."""
-        places = [(check.window, Place.model_validate(check.cursor).end) for check in self._recent]
-        if self._recent and ordinal(self._recent[0].window) == 1:
-            places = [("", self._beginning(self._recent[0].champion)), *places]
+        places = [(check.window, Place.model_validate(check.cursor).end) for check in self.recent]
+        if self.recent and ordinal(self.recent[0].window) == 1:
+            places = [("", self._beginning(self.recent[0].champion)), *places]
         return [Stretch(name, start, end) for (_, start), (name, end) in pairwise(places)]
 
     def _beginning(self, champion: str) -> Cursor:
@@ -203,7 +255,7 @@ class Watch:
 
     def _windows_after(self, moment: datetime) -> int:
         """Windows checked since, the present one included."""
-        return 1 + sum(check.at > moment for check in self._recent)
+        return 1 + sum(check.at > moment for check in self.recent)
 
 
 def _shares(version: Manifest) -> dict[HeadDepth, float]:

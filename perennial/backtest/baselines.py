@@ -25,6 +25,7 @@ from perennial.backtest.stream import Cut, cut
 from perennial.evaluation.metrics import score
 from perennial.evaluation.yardstick import encode_target, fit_yardstick, target_classes
 from perennial.spec import PipelineSpec
+from perennial.threads import one_thread
 
 BaselinePolicy = Literal["never", "every", "periodic-5"]
 Progress = Callable[[int, int], None]
@@ -193,8 +194,8 @@ def held_stream() -> tuple[pd.DataFrame, PipelineSpec]:
 
 
 def _hold_stream(frame: pd.DataFrame, spec: PipelineSpec) -> None:
-    """Keep a worker to one core, so that its sums do not depend on how many there are. It runs
-    before the worker imports scikit-learn, which is why workers are spawned, not forked."""
+    """Keep a worker to one core, so that its sums do not depend on how many there are. Unless the
+    main module imports scikit-learn, this runs before it: so workers are spawned, not forked."""
     os.environ["OMP_NUM_THREADS"] = "1"
     _held.update(frame=frame, spec=spec)
 
@@ -203,5 +204,6 @@ def _refit(where: Cut, start: int) -> Refit:
     frame, spec = held_stream()
     classes = () if spec.task == "regression" else target_classes(frame[spec.target])
     known_until = where.labelled(start)
-    model = fit_yardstick(frame.iloc[known_until - where.first : known_until], spec, classes)
+    with one_thread():
+        model = fit_yardstick(frame.iloc[known_until - where.first : known_until], spec, classes)
     return Refit(start, model.predict(frame.iloc[where.bounds[start] :]), model.cpu_seconds)

@@ -6,7 +6,8 @@ al., "Estimating Model Performance Under Covariate Shift Without Labels", 2024; 
 did, 1999). Numbers: a small model learns the loss of a row from its features and the champion's
 output (direct loss estimation, DLE; NannyML, 2022).
 
-Both hold while P(y|x) does, and only then: what changes there, labels alone can tell.
+Both hold while P(y|x) does, and only then: what changes there, labels alone can tell. How far off
+they are is tried forward: learned from the older half of the labelled rows, held against the newer.
 """
 
 from __future__ import annotations
@@ -20,14 +21,37 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.drift.columns import Column, column_of
+from perennial.drift.loss import LossVerdict, Promise, hold_against
 from perennial.evaluation.metrics import predicted_class, row_losses
+from perennial.evaluation.paired import MAX_BATCHES, BatchMean, paired_losses
 from perennial.packaging.signature import Feature
-from perennial.spec import MetricName, Task
+from perennial.spec import MetricName, PipelineSpec, Task
+from perennial.threads import one_thread
 
 Floats = NDArray[Any]
 
 _EPS = 1e-6
 _TREES, _LEAVES, _ROWS_A_LEAF = 20, 7, 40
+_FEWEST_BATCHES, _ROWS_A_BATCH = 2, 20
+"""Of the newer half of the labelled rows, on which an estimate is tried."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Labelled rows in time order, and what the champion said of them."""
+
+    frame: pd.DataFrame
+    output: Floats
+    """(rows, width)."""
+    y: Floats
+    """True values or class indices (rows,)."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: slice) -> Answered:
+        """Select rows."""
+        return Answered(self.frame.iloc[rows], self.output[rows], self.y[rows])
 
 
 class LossEstimator(Protocol):
@@ -71,6 +95,54 @@ def fit_loss_estimator(
     if task == "regression":
         return _LearnedLoss.of(metric, features, frame, output, y, seed)
     return _Confidence(metric, _Calibration.of(output, y))
+
+
+def estimate_loss(
+    window: str,
+    promised: Promise,
+    known: Answered,
+    frame: pd.DataFrame,
+    output: Floats,
+    *,
+    features: Sequence[Feature],
+    spec: PipelineSpec,
+) -> LossVerdict | None:
+    """Hold the loss that rows without labels are likely to have against the champion's promise.
+
+    Args:
+        window: name of the window.
+        known: the newest labelled rows that the champion was not trained on.
+        frame: the window's features.
+        output: the champion's output on them (rows, width).
+        features: columns of both frames that tell about the loss.
+
+    Returns:
+        The verdict, its interval from how far off such estimates were on the newer half of the
+        known rows; None where these are too few, or the window has no rows.
+    """
+    batches = min(MAX_BATCHES, len(known) // _ROWS_A_BATCH)
+    if batches < 2 * _FEWEST_BATCHES or not len(output):
+        return None
+
+    def learn(rows: Answered) -> LossEstimator:
+        return fit_loss_estimator(
+            spec.task, spec.metric, features, rows.frame, rows.output, rows.y, seed=spec.model.seed
+        )
+
+    half = len(known) // 2
+    trial = learn(known.take(slice(half)))
+    errors = []
+    for rows in np.array_split(np.arange(half, len(known)), batches // 2):
+        newer = known.take(slice(int(rows[0]), int(rows[-1]) + 1))
+        losses = paired_losses(spec.task, spec.metric, newer.y, newer.output)
+        errors.append(trial.estimate(newer.frame, newer.output) - float(losses.mean()))
+    mean = BatchMean(
+        rows=len(output),
+        mean=learn(known).estimate(frame, output),
+        stderr=float(np.sqrt(np.mean(np.square(errors)))),
+        freedom=len(errors),
+    )
+    return hold_against(promised, window, mean, spec.policy)
 
 
 @dataclass(frozen=True)
@@ -177,16 +249,18 @@ class _LearnedLoss:
             early_stopping=False,
             random_state=seed,
         )
-        return cls(
-            columns, used, model.fit(x[:, used], row_losses("regression", metric, y, output))
-        )
+        with one_thread():
+            model.fit(x[:, used], row_losses("regression", metric, y, output))
+        return cls(columns, used, model)
 
     def estimate(self, frame: pd.DataFrame, output: Floats) -> float:
         """As `LossEstimator`."""
         if not len(output):
             return float("nan")
         x = _inputs(self.columns, frame, output)[:, self.used]
-        return float(np.maximum(self.model.predict(x), 0.0).mean())
+        with one_thread():
+            losses = self.model.predict(x)
+        return float(np.maximum(losses, 0.0).mean())
 
 
 def _inputs(columns: Sequence[Column], frame: pd.DataFrame, output: Floats) -> Floats:

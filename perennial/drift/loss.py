@@ -117,7 +117,7 @@ def check_loss(
         ValueError: there are no rows.
     """
     mean = batch_mean(paired_losses(task, metric, y, output))
-    return _verdict(window, promised, mean, policy)
+    return hold_against(promised, window, mean, policy)
 
 
 def pool(verdicts: Sequence[LossVerdict], policy: Policy) -> LossVerdict:
@@ -136,10 +136,11 @@ def pool(verdicts: Sequence[LossVerdict], policy: Policy) -> LossVerdict:
         freedom=sum(v.freedom for v in verdicts),
     )
     names = [verdicts[0].window, verdicts[-1].window]
-    return _verdict("..".join(dict.fromkeys(names)), verdicts[-1].promise, mean, policy)
+    return hold_against(verdicts[-1].promise, "..".join(dict.fromkeys(names)), mean, policy)
 
 
-def _verdict(window: str, promised: Promise, mean: BatchMean, policy: Policy) -> LossVerdict:
+def hold_against(promised: Promise, window: str, mean: BatchMean, policy: Policy) -> LossVerdict:
+    """Hold a mean loss, measured or estimated, against a promise."""
     from scipy.stats import t
 
     scale = promised.mean if promised.mean > 0 else 1.0

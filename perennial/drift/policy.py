@@ -6,7 +6,9 @@ that they have not seen (`perennial.evaluation.mixing`) decides. A head costs mi
 put on wherever it has earned a share, and taken off where it has none. A new model costs a training
 and a takeover: it is worth them once heads carry a good part of the work, since then the base no
 longer knows its world. A loss that has risen where no head does better is harder rows, not a worse
-model, and is left alone. Where labels are late or absent, an input shift that lasts confirms.
+model, and is left alone. Where labels are late or absent, an input shift that lasts confirms, if
+the loss that is estimated for such inputs has risen too; where no label has come since the model
+was trained, a retrain would learn nothing, and labels are asked for.
 """
 
 from __future__ import annotations
@@ -40,6 +42,9 @@ class Verdicts(BaseModel):
     losses: tuple[LossVerdict, ...] = ()
     trials: tuple[HeadTrial, ...] = ()
     """Of heads on the champion's base."""
+    estimated: LossVerdict | None = None
+    """Of the window itself while its labels have not come; None: they have, or there is nothing to
+    estimate by."""
 
 
 class HealRecord(BaseModel):
@@ -81,6 +86,8 @@ class Decision(BaseModel):
     """Loss over promise in those windows."""
     gain: HeadGain | None = None
     """What heads on the base were worth in the newest trials."""
+    wants_labels: bool = False
+    """Nothing can be learned before labels come."""
 
     @property
     def told(self) -> str:
@@ -110,7 +117,7 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
         return _keep(f"window {heals.windows_since} of {quiet} in which no heal is asked for again")
     losses = [verdict for seen in history for verdict in seen.losses]
     trials = [trial for seen in history for trial in seen.trials]
-    if not _are_recent(history, policy):
+    if not labels_are_recent(history, policy):
         return _by_input(history, heals, policy)
     moved = _lasting(history)
     if trials:
@@ -127,7 +134,7 @@ def quiet_windows(policy: Policy, refused: int) -> int:
     return max(1, policy.retrain_wait // 2) * doubled
 
 
-def _are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
+def labels_are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
     """Labels count as there while some came in the last few windows."""
     newest = history[-(policy.persistence + 1) :]
     return any(seen.losses or seen.trials for seen in newest)
@@ -246,17 +253,22 @@ def _by_input(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) ->
     if not moved:
         return _keep(f"no feature shifted for {_windows(policy.persistence)} in a row")
     words = f"no labels, and for {_windows(policy.persistence)}: " + "; ".join(moved.values())
+    evidence: dict[str, object] = {"features": tuple(moved)}
+    alarm = history[-1].estimated
+    if alarm is not None:
+        words = f"{words}; estimated {_compare(alarm)}"
+        evidence["loss_ratio"] = alarm.ratio
+        if not alarm.risen:
+            return _keep(words, **evidence)
+        if not any(seen.losses for seen in history):
+            words += "; no label has come that the model has not learned from: labels are needed"
+            return _keep(words, wants_labels=True, **evidence)
     waiting = _waiting(heals, policy)
     if waiting is not None:
-        return _keep(f"{words}; {waiting}", features=tuple(moved))
-    return Decision(
-        action="heal",
-        depth="retrain",
-        ground="input",
-        reason=words,
-        windows=tuple(seen.window for seen in history[-policy.persistence :]),
-        features=tuple(moved),
-    )
+        return _keep(f"{words}; {waiting}", **evidence)
+    windows = tuple(seen.window for seen in history[-policy.persistence :])
+    evidence |= {"ground": "input", "windows": windows}
+    return Decision(action="heal", depth="retrain", reason=words, **evidence)
 
 
 def _waiting(heals: HealRecord, policy: Policy) -> str | None:

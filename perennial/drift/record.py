@@ -27,4 +27,6 @@ class Check(Verdicts):
     """On the labels themselves, of the windows whose loss was judged."""
     why: Explanation | None = None
     """What is behind the shifts that were confirmed; None: none was."""
+    labels_missing: str | None = None
+    """Why a person is to see to the labels, where one is."""
     at: AwareDatetime

@@ -18,7 +18,7 @@ import perennial
 SHAPING = ("numpy", "scikit-learn", "scipy", "torch", "onnx", "onnxruntime", "pandas", "pyarrow")
 """Libraries whose release shapes a model's bytes."""
 THREADS = 1
-"""Threads of a fit; see `perennial.training.threads`."""
+"""Threads of a fit; see `perennial.threads`."""
 
 
 class Environment(BaseModel):

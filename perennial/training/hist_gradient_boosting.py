@@ -18,13 +18,13 @@ from perennial.evaluation.metrics import row_weights
 from perennial.packaging.graph import Graph
 from perennial.packaging.trees import add_tree_ensemble
 from perennial.spec import EstimatorName, Task
+from perennial.threads import one_thread
 from perennial.training.estimator import Columns, TrainingSet, both
 from perennial.training.levels import Levels, lookup_levels
 from perennial.training.plain_skops import dump_plain, load_plain
 from perennial.training.source import with_format, without_format
 from perennial.training.split import newest
 from perennial.training.target_encoding import TargetEncoder, fit_target_encoder
-from perennial.training.threads import one_thread
 
 MAX_ROUNDS = 400
 MAX_TREES = 1600

@@ -14,12 +14,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from perennial.packaging.graph import Graph
 from perennial.spec import EstimatorName, Task
+from perennial.threads import one_thread
 from perennial.training.estimator import Columns, TrainingSet, both, in_chunks
 from perennial.training.levels import Levels, index_levels, learn_levels, lookup_levels
 from perennial.training.plain_skops import dump_plain, load_plain
 from perennial.training.scaling import Scaler
 from perennial.training.source import with_format, without_format
-from perennial.training.threads import one_thread
 
 MAX_ROWS = 100_000
 """A linear model learns no more from older rows than these newest."""

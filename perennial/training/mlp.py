@@ -20,12 +20,12 @@ from torch import nn
 from perennial.errors import ModelError
 from perennial.packaging.graph import Graph
 from perennial.spec import EstimatorName, MetricName, Task
+from perennial.threads import one_thread
 from perennial.training.estimator import Columns, TrainingSet, both, in_chunks
 from perennial.training.levels import Levels, index_levels, learn_levels, lookup_levels
 from perennial.training.scaling import Scaler
 from perennial.training.source import with_format, without_format
 from perennial.training.split import newest
-from perennial.training.threads import one_thread
 from perennial.training.waves import add_waves, waves_to_graph, waves_width
 
 MAX_ROWS = 60_000

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perennial.drift.estimate import fit_loss_estimator
+from perennial.drift.estimate import Answered, estimate_loss, fit_loss_estimator
+from perennial.drift.loss import LossVerdict, promise
 from perennial.evaluation.metrics import row_losses, score
 from perennial.packaging.signature import Feature
-from perennial.spec import MetricName
+from perennial.spec import MetricName, PipelineSpec
 
 X = (Feature(name="x", kind="numeric"),)
 
@@ -71,3 +72,44 @@ def test_nothing_is_learned_from_no_rows() -> None:
         fit_loss_estimator(
             "regression", "mae", X, pd.DataFrame({"x": []}), np.zeros((0, 1)), np.zeros(0)
         )
+
+
+def uneven(n: int, seed: int, low: float) -> Answered:
+    """Rows with x from ``low`` to 1, the larger the harder, and an answer that is always 0."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(low, 1, n)
+    return Answered(pd.DataFrame({"x": x}), np.zeros((n, 1)), rng.normal(0, 0.1 + x))
+
+
+def estimated(known: Answered, window: Answered) -> LossVerdict | None:
+    spec = PipelineSpec.model_validate(
+        {"name": "n", "task": "regression", "metric": "rmse", "source": {"uri": "x"}, "target": "y"}
+    )
+    promised = promise("regression", "rmse", known.y, known.output)
+    return estimate_loss("w", promised, known, window.frame, window.output, features=X, spec=spec)
+
+
+def test_harder_rows_are_held_against_the_promise_before_their_labels_come() -> None:
+    known = uneven(2000, 0, 0.0)
+    hard, usual = (estimated(known, uneven(500, 1, low)) for low in (0.8, 0.0))
+    assert hard is not None
+    assert usual is not None
+    assert hard.risen
+    assert not usual.risen
+    assert hard.p_value < 0.02 < usual.p_value
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    held = 0
+    for seed in range(60):
+        window = uneven(200, 1000 + seed, 0.3)
+        found = estimated(uneven(600, seed, 0.0), window)
+        assert found is not None
+        truth = float(np.square(window.y).mean()) / found.promise.mean
+        held += found.low <= truth <= found.high
+    assert held >= 54
+
+
+def test_too_few_rows_are_no_ground_for_an_estimate() -> None:
+    assert estimated(uneven(79, 0, 0.0), uneven(50, 1, 0.0)) is None
+    assert estimated(uneven(500, 0, 0.0), uneven(0, 1, 0.0)) is None

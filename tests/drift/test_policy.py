@@ -113,6 +113,31 @@ def test_without_labels_a_lasting_input_shift_is_healed_and_named() -> None:
     assert "heat: mean 1 -> 2" in decision.reason
 
 
+@pytest.mark.parametrize(
+    ("risen", "labelled", "action", "wants_labels"),
+    [
+        (False, True, "keep", False),
+        (True, True, "heal", False),
+        (True, False, "keep", True),
+    ],
+)
+def test_without_labels_a_shift_is_acted_on_where_the_estimated_loss_has_risen(
+    risen: bool, labelled: bool, action: str, wants_labels: bool
+) -> None:
+    estimated = loss(1.5).model_copy(update={"risen": risen})
+    silent = [v.model_copy(update={"estimated": estimated}) for v in blind(*[("heat",)] * 3)]
+    decision = decide((seen(1.0) if labelled else []) + silent, NEVER, POLICY)
+    assert (decision.action, decision.wants_labels) == (action, wants_labels)
+    assert "estimated loss 1.50 times its promise" in decision.reason
+    assert decision.features == ("heat",)
+
+
+def test_an_estimate_alone_confirms_nothing() -> None:
+    estimated = loss(1.5).model_copy(update={"risen": True})
+    silent = [v.model_copy(update={"estimated": estimated}) for v in blind((), ())]
+    assert decide(seen(1.0) + silent, NEVER, POLICY).action == "keep"
+
+
 def test_without_labels_a_shift_that_is_not_confirmed_is_kept() -> None:
     assert decide(blind(("heat",), ()), NEVER, POLICY).action == "keep"
     newest = blind(("heat",))[0].input

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from perennial.packaging.graph import Graph
 from perennial.packaging.trees import add_tree_ensemble
 from perennial.spec import HeadDepth, Task
+from perennial.threads import one_thread
 from perennial.training.estimator import Columns, TrainingSet, both
 from perennial.training.heads.boosting import boost
 from perennial.training.heads.head import Head
@@ -34,7 +35,6 @@ from perennial.training.heads.split_points import (
 from perennial.training.hist_gradient_boosting import fill_empty_columns
 from perennial.training.levels import lookup_levels
 from perennial.training.target_encoding import TargetEncoder, fit_encoder, frequent_classes
-from perennial.training.threads import one_thread
 
 
 @dataclass(frozen=True, eq=False)
