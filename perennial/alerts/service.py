@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import prometheus_client as prometheus
 import uvicorn
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -57,14 +58,22 @@ def read_token(environ: Mapping[str, str]) -> str:
 
 
 class Service:
-    """The routes, and the thread that tries again what waits."""
+    """The routes, and the thread that tries again what waits.
 
-    def __init__(self, desk: Desk, rules: Rules, token: str) -> None:
+    Args:
+        figures: gives further metrics.
+    """
+
+    def __init__(
+        self, desk: Desk, rules: Rules, token: str, figures: Collector | None = None
+    ) -> None:
         self._desk = desk
         self._rules = rules
         self._token = hashlib.sha256(token.encode()).digest()
         self._stop = threading.Event()
         self._registry = prometheus.CollectorRegistry()
+        if figures is not None:
+            self._registry.register(figures)
         self._alerts = prometheus.Counter(
             "perennial_alerts",
             "Alerts by what they ask for and what became of it.",
@@ -77,11 +86,11 @@ class Service:
             ("status",),
             registry=self._registry,
         )
-        figures: tuple[tuple[str, str, Literal[0, 1]], ...] = (
+        waiting: tuple[tuple[str, str, Literal[0, 1]], ...] = (
             ("perennial_alerts_waiting", "Orders that wait for Prefect or the store.", 0),
             ("perennial_alerts_oldest_waiting_seconds", "Age of the oldest of them.", 1),
         )
-        for name, text, index in figures:
+        for name, text, index in waiting:
             gauge = prometheus.Gauge(name, text, registry=self._registry)
             gauge.set_function(partial(_figure, desk, index))
 
@@ -130,7 +139,7 @@ class Service:
     async def _metrics(self, request: Request) -> Response:
         if (refusal := self._refuse_stranger(request)) is not None:
             return refusal
-        text = prometheus.generate_latest(self._registry)
+        text = await asyncio.to_thread(prometheus.generate_latest, self._registry)
         return Response(text, media_type=prometheus.CONTENT_TYPE_LATEST)
 
     async def _post(self, request: Request) -> Response:

@@ -33,7 +33,7 @@ def alerts(
     **POST /v1/alerts** takes Alertmanager's webhook, or `{"pipeline": "bike", "action": "retrain",
     "reason": "..."}`; the actions are monitor, retrain and rollback. Every request bears the token
     that PERENNIAL_ALERTS_TOKEN_FILE (a file) or PERENNIAL_ALERTS_TOKEN names. **perennial up** runs
-    one already, with a token in alerts.token.
+    one already, with a token in alerts.token. **/metrics** has the loop's figures for Prometheus.
     """
     import os
 
@@ -41,6 +41,7 @@ def alerts(
     from perennial.alerts.prefect import Prefect
     from perennial.alerts.rules import read_rules
     from perennial.alerts.service import Service, read_token, serve
+    from perennial.report.loop import LoopMetrics
     from perennial.serving.logs import configure_logging
     from perennial.settings import ENV_FILE, Settings, read_env_file
     from perennial.store import open_store
@@ -52,7 +53,7 @@ def alerts(
     store = open_store(settings, retries=2, timeout=10.0)
     prefect = Prefect(settings.prefect_api_url, environ)
     desk = Desk(store, prefect, put_back, declared)
-    serve(Service(desk, declared, token), host=host, port=port)
+    serve(Service(desk, declared, token, LoopMetrics(store)), host=host, port=port)
 
 
 def put_back(store: Store, pipeline: str, to: str, why: str, by: str) -> str:

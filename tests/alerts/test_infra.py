@@ -17,6 +17,7 @@ import yaml
 from perennial.alerts.alert import Action
 from perennial.alerts.rules import Rules
 from perennial.alerts.service import Service
+from perennial.report.loop import LoopMetrics
 from perennial.serving.metrics import Metrics, agent_metrics, worker_metrics
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -31,11 +32,21 @@ class NobodyWaits:
         return 0, 0.0
 
 
+class EmptyStore:
+    """A store without a pipeline."""
+
+    def folders(self):
+        return []
+
+
 def exported() -> set[str]:
     """Names of all series that the servers and the alerts service export."""
     names = {name for made in (worker_metrics(), agent_metrics()) for name in families(made)}
-    text = asyncio.run(scrape(Service(NobodyWaits(), Rules(), TOKEN)))
-    return names | set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    service = Service(NobodyWaits(), Rules(), TOKEN, LoopMetrics(EmptyStore()))
+    text = asyncio.run(scrape(service))
+    for name, kind in re.findall(r"^# TYPE (\S+) (\S+)", text, re.MULTILINE):
+        names |= {f"{name}_sum", f"{name}_count"} if kind == "summary" else {name}
+    return names
 
 
 async def scrape(service: Service) -> str:
