@@ -105,18 +105,44 @@ def sigmoid_model() -> bytes:
 
 
 def nan_model() -> bytes:
-    """Answers NaN for every row in which x is there, 0 where it is missing."""
-    nodes = [
-        helper.make_node("IsNaN", ["numeric"], ["missing"]),
+    """Answers NaN for every row in which a number is there, 0 where both are missing."""
+    return _broken(
         helper.make_node("Where", ["missing", "zero", "nan"], ["all"]),
         helper.make_node("ReduceSum", ["all", "axis"], ["output"], keepdims=1),
-    ]
+        nan=np.float32("nan"),
+    )
+
+
+def raising_model() -> bytes:
+    """Fails for every row whose numbers come to 1 or more, answers 0 where both are missing."""
+    return _broken(
+        *PRESENT[1:],
+        helper.make_node("ReduceSum", ["present", "axis"], ["sum"], keepdims=1),
+        helper.make_node("Cast", ["sum"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["output"]),
+        table=np.zeros(1, dtype=np.float32),
+    )
+
+
+def shrinking_model() -> bytes:
+    """Leaves out every row in which a number is there, answers 2 where both are missing."""
+    return _broken(
+        helper.make_node("Cast", ["missing"], ["ones"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["ones", "axis"], ["rows"], keepdims=0),
+        helper.make_node("Greater", ["rows", "one"], ["kept"]),
+        helper.make_node("ReduceSum", ["ones", "axis"], ["all"], keepdims=1),
+        helper.make_node("Compress", ["all", "kept"], ["output"], axis=0),
+        one=np.float32(1),
+    )
+
+
+def _broken(*nodes: Any, **constants: Any) -> bytes:
     inputs = [
         helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, 2]),
         helper.make_tensor_value_info("categorical", TensorProto.STRING, [None, 1]),
     ]
-    nodes.append(helper.make_node("Identity", ["categorical"], ["unused"]))
-    return build_model(nodes, inputs, 1, nan=np.float32("nan"))
+    unused = helper.make_node("Identity", ["categorical"], ["unused"])
+    return build_model([PRESENT[0], *nodes, unused], inputs, 1, **constants)
 
 
 def build_model(nodes: list[Any], inputs: list[Any], width: int, **constants: Any) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from tests.serving.serving_models import (
     LocalApi,
     local_api,
     nan_model,
+    raising_model,
+    shrinking_model,
     sigmoid_model,
     softmax_model,
     sum_model,
@@ -291,9 +294,12 @@ def test_a_canary_shares_the_keys_and_keeps_them(local: LocalApi) -> None:
     assert roles == {("1", "champion"), ("2", "challenger")}
 
 
-def test_a_challenger_that_answers_nan_is_replaced_by_the_champion(local: LocalApi) -> None:
+@pytest.mark.parametrize("broken", [nan_model, raising_model, shrinking_model])
+def test_a_challenger_that_fails_is_replaced_by_the_champion(
+    local: LocalApi, broken: Callable[[], bytes]
+) -> None:
     local.add_and_place(
-        REGRESSION, {"2": nan_model()}, champion="1", challenger="2", stage="canary", weight=1.0
+        REGRESSION, {"2": broken()}, champion="1", challenger="2", stage="canary", weight=1.0
     )
     answer = content(local.ask("POST", PREDICT, {"rows": [{"x": 1}]}))
     assert (answer["version"], answer["predictions"][0]["value"]) == ("1", 1.0)
