@@ -1,0 +1,120 @@
+"""What runs Perennial elsewhere is well-formed, names what there is, and holds no secret."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from perennial.cli import app
+
+PROJECT = Path(__file__).parents[1]
+INFRA = PROJECT / "infra"
+UNITS = sorted((INFRA / "systemd").glob("*.service"))
+COMPOSE = INFRA / "compose" / "compose.yaml"
+MANIFESTS = INFRA / "kubernetes" / "perennial.yaml"
+SECRETS = ("AUTH_STRING", "SECRET", "TOKENS", "ACCESS_KEY", "NOTIFY")
+
+
+def manifests():
+    return [*yaml.safe_load_all(MANIFESTS.read_text())]
+
+
+def pods():
+    return [
+        (found["metadata"]["name"], found["spec"]["template"]["spec"])
+        for found in manifests()
+        if "template" in found["spec"]
+    ]
+
+
+def commands():
+    """Every command line that starts a part."""
+    for unit in UNITS:
+        yield re.search(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)[1]
+    for part in yaml.safe_load(COMPOSE.read_text())["services"].values():
+        if "command" in part:
+            yield part["command"]
+    for _, pod in pods():
+        yield " ".join(pod["containers"][0]["command"])
+
+
+def test_commands_are_those_that_there_are_and_hold_no_secret():
+    known = get_command(app).commands
+    started = [name for line in commands() for name in re.findall(r"perennial (\w+) --", line)]
+    assert {"serve", "alerts"} <= set(started) <= set(known)
+    for line in commands():
+        assert not re.search(r"(?i)password=|token=|secret=", line)
+        for option in re.findall(r"perennial (\w+) (.*)", line):
+            wanted = set(re.findall(r"--\w+", option[1]))
+            taken = {o for p in known[option[0]].params for o in p.opts}
+            assert wanted <= taken
+
+
+def test_the_three_ways_run_the_same_parts():
+    parts = {"prefect", "worker", "serving", "alerts"}
+    assert {unit.stem.removeprefix("perennial-") for unit in UNITS} == parts
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    assert set(services) == parts | {"database", "deploy"}
+    assert {name for name, _ in pods()} == parts | {"deploy"}
+
+
+def test_examples_of_variables_name_secrets_and_hold_none():
+    for file in (INFRA / "systemd" / "perennial.env", INFRA / "compose" / "perennial.env.example"):
+        pairs = dict(line.split("=", 1) for line in file.read_text().splitlines() if line[0] != "#")
+        assert {"PREFECT_API_AUTH_STRING", "AWS_SECRET_ACCESS_KEY"} <= set(pairs)
+        for name, value in pairs.items():
+            if any(word in name for word in SECRETS):
+                assert not value, name
+        assert pairs["PERENNIAL_WORK_POOL"] == "perennial"
+
+
+def test_pods_are_nobodys_root_and_find_each_other():
+    services = {found["metadata"]["name"] for found in manifests() if found["kind"] == "Service"}
+    assert services == {"prefect", "serving", "alerts"}
+    for name, pod in pods():
+        assert pod["securityContext"]["runAsNonRoot"], name
+        assert pod["enableServiceLinks"] is False
+        mounted = {m["name"] for m in pod["containers"][0].get("volumeMounts", [])}
+        claimed = {v["name"] for v in pod.get("volumes", [])}
+        assert mounted == claimed or name == "serving"
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_accepts_the_units(unit, tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    for other in UNITS:  # where the programs are is the machine's matter
+        text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", other.read_text(), flags=re.M)
+        (tmp_path / other.name).write_text(text.replace("User=perennial", "User=root"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / unit.name)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = [line for line in done.stderr.splitlines() if unit.name in line]
+    assert done.returncode == 0, done.stderr
+    assert not said
+
+
+def test_the_runbook_has_a_section_for_each_alert_and_no_other():
+    groups = yaml.safe_load((INFRA / "prometheus" / "rules.yml").read_text())["groups"]
+    alerts = [rule["alert"] for group in groups for rule in group["rules"]]
+    text = (PROJECT / "docs" / "runbook.md").read_text()
+    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == alerts
+
+
+def test_the_documentation_names_files_that_there_are():
+    for page in (PROJECT / "docs").glob("*.md"):
+        text = page.read_text()
+        for link in re.findall(r"\]\((?!http)([^)#]+)", text):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+        paths = r"`((?:perennial|tasks|tests|infra|flows)/[\w/.-]+)`"
+        for path in re.findall(paths, text):
+            assert (PROJECT / path).exists() or "NAME" in path, f"{page.name}: {path}"
