@@ -2,8 +2,8 @@
 
 Looked for in the rows that a training used and in those that its gate holds out:
 
-- a feature that alone tells the target nearly without error (`alone`), or a part of it does, in text
-  or digits (`hidden`), or it does on a part of the rows (`partly`),
+- a feature that alone tells the target nearly without error (`alone`), or a part of it does, in
+  text or digits (`hidden`), or it does on a part of the rows (`partly`),
 - one that is made of the target's present or later values (`window`, `shifted`),
 - an identifier or row number whose order, or a group whose rows tell the target (`identifiers`),
 - two or three features that make up the target (`together`),
