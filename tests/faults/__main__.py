@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ MINUTE = 60.0
 
 def main() -> int:
     """Play the rounds, print what came of each, and give 1 where one failed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stack must not outlive its test
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     rounds = int(os.environ.get("ROUNDS", "30"))
     seed = int(os.environ.get("SEED") or random.randrange(1_000_000))
