@@ -6,6 +6,7 @@ PERENNIAL_BUCKET       the one bucket everything lies in
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION   as everywhere
 PERENNIAL_SERVER_URL   the inference server
 PREFECT_API_URL        the Prefect server
+PREFECT_API_AUTH_STRING   what it asks for, where it does: user:password
 PERENNIAL_PIPELINES    folders in which a pipeline is looked for by name, joined by ':'
 PERENNIAL_NOTIFY       who is told of drifts, held data, promotions, rollbacks, failed retrains:
                        Apprise addresses (mailto://..., slack://...), joined by spaces
@@ -13,6 +14,9 @@ PERENNIAL_SIGNING_KEY  file of the private key with which flows sign versions (E
 PERENNIAL_TRUSTED_KEYS files of public keys, joined by ':'; with one, whatever reads a version
                        refuses what none of them signed
 ====================== =====================================================================
+
+In the place of a secret its name with ``_FILE`` may stand, which names a file that holds it:
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, PERENNIAL_NOTIFY.
 """
 
 from __future__ import annotations
@@ -21,10 +25,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from perennial.errors import StackError
 
 ENV_FILE = "stack.env"
+_FILE = "_FILE"
+_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PERENNIAL_NOTIFY")
 DEFAULT_DIR = Path(".perennial")
 
 
@@ -39,6 +46,7 @@ class Settings:
     region: str = "us-east-1"
     server_url: str | None = None
     prefect_api_url: str | None = None
+    prefect_auth: str | None = field(default=None, repr=False)
     pipeline_folders: tuple[Path, ...] = (Path("data"),)
     notify: tuple[str, ...] = field(default=(), repr=False)
     signing_key: Path | None = None
@@ -49,8 +57,10 @@ class Settings:
         """Read the variables above.
 
         Raises:
-            StackError: neither an S3 endpoint nor a bucket is named.
+            StackError: neither an S3 endpoint nor a bucket is named, or a secret's file cannot be
+                read.
         """
+        environ = with_files(environ)
         if "PERENNIAL_S3_ENDPOINT" not in environ and "PERENNIAL_BUCKET" not in environ:
             raise StackError(
                 "no store is configured and no stack is up: run 'perennial up', "
@@ -65,6 +75,7 @@ class Settings:
             region=environ.get("AWS_REGION", "us-east-1"),
             server_url=environ.get("PERENNIAL_SERVER_URL"),
             prefect_api_url=environ.get("PREFECT_API_URL"),
+            prefect_auth=environ.get("PREFECT_API_AUTH_STRING") or None,
             pipeline_folders=tuple(Path(p) for p in folders.split(":") if p),
             notify=tuple(environ.get("PERENNIAL_NOTIFY", "").split()),
             signing_key=Path(key) if (key := environ.get("PERENNIAL_SIGNING_KEY")) else None,
@@ -73,10 +84,36 @@ class Settings:
             ),
         )
 
+    @property
+    def prefect_address(self) -> str | None:
+        """Prefect's API with what it asks for inside, as httpx takes it; not to be shown."""
+        if self.prefect_api_url is None or self.prefect_auth is None:
+            return self.prefect_api_url
+        user, _, password = self.prefect_auth.partition(":")
+        scheme, _, rest = self.prefect_api_url.partition("://")
+        return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+
     @classmethod
     def load(cls, directory: Path = DEFAULT_DIR) -> Settings:
         """Read the environment; what it leaves out comes from ``directory``'s running stack."""
         return cls.from_env({**read_env_file(directory / ENV_FILE), **os.environ})
+
+
+def with_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """Fill in secrets of which only the file is named.
+
+    Raises:
+        StackError: a file cannot be read.
+    """
+    filled = dict(environ)
+    for name in _SECRETS:
+        file = environ.get(name + _FILE)
+        if file and not environ.get(name):
+            try:
+                filled[name] = Path(file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise StackError(f"{name}{_FILE}: {file} cannot be read: {error}") from None
+    return filled
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -36,6 +36,14 @@ def up(
             show_default="fork",
         ),
     ] = None,
+    auth: Annotated[
+        bool,
+        typer.Option(
+            "--auth",
+            help="Prefect asks for a password, also in the browser: prefect.auth in the directory "
+            "holds it. Once made it is asked for at each start.",
+        ),
+    ] = False,
 ) -> None:
     """Start the embedded stack: object store, Prefect server and worker, inference server,
     and the door for alerts.
@@ -54,6 +62,7 @@ def up(
             directory,
             worker=worker.value if worker else None,
             progress=lambda text: console.print(f"  {text}"),
+            auth=auth,
         )
     _print_addresses(console, stack, directory)
 
@@ -62,13 +71,16 @@ def _print_addresses(console: Console, stack: RunningStack, directory: Path) -> 
     console.print("The stack is up." if stack.started else "The stack was up already.")
     for name, (usual, used) in stack.moved.items():
         console.print(f"Port {usual} is taken: the {name} part listens on {used}.")
-    console.print(f"  Prefect           {stack.urls['prefect']}")
+    asked = "  (asks for what is in prefect.auth)" if stack.settings.prefect_auth else ""
+    console.print(f"  Prefect           {stack.urls['prefect']}{asked}")
     console.print(f"  inference server  {stack.urls['serving']}")
     console.print(f"  alerts            {stack.urls['alerts']}/v1/alerts  (token in alerts.token)")
     console.print(f"  S3 store          {stack.urls['store']}  (bucket {stack.settings.bucket})")
-    console.print(
-        f"For Prefect's own commands: export PREFECT_API_URL={stack.settings.prefect_api_url}"
-    )
+    if stack.settings.prefect_auth:
+        console.print(f"For Prefect's own commands: set -a; . {directory / 'stack.env'}")
+    else:
+        url = stack.settings.prefect_api_url
+        console.print(f"For Prefect's own commands: export PREFECT_API_URL={url}")
     console.print(f"Addresses and keys for other programs: {directory / 'stack.env'}")
 
 

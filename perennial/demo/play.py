@@ -77,7 +77,7 @@ class Demo:
         self._narrator = narrator
         self._name = plan.spec.name
         self._client = Client(settings.server_url, self._name)
-        self._deployments = Deployments(settings.prefect_api_url)
+        self._deployments = Deployments(str(settings.prefect_address))
 
     def play(self) -> Played:
         """Train version 1, then send every window, its labels one window later.

@@ -14,7 +14,7 @@ from perennial.errors import StackError
 from perennial.local import logs, prefect_api
 from perennial.local.services import child_environment
 from perennial.local.state import StackFiles
-from perennial.settings import read_env_file
+from perennial.settings import Settings, read_env_file
 
 DECLARATION = "prefect.yaml"
 SILENT_RUNS = "infra/prefect/silent-runs.json"
@@ -86,5 +86,5 @@ def deploy(files: StackFiles, project: Path, pool_id: str) -> None:
     silent_runs = project / SILENT_RUNS
     if silent_runs.exists():
         wanted = json.loads(silent_runs.read_bytes())
-        prefect_api.ensure_automation(environment["PREFECT_API_URL"], wanted)
+        prefect_api.ensure_automation(str(Settings.from_env(environment).prefect_address), wanted)
     files.deployed.write_text(applied.model_dump_json() + "\n", encoding="utf-8")

@@ -65,6 +65,7 @@ def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) ->
         secret_key=keys.secret_key,
         server_url=f"http://{LOOPBACK}:{ports['serving']}",
         prefect_api_url=f"http://{LOOPBACK}:{ports['prefect']}/api",
+        prefect_auth=files.read_prefect_auth(),
         pipeline_folders=(project / "data",),
     )
     exported = {
@@ -73,6 +74,7 @@ def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) ->
         **keys.environment(),
         "PERENNIAL_SERVER_URL": str(settings.server_url),
         "PREFECT_API_URL": str(settings.prefect_api_url),
+        **({"PREFECT_API_AUTH_STRING": auth} if (auth := settings.prefect_auth) else {}),
         "PERENNIAL_PIPELINES": str(project / "data"),
         "PERENNIAL_ALERTS_URL": f"http://{LOOPBACK}:{ports['alerts']}",
         "PERENNIAL_ALERTS_TOKEN_FILE": str(files.alerts_token),
@@ -118,7 +120,10 @@ def child_environment(files: StackFiles, exported: Mapping[str, str]) -> dict[st
 def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment, less what would point a child elsewhere."""
     foreign = ("AWS_", "PREFECT__", *DATABASE)
-    elsewhere = {"PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_HOME", "VIRTUAL_ENV"}
+    elsewhere = {
+        *("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_HOME", "VIRTUAL_ENV"),
+        *("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"),
+    }
     kept = {
         name: value
         for name, value in environ.items()
@@ -182,6 +187,7 @@ def _prefect(port: int, settings: Settings, common: Mapping[str, str]) -> Servic
             **common,
             **{name: value for name, value in os.environ.items() if name.startswith(DATABASE)},
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+            **({"PREFECT_SERVER_API_AUTH_STRING": auth} if (auth := settings.prefect_auth) else {}),
             # A retrain that waits for another one's end looks again after so many seconds.
             "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
         },
@@ -231,7 +237,7 @@ def _alerts(files: StackFiles, port: int, common: Mapping[str, str]) -> Service:
 
 
 def _worker(kind: WorkerKind, settings: Settings, common: Mapping[str, str]) -> Service:
-    api_url = str(settings.prefect_api_url)
+    api_url = str(settings.prefect_address)
     return Service(
         name="worker",
         title=f"Prefect worker ({kind})",

@@ -89,6 +89,7 @@ def ensure_up(
     worker: WorkerKind | None = None,
     project: Path = PROJECT,
     progress: Progress | None = None,
+    auth: bool = False,
 ) -> RunningStack:
     """Start the stack unless it is up, and have its deployments applied.
 
@@ -98,6 +99,8 @@ def ensure_up(
             None: as the stack that is up does it, else forked.
         project: the folder of prefect.yaml, flows and tasks.
         progress: called with a line for every step that begins.
+        auth: have Prefect ask for a password, which is made with the directory and kept in it; a
+            directory that has one keeps it.
 
     Raises:
         StackError: a part cannot start, a stack with another kind of worker is up, or the
@@ -107,6 +110,12 @@ def ensure_up(
     files = StackFiles(directory)
     files.make()
     started = None
+    if auth and files.read_prefect_auth() is None:
+        if files.is_supervised():
+            raise StackError(
+                "Prefect asks for nothing on the stack that is up: 'perennial down' first"
+            )
+        files.ensure_prefect_auth()
     if not files.is_supervised():
         started = _start_supervisor(files, project, worker or "fork")
     state = _await_up(files, started, announce)
@@ -147,7 +156,7 @@ def offer_pipelines(directory: Path = DEFAULT_DIR) -> bool:
 
 def _offer_pipelines(settings: Settings) -> None:
     names = forms.pipeline_names(open_store(settings), settings.pipeline_folders)
-    prefect_api.offer_pipelines(str(settings.prefect_api_url), names, only=True)
+    prefect_api.offer_pipelines(str(settings.prefect_address), names, only=True)
 
 
 def stop(directory: Path = DEFAULT_DIR) -> bool:
@@ -177,14 +186,14 @@ def status(directory: Path = DEFAULT_DIR) -> StackStatus:
         up=state.phase == "up",
         directory=files.directory,
         supervisor=state.supervisor.pid,
-        parts=tuple(_look_at(part, state) for part in state.parts),
+        parts=tuple(_look_at(part, files) for part in state.parts),
     )
 
 
-def _look_at(part: PartState, state: StackState) -> PartStatus:
+def _look_at(part: PartState, files: StackFiles) -> PartStatus:
     running = part.process is not None and part.process.find() is not None
     if running:
-        fault = _fault(part, state)
+        fault = _fault(part, files)
     else:
         fault = f"not running; last exit code {part.last_exit}: see {part.log}"
     return PartStatus(
@@ -200,11 +209,15 @@ def _look_at(part: PartState, state: StackState) -> PartStatus:
     )
 
 
-def _fault(part: PartState, state: StackState) -> str | None:
+def _fault(part: PartState, files: StackFiles) -> str | None:
     if part.health_url is not None:
         return answers(part.health_url)
-    prefect = next(other for other in state.parts if other.name == "prefect")
-    return prefect_api.worker_fault(f"{prefect.url}/api", WORKER_NAME)
+    environment = read_env_file(files.environment)
+    if not environment:
+        return "the stack is not up yet"
+    return prefect_api.worker_fault(
+        str(Settings.from_env(environment).prefect_address), WORKER_NAME
+    )
 
 
 def _start_supervisor(

@@ -69,6 +69,7 @@ class StackFiles:
         self.prefect = self.directory / "prefect"
         self.serving = self.directory / "serving"
         self.alerts_token = self.directory / "alerts.token"
+        self.prefect_auth = self.directory / "prefect.auth"
         self.deployed = self.directory / "deployed.json"
 
     def make(self) -> None:
@@ -79,13 +80,18 @@ class StackFiles:
 
     def ensure_alerts_token(self) -> None:
         """Make the token that alerts must bear, readable by its owner alone, unless it is there."""
-        if self.alerts_token.exists():
-            return
-        scratch = self.alerts_token.with_suffix(".new")
-        scratch.unlink(missing_ok=True)
-        scratch.touch(mode=0o600, exist_ok=False)
-        scratch.write_text(f"{secrets.token_urlsafe(30)}\n", encoding="utf-8")
-        scratch.replace(self.alerts_token)
+        _ensure_secret(self.alerts_token, "")
+
+    def ensure_prefect_auth(self) -> None:
+        """Make what Prefect shall ask for from the next start on, unless it is there."""
+        _ensure_secret(self.prefect_auth, "perennial:")
+
+    def read_prefect_auth(self) -> str | None:
+        """What this stack's Prefect asks for, user:password; None: it asks for nothing."""
+        try:
+            return self.prefect_auth.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
 
     def read_state(self) -> StackState | None:
         """Read the state that was last written; None where there is none."""
@@ -130,6 +136,16 @@ class StackFiles:
             return not _lock(descriptor, fcntl.LOCK_SH)
         finally:
             os.close(descriptor)
+
+
+def _ensure_secret(file: Path, before: str) -> None:
+    if file.exists():
+        return
+    scratch = file.with_suffix(".new")
+    scratch.unlink(missing_ok=True)
+    scratch.touch(mode=0o600, exist_ok=False)
+    scratch.write_text(f"{before}{secrets.token_urlsafe(30)}\n", encoding="utf-8")
+    scratch.replace(file)
 
 
 def _lock(descriptor: int, kind: int) -> bool:

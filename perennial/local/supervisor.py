@@ -190,7 +190,7 @@ class Supervisor:
         self._start("serving")
         self._start("alerts")
         self._await_ready("prefect")
-        api_url = str(self._plan.settings.prefect_api_url)
+        api_url = str(self._plan.settings.prefect_address)
         self._pool_id = prefect_api.ensure_pool(api_url, WORKER_TYPES[self._worker])
         self._start("worker")
         self._await_ready("serving")

@@ -1,0 +1,61 @@
+"""What children are told of secrets, and how."""
+
+from __future__ import annotations
+
+import base64
+import stat
+
+import httpx
+
+from perennial.local.services import plan
+from perennial.local.state import StackFiles
+
+
+def planned(directory, *, auth):
+    files = StackFiles(directory)
+    files.make()
+    if auth:
+        files.ensure_prefect_auth()
+    found = plan(files, directory, "fork", "an id")
+    found.claims.release()
+    return files, found, {service.name: service for service in found.services}
+
+
+def test_a_password_is_made_once_and_reaches_server_and_clients_by_the_environment(tmp_path):
+    files, found, services = planned(tmp_path / "s", auth=True)
+    auth = files.read_prefect_auth()
+    assert stat.S_IMODE(files.prefect_auth.stat().st_mode) == 0o600
+    files.ensure_prefect_auth()
+    assert files.read_prefect_auth() == auth
+    assert services["prefect"].environment["PREFECT_SERVER_API_AUTH_STRING"] == auth
+    for name in ("worker", "alerts"):
+        assert services[name].environment["PREFECT_API_AUTH_STRING"] == auth
+    assert found.environment["PREFECT_API_AUTH_STRING"] == auth
+    secrets = [auth.partition(":")[2], found.settings.secret_key]
+    secrets.append(files.alerts_token.read_text().strip())
+    lines = [" ".join(service.command) for service in found.services]
+    assert not [line for line in lines for secret in secrets if secret in line]
+
+
+def test_without_one_prefect_asks_for_nothing_whatever_the_caller_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "me:elsewhere")
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:elsewhere")
+    _, found, services = planned(tmp_path / "s", auth=False)
+    for service in services.values():
+        assert not [name for name in service.environment if "AUTH_STRING" in name]
+    assert found.settings.prefect_address == found.settings.prefect_api_url
+
+
+def test_the_address_is_understood_by_the_client_that_the_stack_uses(tmp_path):
+    files, found, _ = planned(tmp_path / "s", auth=True)
+    seen = []
+
+    def answer(request):
+        seen.append(request)
+        return httpx.Response(200)
+
+    address = str(found.settings.prefect_address)
+    with httpx.Client(base_url=address, transport=httpx.MockTransport(answer)) as client:
+        client.get("/work_pools/perennial")
+    sent = base64.b64decode(seen[0].headers["Authorization"].removeprefix("Basic "))
+    assert sent.decode() == files.read_prefect_auth()
