@@ -21,6 +21,15 @@ from perennial.validation.past import Values, worst
 _FEWEST = 60
 _ROWS = 1_500
 """Rows that a model is learned from; more are thinned out evenly."""
+_OLD_ROWS = 6_000
+_LEAST = 0.02
+_SHARES = np.linspace(0.0, 0.99, 100)
+_CLEARLY = 2.0
+"""Natural logarithm of a ratio of likelihoods: 95% by Wilks' theorem."""
+_TURNED, _MOSTLY = 0.2, 0.8
+"""For classes, how many labels must look turned: that share, and more than in most of the past."""
+_HALF, _MOST = 0.5, 0.75
+"""As `_KEPT` and `_EACH`, where labels look turned."""
 _KEPT, _EACH = 0.4, 0.55
 """A third of flipped labels leaves about a third of a signal, and less of what neighbours tell.
 With more left, on the mean or of any one signal, nothing is said."""
@@ -44,6 +53,9 @@ class Signals:
     """What the model learned within cannot tell: root mean square, of a value or of indicators."""
     typical: float
     """Median size of the error of the model learned before, for regression."""
+    turned: tuple[float, float] = (0.0, 0.0)
+    """For classes: the share of labels that were made another one, if all else is as the model
+    learned before has it, and its lower bound."""
 
     def figures(self) -> Values:
         """The first three."""
@@ -79,7 +91,7 @@ def measure(
     classes = () if spec.task == "regression" else target_classes(everything)
     y = encode_target(rows[spec.target], spec, classes).astype(float)
     few = rows.iloc[:: -(-len(rows) // _ROWS)]
-    old = before.iloc[:: -(-len(before) // _ROWS)]
+    old = before.iloc[:: -(-len(before) // _OLD_ROWS)]
     y_few, y_old = (encode_target(part[spec.target], spec, classes) for part in (few, old))
     names = [
         f.name
@@ -98,7 +110,30 @@ def measure(
         before=_association(y_few, theirs, spec),
         noise=float(np.sqrt(np.mean((output - truth) ** 2))),
         typical=float(np.median(np.abs(theirs - truth))),
+        turned=turned(y_few, theirs) if classes else (0.0, 0.0),
     )
+
+
+def turned(y: Values, scores: Values) -> tuple[float, float]:
+    """Estimate the share of labels that were made another class, by likelihood.
+
+    A label is as the scores say, or, with the probability that is estimated, any other.
+
+    Args:
+        y: indices of classes (rows,).
+        scores: of the classes (rows, classes), about 1 in sum.
+
+    Returns:
+        The likeliest share, and the least that is not clearly less likely.
+    """
+    chance = np.clip(scores, _LEAST, 1.0)
+    chance /= chance.sum(axis=1, keepdims=True)
+    own = np.clip(chance[np.arange(len(y)), y.astype(int)], _LEAST, 1 - _LEAST)
+    other = (1 - own) / max(scores.shape[1] - 1, 1)
+    likelihood = np.log(own + np.outer(_SHARES, other - own)).sum(axis=1)
+    best = int(likelihood.argmax())
+    near = np.flatnonzero(likelihood >= likelihood[best] - _CLEARLY)
+    return float(_SHARES[best]), float(_SHARES[near[0]])
 
 
 @dataclass(frozen=True)
@@ -178,7 +213,11 @@ def _correlation_of_classes(a: Values, b: Values) -> float:
 
 
 def flipped(past: Sequence[Signals], now: Signals | None, *, is_value: bool) -> Iterator[Cause]:
-    """All signals that there were have shrunk at once, together below anything seen before."""
+    """All signals that there were have shrunk at once, and labels look mixed up as hardly before.
+
+    Less signal alone may be a calmer world, labels that contradict the old model a changed one; but
+    a changed world can be learned anew, and its labels go on as their neighbours do.
+    """
     if now is None or len(past) < _WINDOWS:
         return
     known = np.array([signals.figures() for signals in past])
@@ -186,17 +225,27 @@ def flipped(past: Sequence[Signals], now: Signals | None, *, is_value: bool) -> 
     counts = usual > _SIGNAL
     if not counts.any():
         return
-    kept = known[:, counts] / usual[counts]
-    left = now.figures()[counts] / usual[counts]
-    # Less signal may be a calmer world; it is noise only where more is left unexplained than ever.
-    if now.noise <= 1.1 * max(signals.noise for signals in past):
-        return
-    # Of flipped labels two thirds are as before; a noisier world moves them all.
-    if is_value and now.typical > 2.5 * np.median([signals.typical for signals in past]):
-        return
-    if left.max() < _EACH and left.mean() < min(_KEPT, kept.mean(axis=1).min()):
+    left = np.abs(now.figures()[counts]) / usual[counts]
+    if is_value:
+        kept = known[:, counts] / usual[counts]
+        are_mixed = _noise_is_new(past, now) and left.mean() < min(_KEPT, kept.mean(axis=1).min())
+        are_less = left.max() < _EACH
+    else:
+        share, least = now.turned
+        usually = float(np.quantile([signals.turned[0] for signals in past], _MOSTLY))
+        are_mixed = least > max(_TURNED, usually) and share <= _HALF
+        are_less = left.mean() < _HALF and left.max() < _MOST
+    if are_mixed and are_less:
+        who = "labels" if is_value else f"{now.turned[0]:.0%} of the labels look turned: they"
         yield Cause(
             kind="labels_flipped",
-            detail=f"labels keep {max(left.mean(), 0):.0%} of what ties them to the features and "
-            "to their neighbours, and no model learns them anew",
+            detail=f"{who} keep {left.mean():.0%} of what ties them to the features and to their "
+            "neighbours, and no model learns them anew",
         )
+
+
+def _noise_is_new(past: Sequence[Signals], now: Signals) -> bool:
+    """More is left unexplained than ever, and yet most errors are as before: of flipped labels two
+    thirds are, a noisier world moves them all."""
+    lately = float(np.median([signals.typical for signals in past[-_WINDOWS:]]))
+    return now.noise > 1.1 * max(s.noise for s in past) and now.typical <= 2.5 * lately

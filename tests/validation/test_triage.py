@@ -135,6 +135,38 @@ def test_flipped_labels_are_held(triage, window):
     assert ("labels_flipped", ()) in causes(triage, window, flipped)
 
 
+@pytest.mark.parametrize(("slope", "most"), [(0.25, 5), (1.0, 2)])
+def test_flipped_labels_are_held_where_labels_say_little_and_a_new_world_is_not(slope, most):
+    triage = Triage.fit(stream(14, slope=slope), SPEC, ROWS)
+    missed = []
+    for number in range(14, 24):
+        window = stream(1, start=number, slope=slope)
+        hit = np.random.default_rng(number).random(ROWS) < 1 / 3
+        if not triage.check("w", window, window["y"].where(~hit, 1 - window["y"])).held:
+            missed.append(number)
+        turned = stream(1, start=number, slope=-slope)
+        assert not triage.check("w", turned, turned["y"]).held
+        assert not triage.check("w", window, window["y"]).held
+        triage = triage.after(window)
+    assert len(missed) <= most
+
+
+def test_flipped_labels_of_several_classes_are_held():
+    spec = SPEC.model_copy(update={"task": "multiclass", "time": None})
+
+    def three(windows, start=0):
+        frame = stream(windows, start=start).drop(columns="ts")
+        return frame.assign(
+            y=pd.cut(frame["load"], [-999, 40, 60, 999], labels=[*"lmh"]).astype(str)
+        )
+
+    triage, window = Triage.fit(three(14), spec, ROWS), three(1, start=14)
+    hit = np.random.default_rng(3).random(ROWS) < 1 / 3
+    flipped = window["y"].where(~hit, window["y"].map({"l": "m", "m": "h", "h": "l"}))
+    assert causes(triage, window, flipped) == {("labels_flipped", ())}
+    assert causes(triage, window, window["y"]) == set()
+
+
 def test_labels_that_do_not_come_are_held_once_they_are_due(triage, window):
     absent = pd.Series(None, index=window.index, dtype=object)
     assert causes(triage, window, absent) == {("labels_late", ())}
