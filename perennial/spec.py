@@ -243,6 +243,14 @@ class Policy(_Section):
         "takeover.",
     )
 
+    def quiet_windows(self, refused: int) -> int:
+        """Windows after a retrain in which no other is asked for: half of them after the first
+        refusal in a row, doubled with every one that follows."""
+        if refused == 0:
+            return self.retrain_wait
+        doubled: int = 2**refused
+        return max(1, self.retrain_wait // 2) * doubled
+
 
 class Validation(_Section):
     """What becomes of rows that break the pipeline's expectations."""

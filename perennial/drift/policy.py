@@ -126,12 +126,8 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
 
 
 def quiet_windows(policy: Policy, refused: int) -> int:
-    """Windows after a retrain in which no other is asked for: half of them after the first refusal,
-    doubled with every one that follows."""
-    if refused == 0:
-        return policy.retrain_wait
-    doubled: int = 2**refused
-    return max(1, policy.retrain_wait // 2) * doubled
+    """Windows after a retrain in which no other is asked for; see `Policy.quiet_windows`."""
+    return policy.quiet_windows(refused)
 
 
 def labels_are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:

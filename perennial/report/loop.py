@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import msgspec
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -22,8 +23,6 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from perennial.drift.policy import quiet_windows
-from perennial.drift.record import Check
 from perennial.errors import ModelError, PerennialError
 from perennial.registry import (
     HistoryEntry,
@@ -35,7 +34,6 @@ from perennial.registry import (
 )
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now
-from perennial.validation.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +48,54 @@ _ROLLOUTS = {
 _PREDICTION = "prediction"
 
 
+# Of each fact what is counted; their own models would bring pandas into a small service.
+
+
+class _Decision(msgspec.Struct):
+    action: str
+    depth: str | None = None
+
+
+class _Loss(msgspec.Struct):
+    ratio: float
+
+
+class _Feature(msgspec.Struct):
+    aspect: str
+    effect: float
+    shifted: bool
+
+
+class _Input(msgspec.Struct):
+    features: tuple[_Feature, ...]
+
+
+class _Check(msgspec.Struct):
+    window: str
+    at: datetime
+    decision: _Decision
+    losses: tuple[_Loss, ...] = ()
+    input: _Input | None = None
+
+
+class _Record(msgspec.Struct):
+    name: str
+    kind: str
+    rows: int
+
+
+class _Release(msgspec.Struct):
+    rows: tuple[str, ...] | None = None
+
+
 @dataclass
 class _Pipeline:
     """What was read of one pipeline so far."""
 
     last_check: str | None = None
     last_entry: str | None = None
-    newest: Check | None = None
-    asking: Check | None = None
+    newest: _Check | None = None
+    asking: _Check | None = None
     """The newest check that asks for a heal."""
     verdicts: Counter[str] = field(default_factory=Counter)
     retrains: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -129,9 +167,9 @@ class LoopMetrics(Collector):
 
     def _read_checks(self, name: str, known: _Pipeline) -> None:
         for info in [*self._store.scan(layout.checks(name), after=known.last_check)]:
-            check = Check.model_validate_json(self._store.get(info.key).data)
+            check = msgspec.json.decode(self._store.get(info.key).data, type=_Check)
             known.last_check, known.newest = info.key, check
-            known.verdicts[check.decision.name] += 1
+            known.verdicts[check.decision.depth or check.decision.action] += 1
             if check.decision.action == "heal":
                 known.asking = check
                 known.asked_at[info.key] = check.at
@@ -188,16 +226,35 @@ class LoopMetrics(Collector):
                 found.age.add_metric([name, state.champion], self._seconds_since(made))
             except ModelError as error:
                 logger.warning("%s", error)
-        entries = Quarantine(self._store, name).entries()
-        rows = [entry for entry in entries if entry.record.kind == "rows"]
-        held = [entry for entry in entries if entry.record.kind == "window"]
-        found.quarantine.add_metric([name], sum(e.record.rows - e.released for e in rows))
-        found.held.add_metric([name], sum(e.released < e.record.rows for e in held))
+        rows, held = self._refused(name)
+        found.quarantine.add_metric([name], rows)
+        found.held.add_metric([name], held)
         if known.newest is not None:
             found.checked.add_metric([name], self._seconds_since(known.newest.at))
             self._tell_evidence(name, known.newest, found)
 
-    def _tell_evidence(self, name: str, check: Check, found: _Families) -> None:
+    def _refused(self, name: str) -> tuple[int, int]:
+        """Rows in quarantine and windows that are held, less what was released of them."""
+        prefix = layout.quarantine(name)
+        records: list[_Record] = []
+        released: dict[str, list[_Release]] = {}
+        for info in self._store.scan(prefix):
+            entry, _, rest = info.key.removeprefix(prefix).partition("/")
+            if rest == "record.json":
+                data = self._store.get(info.key).data
+                records.append(msgspec.json.decode(data, type=_Record))
+            elif rest.startswith("released/"):
+                data = self._store.get(info.key).data
+                released.setdefault(entry, []).append(msgspec.json.decode(data, type=_Release))
+        left = {"rows": 0, "window": 0}
+        for record in records:
+            releases = released.get(record.name, [])
+            if not any(release.rows is None for release in releases):
+                gone = {row for release in releases for row in release.rows or ()}
+                left[record.kind] += record.rows - len(gone) if record.kind == "rows" else 1
+        return left["rows"], left["window"]
+
+    def _tell_evidence(self, name: str, check: _Check, found: _Families) -> None:
         """How far the newest window lay from what was usual."""
         for one in check.losses[-1:]:
             found.loss.add_metric([name], one.ratio)
@@ -212,7 +269,7 @@ class LoopMetrics(Collector):
         declaration = find_declaration(self._store, name)
         if declaration is None or known.newest is None or not known.retrained_in:
             return 0.0
-        wait = quiet_windows(declaration.spec.policy, failures_in_a_row(known.entries))
+        wait = declaration.spec.policy.quiet_windows(failures_in_a_row(known.entries))
         return float(max(0, wait - (_number(known.newest.window) - known.retrained_in)))
 
     def _seconds_since(self, moment: datetime) -> float:

@@ -8,6 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from perennial.drift.detector import FeatureVerdict, InputVerdict
+from perennial.drift.loss import LossVerdict, Promise
 from perennial.drift.policy import Decision
 from perennial.drift.record import Check
 from perennial.errors import StoreError
@@ -21,7 +23,7 @@ from perennial.registry import (
 from perennial.report.loop import LoopMetrics
 from perennial.spec import PipelineSpec
 from perennial.store import layout
-from perennial.validation.quarantine import Record
+from perennial.validation.quarantine import Record, Release
 from tests.serving.serving_models import put_version, sum_model
 
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
@@ -34,12 +36,48 @@ def at(seconds):
     return BEGAN + timedelta(seconds=seconds)
 
 
-def check(store, number, action, seconds, depth=None):
+SHIFT = FeatureVerdict(
+    feature="output",
+    aspect="prediction",
+    test="moments",
+    statistic=5.0,
+    p_value=0.001,
+    effect=0.4,
+    threshold=0.01,
+    direction="up",
+    detail="d",
+    shifted=True,
+)
+MOVED = InputVerdict(
+    detector="moments",
+    rows=50,
+    reference_rows=500,
+    p_value=0.001,
+    effect=0.4,
+    features=(SHIFT, SHIFT.model_copy(update={"aspect": "values", "effect": 0.9})),
+    shifted=True,
+)
+RISEN = LossVerdict(
+    window="w000004",
+    rows=50,
+    loss=3.0,
+    stderr=0.1,
+    freedom=4,
+    promise=Promise(rows=50, measured=2.0, mean=2.0, variance=1.0, stderr=0.1, freedom=4),
+    ratio=1.5,
+    low=1.2,
+    high=1.8,
+    p_value=0.01,
+    risen=True,
+)
+
+
+def check(store, number, action, seconds, depth=None, moved=None, losses=()):
     decision = Decision(action=action, depth=depth, ground="loss", reason="r")
     made = Check(
         window=f"w{number:06d}",
-        input=None,
-        losses=(),
+        input=moved,
+        losses=losses,
         trials=(),
         pipeline="p",
         rows=50,
@@ -71,7 +109,7 @@ def loop(store):
     change(
         store, "version.refused", 70, version="0003", cause=refused, details={"depth": "correct"}
     )
-    check(store, 4, "heal", 100, "correct")
+    check(store, 4, "heal", 100, "correct", MOVED, (RISEN,))
     change_state(
         store,
         "p",
@@ -83,6 +121,8 @@ def loop(store):
     for name, kind, rows in (("s1", "rows", 7), ("w000001", "window", 50)):
         record = Record(pipeline="p", name=name, kind=kind, rows=rows, reasons=("x",), at=at(0))
         store.put_json(layout.quarantine_record("p", name), record)
+    release = Release(rows=("a", "b"), why="w", by="me", at=at(0))
+    store.put_json(layout.quarantine_release("p", "s1", "r1"), release)
     return LoopMetrics(store, every=0, now=lambda: at(160))
 
 
@@ -109,8 +149,11 @@ def test_every_figure_is_what_the_store_tells(loop):
         assert seen["heal_seconds_count", *sorted(("p", phase))] == 1
         assert seen["heal_seconds_sum", *sorted(("p", phase))] == seconds
     assert seen["unanswered_seconds", "p"] == 60
-    assert seen["quarantine_rows", "p"] == 7
+    assert seen["quarantine_rows", "p"] == 7 - 2
     assert seen["held_windows", "p"] == 1
+    assert seen["prediction_shift", "p"] == 0.4
+    assert seen["shifted_features", "p"] == 2
+    assert seen["loss_ratio", "p"] == 1.5
     assert ("champion_age_seconds", "0002", "p") in seen
     # A refusal since: half of the seven windows that are declared, twice; two have passed.
     assert seen["budget_wait_windows", "p"] == 6 - 2
