@@ -32,7 +32,7 @@ from perennial.training.columns import infer_features
 
 RESULT = Path(__file__).resolve().parent / "results" / "gate.json"
 STREAMS = ("bike", "elec2", "flights")
-PLACES = 12
+PLACES = 4
 ROWS, HELD = 8_000, 300
 SLICE_RUNS = 400
 RNG = np.random.default_rng(0)

@@ -148,6 +148,7 @@ HIDDEN = {
         f"{n:05d}{'x' if v > 0 else 'q'}{n % 97:02d}"
         for n, v in zip(rng.permutation(N), y, strict=True)
     ],
+    "the last digits": lambda y, rng: rng.permutation(N) * 1000 + 250 * (y > 0),
     "the last digit": lambda y, rng: rng.permutation(N) * 10 + (y > 0),
     "names handed out in order": lambda y, rng: [
         f"row-{n:.0f}" for n in (y + rng.normal(0, 1e-3, N)).rank(method="first")
@@ -213,12 +214,15 @@ def test_a_target_made_of_several_features_is_found(how: str) -> None:
     assert found(whole, "regression", allowed=("a",)) == {"a": "copy"}
 
 
-@pytest.mark.parametrize("how", ["which is larger", "which agree"])
+@pytest.mark.parametrize("how", ["which is larger", "which agree", "a sum"])
 def test_a_class_made_of_two_features_is_found(how: str) -> None:
     frame, rng = stream("binary"), np.random.default_rng(3)
     if how == "which agree":
         a = rng.integers(0, 4, N)
         two = {"a": a, "b": np.where(frame["y"] == 1, a, (a + rng.integers(1, 4, N)) % 4)}
+    elif how == "a sum":
+        a, c = rng.normal(size=(2, N))
+        two = {"a": a, "c": c, "b": frame["y"] - a + c}
     else:
         a = 5 * rng.normal(size=N)
         two = {"a": a, "b": a + np.where(frame["y"] == 1, 1, -1) * rng.exponential(size=N)}

@@ -12,17 +12,19 @@ MANY = 0.01
 """A smaller share of the rows is not looked into."""
 
 _DIGITS = 6
+_HALF = 0.5
 
 Hashes = NDArray[np.uint64]
 
 
 class Duplicates(NamedTuple):
-    """Shares of the held-out rows."""
+    """Shares of held-out rows."""
 
     same: float
     """Equal to a row of the training, target and all."""
     near: float
-    """Beside a row of the training that differs from it in exactly one column."""
+    """Of those that equal none, or of all where half do: beside a row of the training that differs
+    from it in exactly one column."""
     rows: int
     """How many are equal."""
 
@@ -32,7 +34,7 @@ class Duplicates(NamedTuple):
 
         Where rows coincide by chance, many more differ in a single column.
         """
-        return self.same >= MANY and self.near < self.same / 2
+        return self.same >= MANY and self.near < self.same
 
 
 def find_duplicates(training: pd.DataFrame, held: pd.DataFrame) -> Duplicates:
@@ -50,7 +52,10 @@ def find_duplicates(training: pd.DataFrame, held: pd.DataFrame) -> Duplicates:
     near = np.zeros(len(held), dtype=bool)
     for column in columns if (same > 0).mean() >= MANY else ():
         near |= _count(whole - column, len(training)) > same
-    return Duplicates(float((same > 0).mean()), float(near.mean()), int((same > 0).sum()))
+    # Copies come from where rows may well resemble one another: the others tell what is by chance.
+    copies = same > 0
+    usual = near[~copies] if copies.mean() < _HALF else near
+    return Duplicates(float(copies.mean()), float(usual.mean()), int(copies.sum()))
 
 
 def _count(hashes: Hashes, training: int) -> NDArray[np.intp]:

@@ -232,6 +232,7 @@ def _together(
         makes_value(filled, rows.labels.to_numpy(np.float64))
         if rows.task == "regression"
         else makes_class(filled, frame, names, rows.y)
+        or next(filter(None, (makes_value(filled, column) for column in rows.y.T)), None)
     )
     if found is None or 1 - found.figure > _BEYOND_PAST * left_by_past(rows.y, rows.lag):
         return None

@@ -51,8 +51,9 @@ def _digits(values: pd.Series) -> Iterator[tuple[str, pd.Series]]:
     if not bool((known == known.round()).all()) or known.abs().max() >= 2**53:
         return
     whole = values.abs()
-    for power, words in ((10, "the last digit of"), (100, "the last two digits of")):
-        yield words, whole % power
+    yield "the last digit of", whole % 10
+    for digits in (2, 3, 4):
+        yield f"the last {digits} digits of", whole % 10**digits
     size = 10.0 ** np.floor(np.log10(whole.clip(lower=1)))
     yield "the first digit of", whole // size
 
