@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.machine import describe
 from perennial.backtest.compare import Backtest, CostCurve, PolicyResult, backtest
@@ -156,29 +155,31 @@ def _autocorrelated(rng: np.random.Generator) -> pd.DataFrame:
     return x.assign(y=_signal(x) + noise)
 
 
-def print_tables(console: Console, rows: list[Row]) -> None:
-    """Print the figures, one table for each delay of the labels."""
+def tables(rows: list[Row]) -> str:
+    """Write the figures as the README has them: one table for each delay of the labels."""
+    parts = []
     for late in LATE:
-        table = Table(title=f"labels {late} windows late", box=None)
-        columns = "never every hindsight perennial recovered heads retrains refused CPU cost"
-        for column in ("stream", *columns.split()):
-            table.add_column(column, justify="left" if column == "stream" else "right")
-        for row in rows:
-            if row.label_delay_windows == late:
-                table.add_row(*_cells(row))
-        console.print(table)
+        header = ["stream", f"labels {late} windows late: never", *_COLUMNS]
+        lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+        lines += [_cells(row) for row in rows if row.label_delay_windows == late]
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(parts)
+
+
+_COLUMNS = ("every", "hindsight", "policy", "recovered", "heads", "retrains", "CPU", "cost")
 
 
 def _cells(row: Row) -> list[str]:
     scores = (row.never, row.every, row.hindsight, row.score)
     heads = row.heals["recalibrate"] + row.heals["correct"]
+    retrains = f"{row.retrains} ({row.refused})" if row.refused else str(row.retrains)
+    recovered = "" if row.recovered is None or row.control else f"{row.recovered:.2f}"
     return [
-        f"{row.stream} ({row.metric})",
+        f"{row.stream}, {row.metric}",
         *(f"{score:.4g}" for score in scores),
-        "" if row.recovered is None else f"{row.recovered:.2f}",
+        recovered,
         str(heads),
-        str(row.retrains),
-        str(row.refused),
+        retrains,
         f"{row.cpu_share:.2f}",
         f"{row.cost_wins:.0%}",
     ]
@@ -198,7 +199,7 @@ def main() -> None:
                 found = backtest(frame, spec, label_delay_windows=late)
             rows.append(summarise(found, control=control))
             _write(rows)
-    print_tables(console, rows)
+    print(tables(rows))
 
 
 def _write(rows: list[Row]) -> None:
