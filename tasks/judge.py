@@ -143,7 +143,7 @@ class Judge:
             and the windows that still wait for their labels.
         """
         known = [read_due(self._spec, source, window.stretch) for window in pending]
-        come = [len(encode_known(w.labels, self._predictor.signature)[0]) for w in known]
+        come = [int(w.labels.notna().sum()) for w in known]
         enough = [n >= ENOUGH_LABELS * len(w.frame) for n, w in zip(come, known, strict=True)]
         newest = max((i for i, is_there in enumerate(enough) if is_there), default=-1)
         return known[: newest + 1], pending[newest + 1 :]
@@ -167,6 +167,13 @@ class Judge:
             policy=self._spec.policy,
         )
         return [verdict]
+
+    def unknown(self, due: Due) -> float:
+        """Share of a window's labels that are of classes the base has never seen."""
+        told = int(due.labels.notna().sum())
+        if self._spec.task == "regression" or not told:
+            return 0.0
+        return 1 - len(encode_known(due.labels, self._predictor.signature)[0]) / told
 
     def trial(self, due: Due, before: Sequence[Due], mixture: Mixture) -> list[HeadTrial]:
         """Try heads fitted on earlier windows on one whose labels have come; nothing of too few.

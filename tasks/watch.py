@@ -87,6 +87,7 @@ class Watch:
         if not held:
             pending = (*pending, PendingWindow(window=name, start=window.start, end=window.end))
         losses: list[LossVerdict] = []
+        unknown = 0.0
         labels: list[InputVerdict] = []
         trials: list[HeadTrial] = []
         due, left = judge.due(self._source, pending)
@@ -97,6 +98,7 @@ class Watch:
                 continue
             sound = known.take(inspector.sound_rows(known.stretch, known.frame))
             losses += judge.losses(sound)
+            unknown = max(unknown, judge.unknown(sound))
             trials += self._trial(judge, inspector, sound, name, trials)
             labels += judge.labels(sound, [*self._labels_seen(), *labels])
         inputs = estimated = None
@@ -109,6 +111,7 @@ class Watch:
             input=inputs,
             losses=tuple(losses),
             trials=tuple(trials),
+            unknown=unknown,
             estimated=estimated,
         )
         end = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])

@@ -122,6 +122,8 @@ class Base:
     model: Model
     classes: NDArray[np.intp]
     """Indices into the stream's classes, of a multiclass model's columns; else empty."""
+    seen: NDArray[Any]
+    """The values or class indices that it was fitted on."""
 
     def output(self, stream: Stream, rows: NDArray[np.intp] | slice) -> NDArray[np.float32]:
         """Answer rows in its own classes, (rows, width) in the precision of a packaged graph."""
@@ -154,11 +156,11 @@ def fit_base(stream: Stream, rows: Rows, fit: Fit) -> Base:
     classes = np.empty(0, dtype=np.intp)
     if len(present) < 2:
         shares = trivial_output(spec.task, spec.metric, data.y, stream.width)
-        return Base(Constant(shares), classes)
+        return Base(Constant(shares), classes, present)
     if spec.task == "multiclass":
         classes = present.astype(np.intp)
         data = replace(data, y=np.searchsorted(classes, data.y), width=len(classes))
-    return Base(fit(data, seed=spec.model.seed), classes)
+    return Base(fit(data, seed=spec.model.seed), classes, present)
 
 
 def _or_none(numeric: NDArray[Any], categorical: NDArray[Any]) -> tuple[Columns, Columns]:

@@ -209,6 +209,7 @@ class _Replay:
             input=self._input_verdict(window),
             losses=self._loss_verdicts(labelled),
             trials=self._trials(labelled),
+            unknown=self._unknown(labelled),
         )
         history = [*self._before(), *self._standing.checks, seen]
         low, high = self._bounds(window)
@@ -253,6 +254,13 @@ class _Replay:
             policy=self._spec.policy,
         )
         return (verdict,)
+
+    def _unknown(self, window: int) -> float:
+        """Share of the rows whose labels have just come that are of classes new to the base."""
+        rows = self._labelled_rows(window)
+        if self._spec.task == "regression" or not len(rows):
+            return 0.0
+        return float(1 - np.isin(self._stream.y[rows], self._standing.base.seen).mean())
 
     def _trials(self, window: int) -> tuple[HeadTrial, ...]:
         """Try the heads that were ready before a window, now that its labels have come."""

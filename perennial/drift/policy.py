@@ -42,6 +42,8 @@ class Verdicts(BaseModel):
     losses: tuple[LossVerdict, ...] = ()
     trials: tuple[HeadTrial, ...] = ()
     """Of heads on the champion's base."""
+    unknown: float = 0.0
+    """Share of the labels that came which are of classes that the champion has never seen."""
     estimated: LossVerdict | None = None
     """Of the window itself while its labels have not come; None: they have, or there is nothing to
     estimate by."""
@@ -120,6 +122,9 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
     if not labels_are_recent(history, policy):
         return _by_input(history, heals, policy)
     moved = _lasting(history)
+    foreign = _by_classes(history, heals, policy)
+    if foreign is not None:
+        return foreign
     if trials:
         return _by_trials(trials, losses, moved, heals, policy, len(history))
     return _by_loss(losses, moved, heals, policy)
@@ -134,6 +139,23 @@ def labels_are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
     """Labels count as there while some came in the last few windows."""
     newest = history[-(policy.persistence + 1) :]
     return any(seen.losses or seen.trials for seen in newest)
+
+
+def _by_classes(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision | None:
+    """A class that the base does not know no head can give it: only a new model."""
+    labelled = [seen for seen in history if seen.losses or seen.unknown][-MIN_TRIALS:]
+    shares = [seen.unknown for seen in labelled]
+    enough = len(shares) == MIN_TRIALS and min(shares) > 0
+    if not enough or sum(shares) / MIN_TRIALS < policy.retrain_gain or _waiting(heals, policy):
+        return None
+    return Decision(
+        action="heal",
+        depth="retrain",
+        ground="loss",
+        reason=f"{sum(shares) / MIN_TRIALS:.1%} of the labels of {_windows(MIN_TRIALS)} are of "
+        "classes that the model has never seen",
+        windows=(labelled[0].window, labelled[-1].window),
+    )
 
 
 def _by_trials(

@@ -97,6 +97,17 @@ def test_twelve_classes_one_of_them_late() -> None:
     np.testing.assert_allclose(run.outputs.sum(axis=1), 1, atol=1e-4)
 
 
+def test_a_class_that_appears_late_is_learned() -> None:
+    rng, frame = features()
+    frame["y"] = np.where(frame["a"] + rng.normal(0, 0.3, ROWS) > 0, "p", "q")
+    frame.loc[(frame.index > 1000) & (frame["b"] > 1), "y"] = "r"
+    run = played(frame, spec_for("multiclass"), windows=20)
+    assert "never seen" in next(
+        c.decision.reason for c in run.checks if c.decision.depth == "retrain"
+    )
+    assert run.window_scores[-1] > 0.8
+
+
 def test_two_changes_in_one_window_are_healed() -> None:
     rng, frame = features()
     slope = np.select([frame.index < 900, frame.index < 940], [2, -4], 0.5)

@@ -228,3 +228,13 @@ def test_a_base_is_replaced_once_heads_carry_much_of_the_work() -> None:
 
 def test_nothing_seen_is_kept() -> None:
     assert decide([], NEVER, POLICY).action == "keep"
+
+
+def test_classes_that_the_model_has_never_seen_are_learned_by_a_retrain() -> None:
+    steady = tried(*[0.0] * 4)
+    late = [v.model_copy(update={"unknown": 0.1, "losses": (loss(1.0),)}) for v in steady]
+    decision = decide(late, NEVER, POLICY)
+    assert (decision.depth, decision.ground) == ("retrain", "loss")
+    assert "10.0% of the labels of 3 windows" in decision.reason
+    assert decide(late[:2], NEVER, POLICY).depth != "retrain"
+    assert decide(late, HealRecord(retrain_windows=1), POLICY).depth != "retrain"
