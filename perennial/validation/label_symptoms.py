@@ -26,8 +26,9 @@ _LEAST = 0.02
 _SHARES = np.linspace(0.0, 0.99, 100)
 _CLEARLY = 2.0
 """Natural logarithm of a ratio of likelihoods: 95% by Wilks' theorem."""
-_TURNED, _MOSTLY = 0.2, 0.8
-"""For classes, how many labels must look turned: that share, and more than in most of the past."""
+_TURNED, _MOSTLY = 0.15, 0.8
+"""For classes, how many labels must look turned: that share, and clearly more than in that share of
+the past windows."""
 _HALF, _MOST = 0.5, 0.75
 """As `_KEPT` and `_EACH`, where labels look turned."""
 _KEPT, _EACH = 0.4, 0.55
@@ -233,7 +234,7 @@ def flipped(past: Sequence[Signals], now: Signals | None, *, is_value: bool) -> 
     else:
         share, least = now.turned
         usually = float(np.quantile([signals.turned[0] for signals in past], _MOSTLY))
-        are_mixed = least > max(_TURNED, usually) and share <= _HALF
+        are_mixed = least > usually and _TURNED <= share <= _HALF
         are_less = left.mean() < _HALF and left.max() < _MOST
     if are_mixed and are_less:
         who = "labels" if is_value else f"{now.turned[0]:.0%} of the labels look turned: they"
@@ -247,5 +248,5 @@ def flipped(past: Sequence[Signals], now: Signals | None, *, is_value: bool) -> 
 def _noise_is_new(past: Sequence[Signals], now: Signals) -> bool:
     """More is left unexplained than ever, and yet most errors are as before: of flipped labels two
     thirds are, a noisier world moves them all."""
-    lately = float(np.median([signals.typical for signals in past[-_WINDOWS:]]))
+    lately = max(signals.typical for signals in past[-_WINDOWS:])
     return now.noise > 1.1 * max(s.noise for s in past) and now.typical <= 2.5 * lately
