@@ -18,13 +18,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from worker.protocol import Exited, Fork, Forked, Ready, Refused
 
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SETTINGS_FILES = (".env", "prefect.toml", "pyproject.toml")
+_OF_RUN = "PREFECT__"
 
 
 def main() -> None:
@@ -47,7 +49,7 @@ def main() -> None:
         server.send(Ready(seconds=seconds, threads=count_threads(), failed=failed))
         job = server.serve()
     if job is not None:
-        run_flow(job)
+        run_flow(job, configured=server.is_configured_for(job))
 
 
 def preload(modules: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -68,6 +70,7 @@ class ForkServer:
         self._pending = b""
         self._children: set[int] = set()
         self._parent = os.getpid()
+        self._configured: Mapping[str, str] | None = None
 
     def serve(self) -> Fork | None:
         """Return a child's job in the child; None in the server, when the worker is gone."""
@@ -89,8 +92,13 @@ class ForkServer:
                     self._end_children()
                     return None
                 for request in requests:
+                    self._configure(request)
                     if self._fork(request):
                         return request
+
+    def is_configured_for(self, job: Fork) -> bool:
+        """Whether a child of this server, forked now, has Prefect's settings for a job already."""
+        return self._configured is not None and self._configured == shaping(job)
 
     def send(self, message: Ready | Forked | Refused | Exited) -> None:
         """Tell the worker; one that is gone is noticed by `serve`."""
@@ -109,6 +117,25 @@ class ForkServer:
             return None
         *lines, self._pending = (self._pending + data).split(b"\n")
         return [Fork.model_validate_json(line) for line in lines]
+
+    def _configure(self, request: Fork) -> None:
+        """Read settings and set up the logs for a child, unless they are as the last one's.
+
+        It takes a tenth of a second, which every child would spend again. Nothing is logged here:
+        that would start a thread.
+        """
+        wanted = shaping(request)
+        if wanted == self._configured or "prefect.engine" not in sys.modules:
+            return
+        home = Path.cwd()
+        try:
+            configure(request)
+        except Exception:  # the child will meet it again, and can say so
+            self._configured = None
+        else:
+            self._configured = wanted
+        finally:
+            os.chdir(home)
 
     def _fork(self, request: Fork) -> bool:
         """Fork; True in the child."""
@@ -169,18 +196,40 @@ def count_threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-def run_flow(job: Fork) -> None:
-    """Do in this forked child what ``python -m prefect.engine`` does in a new process."""
+def shaping(job: Fork) -> dict[str, str] | None:
+    """What shapes Prefect's settings and logs in a job; None: a file in its folder does, too."""
+    if any((Path(job.directory) / name).exists() for name in _SETTINGS_FILES):
+        return None
+    names = (n for n in job.environment if n.startswith("PREFECT_") and not n.startswith(_OF_RUN))
+    return {name: job.environment[name] for name in sorted(names)}
+
+
+def configure(job: Fork) -> None:
+    """Take over a job's environment and folder, and what Prefect makes of them."""
     import prefect.context
     from prefect.logging.configuration import setup_logging
 
     os.environ.clear()
     os.environ.update(job.environment)
     os.chdir(job.directory)
-    if not job.stream_output:
-        silence()
     prefect.context.refresh_global_settings_context()
     setup_logging()
+
+
+def run_flow(job: Fork, *, configured: bool) -> None:
+    """Do in this forked child what ``python -m prefect.engine`` does in a new process.
+
+    Args:
+        configured: whether the server has read the settings already.
+    """
+    if configured:
+        os.environ.clear()
+        os.environ.update(job.environment)
+        os.chdir(job.directory)
+    if not job.stream_output:
+        silence()
+    if not configured:
+        configure(job)
     reseed()
     sys.argv = ["prefect.engine"]
     # It stands in sys.modules from the imports; running it again as the main module is meant.

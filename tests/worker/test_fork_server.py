@@ -1,0 +1,67 @@
+"""What the fork server reads ahead for its children, and when it may not."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from worker import fork_server
+from worker.fork_server import ForkServer, shaping
+from worker.protocol import Fork
+
+
+@pytest.fixture
+def job(tmp_path):
+    def make(**environment):
+        return Fork(
+            request=1, environment=environment, directory=str(tmp_path), stream_output=False
+        )
+
+    return make
+
+
+@pytest.fixture
+def configured(monkeypatch):
+    """Which jobs the settings were read for."""
+    seen = []
+    monkeypatch.setattr(fork_server, "configure", seen.append)
+    return seen
+
+
+@pytest.fixture
+def server():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ForkServer(ours, 1.0)
+
+
+def test_settings_are_read_once_for_runs_that_differ_in_nothing_else(job, configured, server):
+    first = job(PREFECT_API_URL="http://a", PREFECT__FLOW_RUN_ID="1", PATH="/bin")
+    second = job(PREFECT_API_URL="http://a", PREFECT__FLOW_RUN_ID="2", PATH="/usr/bin")
+    other = job(PREFECT_API_URL="http://b", PREFECT__FLOW_RUN_ID="3")
+    here = os.getcwd()
+    for one in (first, second, other):
+        server._configure(one)
+        assert server.is_configured_for(one)
+    assert configured == [first, other]
+    assert not server.is_configured_for(first)
+    assert os.getcwd() == here
+
+
+def test_a_folder_with_settings_of_its_own_is_left_to_the_child(job, configured, server, tmp_path):
+    (tmp_path / "prefect.toml").write_text("")
+    assert shaping(job(PREFECT_API_URL="http://a")) is None
+    server._configure(job(PREFECT_API_URL="http://a"))
+    assert not server.is_configured_for(job(PREFECT_API_URL="http://a"))
+    assert configured == []
+
+
+def test_settings_that_cannot_be_read_are_the_childs_matter(job, server, monkeypatch):
+    def refuse(_):
+        raise ValueError("nonsense")
+
+    monkeypatch.setattr(fork_server, "configure", refuse)
+    server._configure(job(PREFECT_API_URL="http://a"))
+    assert not server.is_configured_for(job(PREFECT_API_URL="http://a"))
