@@ -1,6 +1,6 @@
 """Twenty pipelines on one machine, each looked at every minute, while requests come to all of them.
 
-``make bench-twenty`` (MINUTES=10) counts runs that began late, errors of a locked database, and
+``make bench-twenty`` (MINUTES=10, PIPELINES=20) counts runs that began late, errors of a locked database, and
 follows the memory of the whole stack; it prints the table and writes
 benchmarks/results/twenty.json.
 """
@@ -39,7 +39,7 @@ from perennial.store import open_store
 
 PROJECT = Path(__file__).resolve().parents[1]
 RESULT = PROJECT / "benchmarks" / "results" / "twenty.json"
-PIPELINES = 20
+PIPELINES = int(os.environ.get("PIPELINES", "20"))
 ROWS_A_SECOND = 1
 WINDOW = 50
 LATE = 30.0
@@ -52,7 +52,7 @@ task: regression
 source: {{{{uri: data.csv}}}}
 target: y
 model: {{{{estimators: [linear]}}}}
-monitor: {{{{schedule: "* * * * *", window: {WINDOW} rows}}}}
+monitor: {{{{schedule: {{schedule}}, window: {WINDOW} rows}}}}
 rollout: {{{{shadow: null, canary: null, bake: null}}}}
 """
 
@@ -65,13 +65,13 @@ def rows(count: int, seed: int) -> pd.DataFrame:
 
 
 def raise_pipelines(settings: Settings, home: Path, console: Console) -> list[str]:
-    """Declare the pipelines and have a first version of each answer."""
+    """Declare the pipelines, have a first version of each answer, and then begin the schedules."""
     store, deployments = open_store(settings), Deployments(str(settings.prefect_api_url))
     names = [f"pipeline-{number:02}" for number in range(1, PIPELINES + 1)]
     for number, name in enumerate(track(names, "first versions", console=console)):
         folder = home / name
         folder.mkdir(parents=True)
-        (folder / "pipeline.yaml").write_text(DECLARATION.format(name=name))
+        (folder / "pipeline.yaml").write_text(DECLARATION.format(name=name, schedule="null"))
         rows(500, number).to_csv(folder / "data.csv", index=False)
         declare(store, folder)
         run = deployments.start("retrain/retrain", {"pipeline": name, "reason": "the first"})
@@ -79,6 +79,11 @@ def raise_pipelines(settings: Settings, home: Path, console: Console) -> list[st
         deadline = time.monotonic() + 120
         while read_state(store, name).state.champion is None and time.monotonic() < deadline:
             time.sleep(0.2)
+    for name in track(names, "schedules", console=console):
+        every_minute = DECLARATION.format(name=name, schedule='"* * * * *"')
+        (home / name / "pipeline.yaml").write_text(every_minute)
+        run = deployments.start("monitor/monitor", {"pipeline": name})
+        deployments.wait(run, timeout=60)
     deployments.close()
     return names
 

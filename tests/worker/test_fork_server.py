@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -41,13 +41,13 @@ def test_settings_are_read_once_for_runs_that_differ_in_nothing_else(job, config
     first = job(PREFECT_API_URL="http://a", PREFECT__FLOW_RUN_ID="1", PATH="/bin")
     second = job(PREFECT_API_URL="http://a", PREFECT__FLOW_RUN_ID="2", PATH="/usr/bin")
     other = job(PREFECT_API_URL="http://b", PREFECT__FLOW_RUN_ID="3")
-    here = os.getcwd()
+    here = Path.cwd()
     for one in (first, second, other):
         server._configure(one)
         assert server.is_configured_for(one)
     assert configured == [first, other]
     assert not server.is_configured_for(first)
-    assert os.getcwd() == here
+    assert Path.cwd() == here
 
 
 def test_a_folder_with_settings_of_its_own_is_left_to_the_child(job, configured, server, tmp_path):
