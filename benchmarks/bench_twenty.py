@@ -1,7 +1,7 @@
 """Twenty pipelines on one machine, each looked at every minute, while requests come to all of them.
 
-``make bench-twenty`` (MINUTES=10, PIPELINES=20) counts runs that began late, errors of a locked database, and
-follows the memory of the whole stack; it prints the table and writes
+``make bench-twenty`` (MINUTES=10, PIPELINES=20) counts runs that began late and errors of a locked
+database, follows the memory of the whole stack, prints the table and writes
 benchmarks/results/twenty.json.
 """
 
