@@ -16,6 +16,8 @@ _DAY = 86_400.0
 _PERIODS = {_DAY: "time of day", 7 * _DAY: "day of the week"}
 _BINS = 48
 """Half hours of the day."""
+_CLOCK, _NO_CLOCK = 0.9, 0.5
+"""Share of a column's variance by which it tells the time, and by which it does not."""
 
 
 def missing_columns(past: Sequence[Slice], now: Slice) -> Iterator[Cause]:
@@ -125,6 +127,21 @@ def learn_rhythms(past: Sequence[Slice]) -> list[Rhythm]:
     return [rhythm for rhythm in found if rhythm is not None]
 
 
+def exchanged(rhythms: Sequence[Rhythm], now: Slice) -> Iterator[Cause]:
+    """Columns that told the time and do not any more, while another one does as they did."""
+    told = {rhythm.name for rhythm in rhythms}
+    for rhythm in rhythms:
+        if rhythm.worst < _CLOCK or not rhythm.fit(now, rhythm.name) < _NO_CLOCK:
+            continue
+        for other in now.columns:
+            if other not in told and rhythm.fit(now, other) >= rhythm.worst - (1 - _CLOCK):
+                yield Cause(
+                    kind="swapped_columns",
+                    columns=(rhythm.name, other),
+                    detail=f"{other} follows the time as {rhythm.name} has, which does not",
+                )
+
+
 def _jump(past: Sequence[Slice], now: Slice, follows: bool) -> Iterator[Cause]:
     """The step from the last window to this one, and steps back within it."""
     steps = [_start(b) - _end(a) for a, b in pairwise(past)]
@@ -185,6 +202,13 @@ class Rhythm:
         if len(known) < len(fits) / 2 or min(known, default=0.0) < 0.2:
             return None
         return cls(name, period, profile, min(known))
+
+    def fit(self, now: Slice, name: str) -> float:
+        """Share of the variance of a window's column that the profile explains, NaN for none."""
+        if name not in now.columns:
+            return float("nan")
+        place = _bins(now.times, self.period, len(self.profile))
+        return _explained(self.profile, place, now.columns[name].values)
 
     def shift(self, now: Slice) -> float | None:
         """By how many seconds the window's clock is off, or None where it is right.

@@ -24,6 +24,7 @@ from perennial.validation.relations import Relation, contradicted, learn_relatio
 from perennial.validation.row_symptoms import (
     Rhythm,
     duplicated,
+    exchanged,
     learn_rhythms,
     missing_columns,
     skewed,
@@ -147,6 +148,8 @@ class Triage:
         if not stuck:  # Rows may well be alike for a column that does not move.
             yield from duplicated(self.past, self._repeats, now)
         yield from swapped(self._columns, now)
+        if now.times is not None:
+            yield from exchanged(self._rhythms, now)
         yield from rescaled(self._columns, now, self.reader.text)
         yield from recoded(self._columns, now, self.reader.text)
         yield from contradicted(self._relations, now)

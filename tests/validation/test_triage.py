@@ -93,6 +93,10 @@ BROKEN = {
         lambda w: w.assign(heat=w["load"], load=w["heat"]),
         ("swapped_columns", ("heat", "load")),
     ),
+    "a clock swapped": (
+        lambda w: w.assign(hour=w["load"].round(), load=w["hour"]),
+        ("swapped_columns", ("hour", "load")),
+    ),
     "new codes": (
         lambda w: w.assign(kind=w["kind"].map({"a": "1", "b": "2", "c": "3"})),
         ("recoded_categories", ("kind",)),
