@@ -14,6 +14,7 @@ was trained, a retrain would learn nothing, and labels are asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +27,8 @@ from perennial.spec import Cure, Policy
 WEIGHED = 6
 """How many of the newest trials say whether a retrain is due."""
 MIN_TRIALS = 3
+_CLASS_ROWS = 90
+"""Since a new class came: of fewer, those that a retrain leaves to its gate are nearly all."""
 _LEAST_SHARE = 0.05
 """A mixture in which the heads have less than this is not worth a version."""
 _SIGNIFICANT = 1.65
@@ -143,18 +146,20 @@ def labels_are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
 
 def _by_classes(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision | None:
     """A class that the base does not know no head can give it: only a new model."""
-    labelled = [seen for seen in history if seen.losses or seen.unknown][-MIN_TRIALS:]
-    shares = [seen.unknown for seen in labelled]
-    enough = len(shares) == MIN_TRIALS and min(shares) > 0
-    if not enough or sum(shares) / MIN_TRIALS < policy.retrain_gain or _waiting(heals, policy):
+    labelled = [seen for seen in history if seen.losses or seen.unknown]
+    run = list(takewhile(lambda seen: seen.unknown > 0, reversed(labelled)))
+    rows = sum(verdict.rows for seen in run for verdict in seen.losses)
+    share = sum(seen.unknown for seen in run) / max(len(run), 1)
+    enough = len(run) >= MIN_TRIALS and rows >= _CLASS_ROWS
+    if not enough or share < policy.retrain_gain or _waiting(heals, policy):
         return None
     return Decision(
         action="heal",
         depth="retrain",
         ground="loss",
-        reason=f"{sum(shares) / MIN_TRIALS:.1%} of the labels of {_windows(MIN_TRIALS)} are of "
-        "classes that the model has never seen",
-        windows=(labelled[0].window, labelled[-1].window),
+        reason=f"{share:.1%} of the labels of {_windows(len(run))} are of classes that the model "
+        "has never seen",
+        windows=(run[-1].window, run[0].window),
     )
 
 

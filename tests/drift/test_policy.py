@@ -235,6 +235,6 @@ def test_classes_that_the_model_has_never_seen_are_learned_by_a_retrain() -> Non
     late = [v.model_copy(update={"unknown": 0.1, "losses": (loss(1.0),)}) for v in steady]
     decision = decide(late, NEVER, POLICY)
     assert (decision.depth, decision.ground) == ("retrain", "loss")
-    assert "10.0% of the labels of 3 windows" in decision.reason
+    assert "10.0% of the labels of 4 windows" in decision.reason
     assert decide(late[:2], NEVER, POLICY).depth != "retrain"
     assert decide(late, HealRecord(retrain_windows=1), POLICY).depth != "retrain"
