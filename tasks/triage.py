@@ -131,8 +131,8 @@ class Inspector:
         """The stream before the first window: rows of the source, then windows checked before."""
         held = {entry.record.name for entry in self._quarantine.entries() if not entry.releases}
         gap = bool(past) and f"{past[-1].window}-held" in held
-        past = [stretch for stretch in past if f"{stretch.window}-held" not in held][-KEPT:]
         begin = past[0].start.source_rows if past else first.start.source_rows
+        past = [stretch for stretch in past if f"{stretch.window}-held" not in held][-KEPT:]
         rows = len(first.frame)
         reference = self._source.iloc[:begin]
         if self._spec.monitor.window.duration is None:

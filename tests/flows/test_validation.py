@@ -141,6 +141,17 @@ def test_a_broken_window_is_held_and_told_and_is_no_evidence(held, events):
     assert read_state(held, "line").state.champion is not None
 
 
+@pytest.mark.usefixtures("events")
+def test_what_is_held_is_not_usual_for_the_next_look(connected, immediate):
+    trained(immediate, noisy(600, seed=0))
+    data = noisy(600, seed=0)
+    for seed in (1, 2, 3):
+        data = pd.concat([data, noisy(50, seed=seed).assign(x=0.25)], ignore_index=True)
+        immediate(data)
+        assert run(monitor, pipeline="line").name == "Held"
+    assert len(Quarantine(connected, "line").held_windows()) == 3
+
+
 def test_a_held_window_is_not_trained_on_until_it_is_released(held):
     run(retrain, pipeline="line", reason="again")
     assert len(newest_rows(held)) == 650
