@@ -20,7 +20,7 @@ from tasks.rollout import WATCH_SECONDS, next_step, wake_rollout
 @explained
 def rollout(
     pipeline: str,
-    seconds: Annotated[float, Field(gt=0)] = WATCH_SECONDS,
+    seconds: Annotated[float, Field(ge=0)] = WATCH_SECONDS,
     attempt: Annotated[int, Field(ge=1)] = 1,
 ) -> State:
     """Take the challenger of a pipeline through its stages: shadow, canary, promotion, bake.
@@ -30,7 +30,7 @@ def rollout(
 
     Args:
         pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
-        seconds: How long this run watches at most.
+        seconds: How long this run watches at most; 0: one look.
         attempt: Which try this is; a run that crashed is started again a few times.
     """
     if given_up := is_tried_too_often(attempt):
