@@ -14,7 +14,7 @@ demo: $(STAMP) ## Heal a model on a real stream, on the real stack, and write a 
 	$(BIN)/perennial demo
 
 test: $(STAMP) ## Run the tests that take seconds
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(STAMP) ## Run the tests that start the whole stack
 	$(BIN)/pytest -m slow
