@@ -262,8 +262,7 @@ class Api:
                 asked=champion,
                 encoded=decoded.encoded,
                 encode=lambda model: model.rows.decode(body, max_rows).encoded,
-                started=request.started,
-                claim=request.claim,
+                request=request,
             )
         )
         document = {
@@ -289,8 +288,7 @@ class Api:
                 asked=model,
                 encoded=encoded,
                 encode=lambda other: other.tensors.encode(inputs, max_rows),
-                started=request.started,
-                claim=request.claim,
+                request=request,
             )
         )
         response = oip.respond(parsed, request_id, answer.model, answer.output)

@@ -156,8 +156,7 @@ class Batch:
                 asked=champion,
                 encoded=champion.one_row.columns([asked.row]),
                 encode=lambda model: model.one_row.columns([asked.row]),
-                started=asked.request.started,
-                claim=asked.request.claim,
+                request=asked.request,
             )
             self._api.dataplane.shadow(query, challenger)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from perennial.errors import ModelError, RequestError
 from perennial.packaging.predictor import EncodedRows
-from perennial.serving.http import RETRY_SOON, HttpError
+from perennial.serving.http import RETRY_SOON, HttpError, Request
 from perennial.serving.log import Log
 from perennial.serving.metrics import Metrics
 from perennial.serving.models import LoadedModel, ModelTable, Served
@@ -42,10 +42,8 @@ class Query(msgspec.Struct, frozen=True):
     encoded: EncodedRows
     encode: Callable[[LoadedModel], EncodedRows]
     """Encodes them for a model of another signature; raises RequestError where they do not fit."""
-    started: float
-    """`time.perf_counter` when the request was complete."""
-    claim: Callable[[], None]
-    """Called right before an answer is logged; raises HttpError where it is too late for one."""
+    request: Request
+    """That asks: claimed right before its answer is logged."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -148,13 +146,17 @@ class Dataplane:
         encoded = query.encoded
         if model.signature_json != query.asked.signature_json:
             encoded = query.encode(model)
-        output = model.predict(encoded)
+        ticket = None if role == SHADOW else query.request.ticket
+        if ticket is None:
+            output = model.predict(encoded)
+        else:
+            output = ticket.away(lambda: model.predict(encoded))
         if not _is_finite(output):
             _refuse_huge(model, encoded)
             raise ModelError(f"version {model.version} of {query.pipeline} answered NaN")
         if role != SHADOW:
-            query.claim()
-        elapsed = time.perf_counter() - query.started
+            query.request.claim()
+        elapsed = time.perf_counter() - query.request.started
         self._log.predictions(
             query.pipeline,
             model.signature_json,

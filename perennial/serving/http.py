@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -12,19 +13,38 @@ from perennial.serving.segment import LogFull
 
 JSON = "application/json"
 _LONGEST_ERROR = 1000
+T = TypeVar("T")
 
 encode_json = msgspec.json.Encoder().encode
 
 
 class Ticket:
-    """Decides who ends a request: whoever logs its answer, or the clock. The first one does."""
+    """What a request holds that is answered in a thread.
 
-    def __init__(self) -> None:
+    It decides who ends the request: whoever logs its answer, or the clock; the first one does. And
+    it leads to the desk, at which one request at a time is read, logged and written.
+    """
+
+    def __init__(self, desk: threading.Lock | None = None) -> None:
         self._lock = threading.Lock()
+        self._desk = desk or threading.Lock()
 
     def claim(self) -> bool:
         """Tell whether the caller is the first one."""
         return self._lock.acquire(blocking=False)
+
+    def at_desk(self, work: Callable[[], T]) -> T:
+        """Do something at the desk, when it is free."""
+        with self._desk:
+            return work()
+
+    def away(self, work: Callable[[], T]) -> T:
+        """Do something that needs no desk, and come back to it; to be called at the desk."""
+        self._desk.release()
+        try:
+            return work()
+        finally:
+            self._desk.acquire()
 
 
 class Request(msgspec.Struct):
@@ -45,7 +65,7 @@ class Request(msgspec.Struct):
     keep_alive: bool = True
     """Whether its connection stays open after the answer."""
     ticket: Ticket | None = None
-    """To be claimed before anything of it is logged; None: nobody else ends it."""
+    """To be claimed before anything of it is logged; None: nobody else ends it, and no desk."""
 
     def claim(self) -> None:
         """Claim the right to answer, right before the answer is logged.

@@ -1,14 +1,15 @@
 """Requests that may take long: answered in a thread beside the event loop, and in time.
 
-One is answered at a time, so that the small ones keep the interpreter. One that overruns its
-deadline is given up: its client gets 503, what is computed yet is neither logged nor sent, and its
-thread counts no more until it is free again. So a model that hangs holds neither its request nor
-those behind it.
+One at a time is read, logged and written, so that the small ones keep the interpreter, while the
+model runs for another. One that overruns its deadline is given up: its client gets 503, what is
+computed yet is neither logged nor sent, and its thread counts no more until it is free again. So a
+model that hangs holds neither its request nor those behind it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,18 +27,21 @@ from perennial.serving.http import (
 
 Reply = Callable[[Request, Response], None]
 
+PLACES = 2
+"""Requests that are under way at a time."""
 MOST_LOST = 7
 """Threads that may hang; with more of them nothing is begun until one is free."""
 
 
 def make_threads() -> Executor:
     """Make the threads of one `Offload`."""
-    return ThreadPoolExecutor(1 + MOST_LOST, thread_name_prefix="large")
+    return ThreadPoolExecutor(PLACES + MOST_LOST, thread_name_prefix="large")
 
 
 class _Job:
-    def __init__(self, request: Request, reply: Reply) -> None:
+    def __init__(self, request: Request, reply: Reply, ticket: Ticket) -> None:
         self.request = request
+        self.ticket = request.ticket = ticket
         self.reply: Reply | None = reply
         """None: it was called."""
         self.timer: asyncio.TimerHandle
@@ -69,7 +73,8 @@ class Offload:
         self._refused = refused
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Job] = deque()
-        self._current: _Job | None = None
+        self._current: set[_Job] = set()
+        self._desk = threading.Lock()
         self._lost = 0
         self.held = 0
         """Requests that wait or are under way."""
@@ -85,8 +90,7 @@ class Offload:
             error = HttpError(503, "too many large requests at a time", RETRY_SOON)
             reply(request, error_response(error))
             return
-        request.ticket = Ticket()
-        job = _Job(request, reply)
+        job = _Job(request, reply, Ticket(self._desk))
         left = self._deadline - (time.perf_counter() - request.started)
         job.timer = self._loop.call_later(max(0.0, left), self._expire, job)
         self.held += 1
@@ -94,15 +98,18 @@ class Offload:
         self._begin_next()
 
     def _begin_next(self) -> None:
-        while self._current is None and self._queue and self._lost < MOST_LOST:
+        while self._queue and len(self._current) < PLACES and self._lost < MOST_LOST:
             job = self._queue.popleft()
-            self._current = job
-            future = self._loop.run_in_executor(self._threads, self._handle, job.request)
+            self._current.add(job)
+            future = self._loop.run_in_executor(self._threads, self._answer, job)
             future.add_done_callback(partial(self._done, job))
 
+    def _answer(self, job: _Job) -> Response:
+        return job.ticket.at_desk(partial(self._handle, job.request))
+
     def _done(self, job: _Job, future: asyncio.Future[Response]) -> None:
-        if job is self._current:
-            self._current = None
+        if job in self._current:
+            self._current.remove(job)
         else:
             self._lost -= 1
         self._reply(job, future.result())
@@ -110,11 +117,10 @@ class Offload:
 
     def _expire(self, job: _Job) -> None:
         """Give a request up, unless its answer is being logged: then it is on its way."""
-        ticket = job.request.ticket
-        if ticket is None or not ticket.claim():
+        if not job.ticket.claim():
             return
-        if job is self._current:
-            self._current = None
+        if job in self._current:
+            self._current.remove(job)
             self._lost += 1
         else:
             self._queue.remove(job)
