@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.logging import get_run_logger
 from prefect.states import AwaitingRetry, Crashed
 from pydantic import BaseModel
@@ -58,9 +58,7 @@ def crash_silent_runs(silent_seconds: int) -> list[Found]:
             if heard is None or (utc_now() - heard).total_seconds() < silent_seconds:
                 continue
             why = f"not heard of since {heard:%H:%M:%S} UTC: its process is gone"
-            client.set_flow_run_state(run.id, Crashed(message=why))
-            get_run_logger().warning("%s: %s", run.name, why)
-            found.append(Found(name=run.name, why=why))
+            found.append(_move(client, run, Crashed(message=why)))
     return found
 
 
@@ -76,9 +74,7 @@ def go_on_with_crashed_runs(hours: float) -> list[Found]:
             if name not in REPEATABLE or run.run_count >= ATTEMPTS:
                 continue
             why = f"crashed in attempt {run.run_count} of {ATTEMPTS}"
-            client.set_flow_run_state(run.id, AwaitingRetry(message=why))
-            get_run_logger().warning("%s: %s: started again", run.name, why)
-            found.append(Found(name=run.name, why=why))
+            found.append(_move(client, run, AwaitingRetry(message=why)))
     return found
 
 
@@ -121,6 +117,12 @@ def _runs(
         )
     )
     return [run for run in runs if str(run.id) != str(runtime.flow_run.id)]
+
+
+def _move(client: SyncPrefectClient, run: FlowRun, state: State) -> Found:
+    client.set_flow_run_state(run.id, state)
+    get_run_logger().warning("%s is %s now: %s", run.name, state.name, state.message)
+    return Found(name=run.name, why=str(state.message))
 
 
 def _last_heard(client: SyncPrefectClient, run: UUID) -> datetime | None:

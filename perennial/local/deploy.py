@@ -23,7 +23,7 @@ SILENT_RUNS = "infra/prefect/silent-runs.json"
 SHAPING_FILES = (
     DECLARATION,
     "flows/**/*.py",
-    "perennial/spec.py",
+    "perennial/spec/*.py",
     "perennial/backtest/policies.py",
     "tasks/compact.py",
     SILENT_RUNS,

@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perennial.local import status, stop
+from perennial.demo.prefect_client import Deployments
+from perennial.local import ensure_up, status, stop
 from perennial.settings import Settings
 from perennial.store import Store, open_store
+from tests.e2e.rollouts import Stack
 
 PROJECT = Path(__file__).resolve().parents[2]
 WINDOWS = 8
@@ -68,6 +70,19 @@ def perennial(*arguments: str, cwd: Path, timeout: float = 600) -> subprocess.Co
         timeout=timeout,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of the module's own, up with its defaults."""
+    directory = tmp_path_factory.mktemp("stack") / ".perennial"
+    try:
+        settings = ensure_up(directory).settings
+        deployments = Deployments(str(settings.prefect_api_url))
+        yield Stack(directory, settings, open_store(settings), deployments)
+        deployments.close()
+    finally:
+        stop(directory)
 
 
 @pytest.fixture(scope="session")

@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from datetime import datetime
 
 import httpx
 import pytest
 
-from perennial.demo.prefect_client import Deployments
-from perennial.local import ensure_up, stop
-from perennial.store import open_store
 from perennial.store.lease import utc_now
 from tests.e2e.conftest import perennial
-from tests.e2e.rollouts import PLACES, HarmInEveryStage, Pipeline, Stack, until
+from tests.e2e.rollouts import PLACES, HarmInEveryStage, Pipeline, until
 
 pytestmark = pytest.mark.slow
 
 ALL_STAGES = ["rollout.advanced"] * 3 + ["rollout.promoted", "rollout.finished"]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    directory = tmp_path_factory.mktemp("rollouts") / ".perennial"
-    try:
-        settings = ensure_up(directory).settings
-        deployments = Deployments(str(settings.prefect_api_url))
-        yield Stack(directory, settings, open_store(settings), deployments)
-        deployments.close()
-    finally:
-        stop(directory)
 
 
 def takes_over_in_spite_of(pipeline: Pipeline, harm: HarmInEveryStage) -> None:

@@ -16,10 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from perennial.demo.prefect_client import Deployments
-from perennial.local import ensure_up, offer_pipelines, stop
+from perennial.local import offer_pipelines
 from perennial.registry import declare, read_state
-from perennial.store import open_store
 from tests.e2e.conftest import drifting_stream, perennial
 from tests.e2e.rollouts import Pipeline, Stack, until
 
@@ -34,18 +32,6 @@ SLOW = 30_000
 """Milliseconds that a page may take on a machine that does other things too."""
 BUSY = 503
 """What Prefect's server answers while its database is locked."""
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    directory = tmp_path_factory.mktemp("newcomer") / ".perennial"
-    try:
-        settings = ensure_up(directory).settings
-        deployments = Deployments(str(settings.prefect_api_url))
-        yield Stack(directory, settings, open_store(settings), deployments)
-        deployments.close()
-    finally:
-        stop(directory)
 
 
 @dataclass

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from perennial.errors import StackError
 from perennial.local import deploy as module
-from perennial.local.deploy import Deployed, deploy, fingerprint, is_deployed
+from perennial.local.deploy import SHAPING_FILES, Deployed, deploy, fingerprint, is_deployed
 from perennial.local.state import StackFiles
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -27,6 +30,10 @@ def files(tmp_path):
     files = StackFiles(tmp_path / "stack")
     files.make()
     return files
+
+
+def test_the_files_that_shape_the_deployments_are_where_they_are_looked_for():
+    assert [glob for glob in SHAPING_FILES if not list(ROOT.glob(glob))] == []
 
 
 def test_what_shapes_the_deployments_changes_the_fingerprint(project):

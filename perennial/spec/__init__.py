@@ -1,0 +1,61 @@
+"""``pipeline.yaml`` as frozen pydantic models.
+
+The same models are the flows' parameters, so Prefect's form shows their descriptions and choices.
+Only ``name``, ``task``, ``source`` and ``target`` have to be there.
+"""
+
+from perennial.spec.durations import Duration, Span, format_duration, parse_duration
+from perennial.spec.names import (
+    NAME_PATTERN,
+    Cure,
+    Depth,
+    DetectorName,
+    EstimatorName,
+    HeadDepth,
+    MetricName,
+    Task,
+)
+from perennial.spec.pipeline import (
+    Gates,
+    Labels,
+    Model,
+    Monitor,
+    PipelineSpec,
+    Policy,
+    Retention,
+    Source,
+    Validation,
+)
+from perennial.spec.reading import load_spec, parse_spec
+from perennial.spec.rollout import Bake, Canary, Guardrails, Rollout, Shadow
+
+__all__ = [
+    "NAME_PATTERN",
+    "Bake",
+    "Canary",
+    "Cure",
+    "Depth",
+    "DetectorName",
+    "Duration",
+    "EstimatorName",
+    "Gates",
+    "Guardrails",
+    "HeadDepth",
+    "Labels",
+    "MetricName",
+    "Model",
+    "Monitor",
+    "PipelineSpec",
+    "Policy",
+    "Retention",
+    "Rollout",
+    "Shadow",
+    "Source",
+    "Span",
+    "Task",
+    "Validation",
+    "format_duration",
+    "load_spec",
+    "parse_duration",
+    "parse_spec",
+]
