@@ -18,24 +18,14 @@ _MAX_SLICES = 50
 """Values of all columns together that are followed, the most frequent ones."""
 
 
-@dataclass(frozen=True)
-class Capitals:
-    """The highest log capital that was ever held against each of the two hypotheses."""
-
-    against_worse: float
-    against_not_worse: float
-
-
-def capitals(losses: Losses, margin: float) -> Capitals:
-    """Bet against "worse by the margin or more" and against "within the margin"."""
+def refuted_after(losses: Losses, null: Null, margin: float, alpha: float) -> int | None:
+    """After how many rows the first look would have refuted that the challenger is "worse" by the
+    margin or more, or "not_worse" than that, at level ``alpha``; None: none of them yet."""
     if len(losses) == 0:
-        return Capitals(0.0, 0.0)
+        return None
     x = excess(losses.challenger, losses.champion, margin)
-    worse, not_worse = (
-        float(log_capital(x, null, bound=losses.bound, relative=margin).max())
-        for null in ("worse", "not_worse")
-    )
-    return Capitals(worse, not_worse)
+    rich = log_capital(x, null, bound=losses.bound, relative=margin) >= math.log(1 / alpha)
+    return int(rich.argmax()) + 1 if rich.any() else None
 
 
 def relative_difference(losses: Losses) -> float | None:
@@ -46,17 +36,16 @@ def relative_difference(losses: Losses) -> float | None:
 
 def loss_check(losses: Losses, rollout: Rollout) -> Check:
     """Test the loss over all labelled rows, both ways, each at ``rollout.alpha``."""
-    found = capitals(losses, rollout.margin)
-    wealth = math.log(1 / rollout.alpha)
+    within, worse = (
+        refuted_after(losses, null, rollout.margin, rollout.alpha)
+        for null in ("worse", "not_worse")
+    )
     # Where the world turned and both were shown, the challenger has become worse, or was before.
-    if found.against_not_worse >= wealth:
-        status: Status = "breach"
-    else:
-        status = "green" if found.against_worse >= wealth else "waiting"
+    status: Status = "breach" if worse else "green" if within else "waiting"
     change = relative_difference(losses)
     words = {
-        "green": f"shown to be within {rollout.margin:+.1%}",
-        "breach": f"shown to be worse than {rollout.margin:+.1%}",
+        "green": f"shown to be within {rollout.margin:+.1%} by the first {within or 0:,}",
+        "breach": f"shown to be worse than {rollout.margin:+.1%} by the first {worse or 0:,}",
         "waiting": f"not decided yet against {rollout.margin:+.1%}",
     }
     seen = "no labels" if change is None else f"loss {change:+.1%} on {len(losses):,} labelled rows"
@@ -82,16 +71,16 @@ def slice_checks(losses: Losses, rollout: Rollout) -> tuple[Check, ...]:
 
 
 def _slice_check(name: str, losses: Losses, rollout: Rollout, slices: int) -> Check:
-    found = capitals(losses, rollout.margin)
+    worse = refuted_after(losses, "not_worse", rollout.margin, rollout.alpha / slices)
     change = relative_difference(losses)
-    if found.against_not_worse >= math.log(slices / rollout.alpha):
+    if worse:
         status: Status = "breach"
     elif len(losses) >= WARM_UP and change is not None and change > rollout.margin:
         status = "waiting"
     else:
         status = "green"
     seen = "no labels" if change is None else f"loss {change:+.1%} on {len(losses):,} labelled rows"
-    verdict = ", shown to be worse" if status == "breach" else ""
+    verdict = f", shown to be worse by the first {worse:,}" if worse else ""
     return Check(
         name=f"slice {name}",
         status=status,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.rollout.loss_test import capitals, trail
+from perennial.rollout.loss_test import refuted_after, trail
 from perennial.rollout.sequence import WARM_UP, excess, log_capital
 from perennial.spec import Rollout
 from tests.rollout.conftest import losses
@@ -55,15 +55,22 @@ def test_what_was_decided_after_some_rows_does_not_depend_on_later_ones(rows, se
 
 @pytest.mark.parametrize(("worse", "better"), [(-0.3, True), (0.6, False)])
 def test_without_a_bound_the_truth_wins_too(worse, better):
-    found = capitals(losses(3000, worse), 0.05)
-    assert (found.against_worse >= RICH) is better
-    assert (found.against_not_worse >= RICH) is not better
+    seen = losses(3000, worse)
+    assert (refuted_after(seen, "worse", 0.05, 0.05) is not None) is better
+    assert (refuted_after(seen, "not_worse", 0.05, 0.05) is not None) is not better
+
+
+def test_it_is_told_after_how_many_rows_a_look_would_have_decided():
+    seen = losses(3000, -0.3)
+    rows = refuted_after(seen, "worse", 0.05, 0.05)
+    assert refuted_after(seen.within(slice(rows)), "worse", 0.05, 0.05) == rows
+    assert refuted_after(seen.within(slice(rows - 1)), "worse", 0.05, 0.05) is None
 
 
 def test_one_wild_row_decides_nothing():
     seen = losses(400, 0.05, seed=4)
     seen.champion[200] = 1e9
-    assert capitals(seen, 0.05).against_worse < RICH
+    assert refuted_after(seen, "worse", 0.05, 0.05) is None
 
 
 def test_the_trail_narrows_around_the_truth_and_never_widens():
