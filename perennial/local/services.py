@@ -180,7 +180,7 @@ def _prefect(port: int, settings: Settings, common: Mapping[str, str]) -> Servic
         name="prefect",
         title="Prefect server",
         command=(
-            *(sys.executable, "-m", "prefect", "--no-prompt", "server", "start"),
+            *(sys.executable, "-m", "worker.prefect_server", "--no-prompt", "server", "start"),
             *("--host", LOOPBACK, "--port", str(port)),
         ),
         environment={
