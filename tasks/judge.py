@@ -26,7 +26,7 @@ from perennial.packaging.predictor import Predictor
 from perennial.registry import Manifest, read_base, read_file
 from perennial.registry.manifest import REFERENCE_FILE
 from perennial.spec import PipelineSpec
-from tasks.connection import store
+from tasks.connection import segments, store
 from tasks.triage import Stretch
 from tasks.versions import answer, left_out, load_version, metrics_of
 
@@ -246,5 +246,6 @@ class Judge:
 
 def read_due(spec: PipelineSpec, source: pd.DataFrame, stretch: Stretch) -> Due:
     """Read a window's rows, and what is known of their truth."""
-    frame = read_span(store(), source, stretch.start, stretch.end)
-    return Due(stretch, frame, labels_for(store(), spec.name, frame, spec.target))
+    frame = read_span(store(), source, stretch.start, stretch.end, reader=segments())
+    labels = labels_for(store(), spec.name, frame, spec.target, reader=segments())
+    return Due(stretch, frame, labels)

@@ -21,7 +21,7 @@ from perennial.validation import Evaluation
 from perennial.validation.quarantine import ROW, Quarantine, row_ids
 from perennial.validation.rules import Rule, read_rules
 from perennial.validation.triage import KEPT, Cause, Triage, TriageVerdict
-from tasks.connection import store
+from tasks.connection import segments, store
 from tasks.expectations import find_suite
 
 
@@ -140,11 +140,12 @@ class Inspector:
                 reference.iloc[-(KEPT - len(past)) * rows :] if len(past) < KEPT else reference[:0]
             )
         triage = Triage.fit(reference if len(reference) else self._source, self._spec, rows)
-        frames = [read_span(store(), self._source, s.start, s.end) for s in past]
+        frames = [read_span(store(), self._source, s.start, s.end, reader=segments()) for s in past]
         if not frames:
             return triage.without() if gap else triage
+        together = pd.concat(frames, ignore_index=True)
         labels = labels_for(
-            store(), self._spec.name, pd.concat(frames, ignore_index=True), self._spec.target
+            store(), self._spec.name, together, self._spec.target, reader=segments()
         )
         labels = typed_labels(labels, self._spec.task)
         at = 0

@@ -77,14 +77,18 @@ def _right_before(key: str | None) -> str | None:
 class SegmentReader:
     """Reads segments wherever they lie.
 
-    Keeps the row groups of merged files that it read last: neighbours lie in the same ones.
+    Keeps what it read last, as far as that is small, and the row groups of merged files, of which
+    neighbours lie in the same ones. A segment never changes, so one reader can serve a whole run.
     """
 
     _KEPT = 4
+    _KEPT_BYTES = 64 * 2**20
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
+        self._segments: OrderedDict[str, pa.Table] = OrderedDict()
+        self._bytes = 0
 
     def read(self, segment: Segment) -> pa.Table:
         """Read one segment whole, also one that was merged since it was listed.
@@ -95,11 +99,22 @@ class SegmentReader:
         """
         if segment.merged is not None:
             return self._slice(segment.merged, segment)
+        if segment.key in self._segments:
+            self._segments.move_to_end(segment.key)
+            return self._segments[segment.key]
         try:
             data = self._store.get(segment.key).data
         except NotFound:
             return self._read_moved(segment)
-        return parse_segment(data, segment.key)
+        return self._keep(segment.key, parse_segment(data, segment.key))
+
+    def _keep(self, key: str, table: pa.Table) -> pa.Table:
+        self._segments[key] = table
+        self._bytes += table.nbytes
+        while self._bytes > self._KEPT_BYTES:
+            _, oldest = self._segments.popitem(last=False)
+            self._bytes -= oldest.nbytes
+        return table
 
     def _read_moved(self, segment: Segment) -> pa.Table:
         prefix = segment.key.rsplit("/", 1)[0] + "/"
@@ -184,13 +199,16 @@ def read_predictions(store: Store, segments: Iterable[Segment]) -> pd.DataFrame:
     return frame.drop_duplicates("_id", keep="first").reset_index(drop=True)
 
 
-def read_feedback(store: Store, pipeline: str, *, since: str | None = None) -> pd.Series:
+def read_feedback(
+    store: Store, pipeline: str, *, since: str | None = None, reader: SegmentReader | None = None
+) -> pd.Series:
     """Read labels: JSON scalars as text, by id; of several for one id the latest.
 
     Args:
         since: as in `list_segments`.
+        reader: that knows some of the segments already.
     """
-    reader = SegmentReader(store)
+    reader = reader or SegmentReader(store)
     segments = list_segments(store, layout.feedback_log(pipeline), since=since)
     tables = [reader.read(segment) for segment in segments]
     if not tables:

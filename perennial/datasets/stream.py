@@ -127,12 +127,23 @@ def cut_windows(
         parts = [held.iloc[taken:]]
 
 
-def read_span(store: Store, source: pd.DataFrame, start: Cursor, end: Cursor) -> pd.DataFrame:
-    """Read the rows between two cursors again, as `cut_windows` gave them."""
+def read_span(
+    store: Store,
+    source: pd.DataFrame,
+    start: Cursor,
+    end: Cursor,
+    *,
+    reader: SegmentReader | None = None,
+) -> pd.DataFrame:
+    """Read the rows between two cursors again, as `cut_windows` gave them.
+
+    Args:
+        reader: that knows some of the segments already.
+    """
     parts = [source.iloc[start.source_rows : end.source_rows]]
     if end.segment is not None:
         prefix = end.segment.rsplit("/", 1)[0] + "/"
-        reader = SegmentReader(store)
+        reader = reader or SegmentReader(store)
         for segment, late in _segments_behind(store, prefix, start):
             if not late and segment.key > end.segment:
                 break
@@ -269,8 +280,18 @@ def _rows_of(size: Span, spec: PipelineSpec, frame: pd.DataFrame) -> int:
     return max(1, int(len(frame) * (size.duration / span))) if span else len(frame)
 
 
-def labels_for(store: Store, pipeline: str, window: pd.DataFrame, target: str) -> pd.Series:
+def labels_for(
+    store: Store,
+    pipeline: str,
+    window: pd.DataFrame,
+    target: str,
+    *,
+    reader: SegmentReader | None = None,
+) -> pd.Series:
     """The truth of a window's rows as far as it is known.
+
+    Args:
+        reader: that knows some of the segments already.
 
     Returns:
         One value a row: of the target column for source rows, the parsed JSON scalar of the latest
@@ -283,7 +304,7 @@ def labels_for(store: Store, pipeline: str, window: pd.DataFrame, target: str) -
     earliest = window["_time"].min() - _LABEL_SLACK
     prefix = layout.feedback_log(pipeline)
     since = f"{prefix}{ULID.from_timestamp(earliest.timestamp())}"
-    feedback = read_feedback(store, pipeline, since=since)
+    feedback = read_feedback(store, pipeline, since=since, reader=reader)
     told = window["_id"].map(feedback)
     return known.where(told.isna(), told.map(_parse_label))
 
