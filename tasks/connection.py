@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from perennial.datasets.log_reader import SegmentReader
 from perennial.settings import Settings
 from perennial.store import Store, open_store, probe
 
@@ -25,16 +24,6 @@ def store() -> Store:
     opened = open_store(settings())
     probe(opened)
     return opened
-
-
-def segments() -> SegmentReader:
-    """Read the logs of that store; what one step has read the next need not fetch."""
-    return _reader(store())
-
-
-@cache
-def _reader(of: Store) -> SegmentReader:
-    return SegmentReader(of)
 
 
 @cache

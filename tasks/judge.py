@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.stream import Cursor, Window, labels_for, read_span
 from perennial.drift import build_detector, build_label_detector
 from perennial.drift.detector import InputVerdict
@@ -26,7 +27,7 @@ from perennial.packaging.predictor import Predictor
 from perennial.registry import Manifest, read_base, read_file
 from perennial.registry.manifest import REFERENCE_FILE
 from perennial.spec import PipelineSpec
-from tasks.connection import segments, store
+from tasks.connection import store
 from tasks.triage import Stretch
 from tasks.versions import answer, left_out, load_version, metrics_of
 
@@ -134,7 +135,10 @@ class Judge:
         return losses
 
     def due(
-        self, source: pd.DataFrame, pending: tuple[PendingWindow, ...]
+        self,
+        reader: SegmentReader,
+        source: pd.DataFrame,
+        pending: tuple[PendingWindow, ...],
     ) -> tuple[list[Due], tuple[PendingWindow, ...]]:
         """Find the windows whose labels have come.
 
@@ -142,7 +146,7 @@ class Judge:
             These, also such whose labels are mostly missing while those of a later one have come;
             and the windows that still wait for their labels.
         """
-        known = [read_due(self._spec, source, window.stretch) for window in pending]
+        known = [read_due(reader, self._spec, source, window.stretch) for window in pending]
         come = [int(w.labels.notna().sum()) for w in known]
         enough = [n >= ENOUGH_LABELS * len(w.frame) for n, w in zip(come, known, strict=True)]
         newest = max((i for i, is_there in enumerate(enough) if is_there), default=-1)
@@ -244,8 +248,9 @@ class Judge:
         return pd.Series(values, name=self._spec.target)
 
 
-def read_due(spec: PipelineSpec, source: pd.DataFrame, stretch: Stretch) -> Due:
+def read_due(
+    reader: SegmentReader, spec: PipelineSpec, source: pd.DataFrame, stretch: Stretch
+) -> Due:
     """Read a window's rows, and what is known of their truth."""
-    frame = read_span(store(), source, stretch.start, stretch.end, reader=segments())
-    labels = labels_for(store(), spec.name, frame, spec.target, reader=segments())
-    return Due(stretch, frame, labels)
+    frame = read_span(reader, source, stretch.start, stretch.end)
+    return Due(stretch, frame, labels_for(reader, spec.name, frame, spec.target))

@@ -8,6 +8,7 @@ import pandas as pd
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
+from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import Snapshot, find_snapshot, load_snapshot, take_snapshot
 from perennial.datasets.source import read_source
 from perennial.datasets.stream import labelled_rows, read_span, typed_labels
@@ -56,7 +57,7 @@ def _rows_within(source: pd.DataFrame, record: Record) -> list[object]:
     rows: list[object] = list(range(record.start.source_rows, record.end.source_rows))
     start, end = record.start, record.end
     if (start.segment, start.offset) != (end.segment, end.offset):
-        span = read_span(store(), source.iloc[:0], start, end)
+        span = read_span(SegmentReader(store()), source.iloc[:0], start, end)
         rows += list(span["_id"]) if "_id" in span.columns else []
     return rows
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from prefect.logging import get_run_logger
 
+from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.source import parse_time
 from perennial.datasets.stream import Cursor, Window, labels_for, read_span, typed_labels
 from perennial.errors import SourceError
@@ -21,7 +22,7 @@ from perennial.validation import Evaluation
 from perennial.validation.quarantine import ROW, Quarantine, row_ids
 from perennial.validation.rules import Rule, read_rules
 from perennial.validation.triage import KEPT, Cause, Triage, TriageVerdict
-from tasks.connection import segments, store
+from tasks.connection import store
 from tasks.expectations import find_suite
 
 
@@ -48,9 +49,15 @@ class Inspector:
     """Holds windows against the stream's own past, and keeps quarantine up to date."""
 
     def __init__(
-        self, declaration: Declaration, source: pd.DataFrame, past: Sequence[Stretch], first: Window
+        self,
+        declaration: Declaration,
+        reader: SegmentReader,
+        source: pd.DataFrame,
+        past: Sequence[Stretch],
+        first: Window,
     ) -> None:
         self._spec = declaration.spec
+        self._reader = reader
         self._source = source
         self._quarantine = Quarantine(store(), self._spec.name)
         self._released = self._quarantine.exempt()
@@ -140,13 +147,11 @@ class Inspector:
                 reference.iloc[-(KEPT - len(past)) * rows :] if len(past) < KEPT else reference[:0]
             )
         triage = Triage.fit(reference if len(reference) else self._source, self._spec, rows)
-        frames = [read_span(store(), self._source, s.start, s.end, reader=segments()) for s in past]
+        frames = [read_span(self._reader, self._source, s.start, s.end) for s in past]
         if not frames:
             return triage.without() if gap else triage
         together = pd.concat(frames, ignore_index=True)
-        labels = labels_for(
-            store(), self._spec.name, together, self._spec.target, reader=segments()
-        )
+        labels = labels_for(self._reader, self._spec.name, together, self._spec.target)
         labels = typed_labels(labels, self._spec.task)
         at = 0
         for frame in frames:

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import chain, pairwise
 from math import ceil
 
+from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import find_snapshot
 from perennial.datasets.source import read_source
 from perennial.datasets.stream import Cursor, Window, cut_windows, label_lag
@@ -49,6 +50,7 @@ class Watch:
         self._spec = declaration.spec
         self._champion = champion
         self._base = base_of(store(), champion)
+        self._reader = SegmentReader(store())
         self._source = read_source(self._spec, declaration.path, fetch=fetch)
         self.recent = [*newest_checks(self._spec.name)][::-1]
         """The newest checks, the last one last; of any champion."""
@@ -67,7 +69,7 @@ class Watch:
         number = ordinal(self._last.window) if self._last is not None else 0
         self._window_rows = len(first.frame)
         judge = Judge(self._spec, self._champion, self._base, self._window_rows)
-        inspector = Inspector(self._declaration, self._source, self._past(), first)
+        inspector = Inspector(self._declaration, self._reader, self._source, self._past(), first)
         for window in chain([first], windows):
             number += 1
             check = self._check(f"w{number:06d}", window, place, judge, inspector)
@@ -90,7 +92,7 @@ class Watch:
         unknown = 0.0
         labels: list[InputVerdict] = []
         trials: list[HeadTrial] = []
-        due, left = judge.due(self._source, pending)
+        due, left = judge.due(self._reader, self._source, pending)
         for known in due:
             verdict = inspector.inspect_labels(known.stretch, known.frame, known.labels)
             if verdict.held:
@@ -161,7 +163,7 @@ class Watch:
 
         count = ceil(head_span(self._window_rows) / self._window_rows)
         chosen = [stretch for stretch in self._past() if stretch.window in windows][-count:]
-        known = [read_due(self._spec, self._source, stretch) for stretch in chosen]
+        known = [read_due(self._reader, self._spec, self._source, stretch) for stretch in chosen]
         return [one.take(inspector.sound_rows(one.stretch, one.frame)) for one in known]
 
     def _labels_missing(

@@ -75,10 +75,11 @@ def _right_before(key: str | None) -> str | None:
 
 
 class SegmentReader:
-    """Reads segments wherever they lie.
+    """Names and reads segments wherever they lie: one for each look at a log.
 
-    Keeps what it read last, as far as that is small, and the row groups of merged files, of which
-    neighbours lie in the same ones. A segment never changes, so one reader can serve a whole run.
+    It lists a log once, so what comes into it later the next reader sees. It keeps what it read
+    last, as far as that is small, and the row groups of merged files, of which neighbours lie in
+    the same ones; a segment never changes.
     """
 
     _KEPT = 4
@@ -87,8 +88,18 @@ class SegmentReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
-        self._segments: OrderedDict[str, pa.Table] = OrderedDict()
+        self._tables: OrderedDict[str, pa.Table] = OrderedDict()
         self._bytes = 0
+        self._listed: dict[str, tuple[str, list[Segment]]] = {}
+
+    def segments(self, prefix: str, *, since: str | None = None) -> list[Segment]:
+        """As `list_segments`, as it was when this reader first listed so far back."""
+        begin = since or ""
+        known = self._listed.get(prefix)
+        if known is None or begin < known[0]:
+            known = begin, list_segments(self._store, prefix, since=since)
+            self._listed[prefix] = known
+        return [segment for segment in known[1] if segment.key >= begin]
 
     def read(self, segment: Segment) -> pa.Table:
         """Read one segment whole, also one that was merged since it was listed.
@@ -99,9 +110,9 @@ class SegmentReader:
         """
         if segment.merged is not None:
             return self._slice(segment.merged, segment)
-        if segment.key in self._segments:
-            self._segments.move_to_end(segment.key)
-            return self._segments[segment.key]
+        if segment.key in self._tables:
+            self._tables.move_to_end(segment.key)
+            return self._tables[segment.key]
         try:
             data = self._store.get(segment.key).data
         except NotFound:
@@ -109,10 +120,10 @@ class SegmentReader:
         return self._keep(segment.key, parse_segment(data, segment.key))
 
     def _keep(self, key: str, table: pa.Table) -> pa.Table:
-        self._segments[key] = table
+        self._tables[key] = table
         self._bytes += table.nbytes
         while self._bytes > self._KEPT_BYTES:
-            _, oldest = self._segments.popitem(last=False)
+            _, oldest = self._tables.popitem(last=False)
             self._bytes -= oldest.nbytes
         return table
 
@@ -199,17 +210,13 @@ def read_predictions(store: Store, segments: Iterable[Segment]) -> pd.DataFrame:
     return frame.drop_duplicates("_id", keep="first").reset_index(drop=True)
 
 
-def read_feedback(
-    store: Store, pipeline: str, *, since: str | None = None, reader: SegmentReader | None = None
-) -> pd.Series:
+def read_feedback(reader: SegmentReader, pipeline: str, *, since: str | None = None) -> pd.Series:
     """Read labels: JSON scalars as text, by id; of several for one id the latest.
 
     Args:
         since: as in `list_segments`.
-        reader: that knows some of the segments already.
     """
-    reader = reader or SegmentReader(store)
-    segments = list_segments(store, layout.feedback_log(pipeline), since=since)
+    segments = reader.segments(layout.feedback_log(pipeline), since=since)
     tables = [reader.read(segment) for segment in segments]
     if not tables:
         return pd.Series(dtype=object)

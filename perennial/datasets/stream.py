@@ -128,23 +128,13 @@ def cut_windows(
 
 
 def read_span(
-    store: Store,
-    source: pd.DataFrame,
-    start: Cursor,
-    end: Cursor,
-    *,
-    reader: SegmentReader | None = None,
+    reader: SegmentReader, source: pd.DataFrame, start: Cursor, end: Cursor
 ) -> pd.DataFrame:
-    """Read the rows between two cursors again, as `cut_windows` gave them.
-
-    Args:
-        reader: that knows some of the segments already.
-    """
+    """Read the rows between two cursors again, as `cut_windows` gave them."""
     parts = [source.iloc[start.source_rows : end.source_rows]]
     if end.segment is not None:
         prefix = end.segment.rsplit("/", 1)[0] + "/"
-        reader = reader or SegmentReader(store)
-        for segment, late in _segments_behind(store, prefix, start):
+        for segment, late in _segments_behind(reader, prefix, start):
             if not late and segment.key > end.segment:
                 break
             if not end.has_taken(segment) and segment.key not in (end.late, end.segment):
@@ -189,7 +179,7 @@ def _pieces_behind(
     if len(fresh):
         yield _Piece(cursor, place, fresh.reset_index(drop=True))
     reader = SegmentReader(store)
-    for segment, late in _segments_behind(store, layout.prediction_log(spec.name), cursor):
+    for segment, late in _segments_behind(reader, layout.prediction_log(spec.name), cursor):
         low = _begin(cursor, segment, late=late)
         behind = place.behind(segment, late=late)
         if low < segment.rows:
@@ -198,10 +188,12 @@ def _pieces_behind(
         place = behind
 
 
-def _segments_behind(store: Store, prefix: str, cursor: Cursor) -> Iterator[tuple[Segment, bool]]:
+def _segments_behind(
+    reader: SegmentReader, prefix: str, cursor: Cursor
+) -> Iterator[tuple[Segment, bool]]:
     """Yield the segments behind a cursor, and whether they came late: those first, as they came."""
     place = cursor.segment
-    found = list_segments(store, prefix, since=None if place is None else _look_back(place))
+    found = reader.segments(prefix, since=None if place is None else _look_back(place))
     if place is not None:
         late = [s for s in found if s.key < place and not cursor.has_taken(s)]
         for segment in sorted(late, key=lambda s: (s.key != cursor.late, s.arrived, s.key)):
@@ -281,17 +273,9 @@ def _rows_of(size: Span, spec: PipelineSpec, frame: pd.DataFrame) -> int:
 
 
 def labels_for(
-    store: Store,
-    pipeline: str,
-    window: pd.DataFrame,
-    target: str,
-    *,
-    reader: SegmentReader | None = None,
+    reader: SegmentReader, pipeline: str, window: pd.DataFrame, target: str
 ) -> pd.Series:
     """The truth of a window's rows as far as it is known.
-
-    Args:
-        reader: that knows some of the segments already.
 
     Returns:
         One value a row: of the target column for source rows, the parsed JSON scalar of the latest
@@ -304,7 +288,7 @@ def labels_for(
     earliest = window["_time"].min() - _LABEL_SLACK
     prefix = layout.feedback_log(pipeline)
     since = f"{prefix}{ULID.from_timestamp(earliest.timestamp())}"
-    feedback = read_feedback(store, pipeline, since=since, reader=reader)
+    feedback = read_feedback(reader, pipeline, since=since)
     told = window["_id"].map(feedback)
     return known.where(told.isna(), told.map(_parse_label))
 
@@ -322,7 +306,7 @@ def labelled_rows(store: Store, spec: PipelineSpec, source: pd.DataFrame) -> pd.
     served = read_predictions(store, list_segments(store, layout.prediction_log(spec.name)))
     if served.empty:
         return history
-    feedback = read_feedback(store, spec.name)
+    feedback = read_feedback(SegmentReader(store), spec.name)
     served = served[served["_id"].isin(feedback.index)]
     if served.empty:
         return history

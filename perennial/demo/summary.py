@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from perennial.backtest.baselines import recovered
-from perennial.datasets.log_reader import list_segments, read_feedback, read_predictions
+from perennial.datasets.log_reader import (
+    SegmentReader,
+    list_segments,
+    read_feedback,
+    read_predictions,
+)
 from perennial.demo.plan import Plan, request_id
 from perennial.demo.play import Played, window_number
 from perennial.drift.record import Check
@@ -166,7 +171,7 @@ def read_trace(store: Store, plan: Plan) -> Trace:
             str(v): at.to_pydatetime() for v, at in log.groupby("_version")["_time"].min().items()
         },
         predictions=len(log),
-        feedback=len(read_feedback(store, name)),
+        feedback=len(read_feedback(SegmentReader(store), name)),
     )
 
 

@@ -87,7 +87,7 @@ class World:
                 self.windows.append(window)
                 self.cursor = window.end
             for window in self.windows:
-                again = read_span(self.store, history(0), window.start, window.end)
+                again = read_span(SegmentReader(self.store), history(0), window.start, window.end)
                 # A window's frame also has the columns of rows that came with its last ones.
                 known = window.frame[list(again.columns)]
                 pd.testing.assert_frame_equal(again, known)
@@ -181,7 +181,7 @@ def test_small_segments_become_one_file_and_windows_behind_them_stay(store, log)
     for old, new in zip(before, after, strict=True):
         assert (old.start, old.end) == (new.start, new.end)
         pd.testing.assert_frame_equal(old.frame, new.frame)
-        again = read_span(store, source, old.start, old.end)
+        again = read_span(SegmentReader(store), source, old.start, old.end)
         assert list(again["x"]) == list(old.frame["x"])
 
 
@@ -201,11 +201,11 @@ def test_the_latest_label_wins_after_a_compaction_too(store, log):
     log.feedback({"r0": 1.5, "r1": 2.5})
     log.feedback({"r1": 3.5}, at=START + timedelta(hours=1))
     log.feedback({"r0": 1.5}, at=START + timedelta(hours=2))
-    before = read_feedback(store, "p").sort_index()
+    before = read_feedback(SegmentReader(store), "p").sort_index()
     assert run(store, FEEDBACK).segments == 3
-    pd.testing.assert_series_equal(read_feedback(store, "p").sort_index(), before)
+    pd.testing.assert_series_equal(read_feedback(SegmentReader(store), "p").sort_index(), before)
     (window,) = cut_windows(store, WINDOW, history(0), Cursor())
-    labels = labels_for(store, "p", window.frame, "y")
+    labels = labels_for(SegmentReader(store), "p", window.frame, "y")
     assert list(labels[:3]) == [1.5, 3.5, None]
     assert list(labelled_rows(store, spec_of(20), history(2))["y"]) == [0, 1, 1.5, 3.5]
 

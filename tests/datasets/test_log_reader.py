@@ -25,21 +25,31 @@ def written(segments):
     log = LogWriter(store)
     for _ in range(segments):
         log.predictions(5)
-    return store, list_segments(store, layout.prediction_log("p"))
+    return store, log, list_segments(store, layout.prediction_log("p"))
 
 
 def test_a_segment_is_fetched_once():
-    store, segments = written(3)
+    store, _, segments = written(3)
     reader = SegmentReader(store)
     tables = [[reader.read(segment) for segment in segments] for _ in range(2)]
     assert tables[0] == tables[1]
     assert store.fetched == [segment.key for segment in segments]
 
 
+def test_one_listing_serves_for_all_that_lies_behind_it():
+    store, log, segments = written(4)
+    reader, prefix = SegmentReader(store), layout.prediction_log("p")
+    assert reader.segments(prefix, since=segments[1].key) == segments[1:]
+    log.predictions(5)
+    assert reader.segments(prefix, since=segments[2].key) == segments[2:]
+    assert reader.segments(prefix, since=segments[0].key) == list_segments(store, prefix)
+    assert reader.segments(prefix) == list_segments(store, prefix)
+
+
 def test_the_oldest_are_let_go_where_they_are_many(monkeypatch):
-    store, segments = written(3)
-    size = SegmentReader(store).read(segments[0]).nbytes
-    monkeypatch.setattr(SegmentReader, "_KEPT_BYTES", 2 * size + 1)
+    store, _, segments = written(3)
+    sizes = [SegmentReader(store).read(segment).nbytes for segment in segments]
+    monkeypatch.setattr(SegmentReader, "_KEPT_BYTES", 2 * max(sizes))
     reader, keys = SegmentReader(store), [segment.key for segment in segments]
     store.fetched.clear()
     for number in (0, 1, 0, 2, 0, 1):

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
+from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.stream import Cursor, cut_windows, labelled_rows, labels_for, read_span
 from perennial.spec import parse_spec
 from tests.datasets.conftest import START
@@ -90,7 +91,7 @@ def test_a_window_can_be_read_again(store, log, sizes):
         log.predictions(rows)
     source = history(5)
     for window in cut_windows(store, spec_of(20), source, Cursor(source_rows=0)):
-        again = read_span(store, source, window.start, window.end)
+        again = read_span(SegmentReader(store), source, window.start, window.end)
         assert list(again["x"]) == list(window.frame["x"])
 
 
@@ -100,7 +101,7 @@ def test_the_latest_label_of_a_row_wins_and_a_repeated_one_changes_nothing(store
     log.feedback({"r1": 3.5}, at=START + timedelta(hours=1))
     log.feedback({"r0": 1.5}, at=START + timedelta(hours=2))
     (window,) = cut_windows(store, spec_of(20), history(5), Cursor(source_rows=5))
-    labels = labels_for(store, "p", window.frame, "y")
+    labels = labels_for(SegmentReader(store), "p", window.frame, "y")
     assert list(labels[:3]) == [1.5, 3.5, None]
 
 

@@ -85,6 +85,6 @@ def _log(patient: Patient) -> Iterator[str]:
     # A request whose connection broke is asked again under its id, and may have been answered.
     if len(twice) > patient.client.tally.repeated * 50:
         yield f"{len(twice)} requests are in the log more than once"
-    labels = set(read_feedback(patient.store, patient.name).index)
+    labels = set(read_feedback(reader, patient.name).index)
     if lost := patient.labelled - labels:
         yield f"{len(lost)} labels were lost"
