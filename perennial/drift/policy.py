@@ -199,7 +199,8 @@ def _by_trials(
                 f"takeover, {policy.takeover_price:.1%}",
                 **evidence,
             )
-        reason = "; ".join([f"{shares}: heads {_taking_away(found)}", *moved.values()])
+        words = f"{shares}: so heads take away {expected:.1%} of the base's loss on rows not seen"
+        reason = "; ".join([words, *moved.values()])
         return Decision(
             action="heal", depth=mixture.depth, mixture=mixture, reason=reason, **evidence
         )
