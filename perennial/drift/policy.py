@@ -199,8 +199,8 @@ def _by_trials(
                 f"takeover, {policy.takeover_price:.1%}",
                 **evidence,
             )
-        words = f"{shares}: so heads take away {expected:.1%} of the base's loss on rows not seen"
-        reason = "; ".join([words, *moved.values()])
+        worth = f"so heads take away {expected:.1%} of the base's loss on rows not seen"
+        reason = "; ".join([f"{shares}: {worth}", *moved.values()])
         return Decision(
             action="heal", depth=mixture.depth, mixture=mixture, reason=reason, **evidence
         )
