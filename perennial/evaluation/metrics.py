@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from perennial.spec import MetricName, Task
 
@@ -117,6 +116,8 @@ def _log_loss(y: NDArray[Any], output: NDArray[Any]) -> Floats:
 
 def _auc(y: NDArray[Any], value: NDArray[Any]) -> float:
     """Area under the ROC curve by the rank sum of Mann and Whitney."""
+    from scipy.stats import rankdata
+
     positive = y == 1
     n1, n0 = int(positive.sum()), int((~positive).sum())
     if n1 == 0 or n0 == 0:
