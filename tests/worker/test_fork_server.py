@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from pathlib import Path
 
+import certifi
 import pytest
 
 from worker import fork_server
-from worker.fork_server import ForkServer, shaping
+from worker.fork_server import ForkServer, read_certificates_once, shaping
 from worker.protocol import Fork
 
 
@@ -65,3 +67,12 @@ def test_settings_that_cannot_be_read_are_the_childs_matter(job, server, monkeyp
     monkeypatch.setattr(fork_server, "configure", refuse)
     server._configure(job(PREFECT_API_URL="http://a"))
     assert not server.is_configured_for(job(PREFECT_API_URL="http://a"))
+
+
+def test_a_file_of_certificates_is_read_once_and_what_is_not_from_one_file_anew(monkeypatch):
+    monkeypatch.setattr(ssl, "create_default_context", ssl.create_default_context)
+    read_certificates_once()
+    first, second = (ssl.create_default_context(cafile=certifi.where()) for _ in range(2))
+    assert first is second
+    assert ssl.create_default_context() is not ssl.create_default_context()
+    assert ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=certifi.where()) is not first
