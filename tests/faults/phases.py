@@ -55,7 +55,7 @@ PHASES: dict[str, Callable[[Patient], bool]] = {
 }
 
 
-def await_phase(patient: Patient, phase: str, timeout: float = 60) -> None:
+def await_phase(patient: Patient, phase: str, timeout: float = 120) -> None:
     """Wait until a heal has come to a phase, or is past it.
 
     Raises:
