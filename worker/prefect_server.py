@@ -8,8 +8,8 @@ https://www.sqlite.org/lang_transaction.html) they stand in line instead. Reader
 transactions wait for nobody, as before.
 
 And it answers a hundred requests at a time, among which it counts websockets for as long as they
-are open. A run holds four, so with 25 runs at once no request was answered any more, nor could a
-run end. Only requests count here.
+are open. A run holds several, so with some thirty runs at once no request was answered any more,
+nor could a run end. Only requests count here.
 
 On Postgres nothing changes. Arguments are those of the command ``prefect``.
 """

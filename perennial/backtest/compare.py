@@ -273,14 +273,12 @@ def _with_recovered(results: dict[str, PolicyResult], name: str) -> PolicyResult
 def _cost_curve(mine: PolicyResult, back: Hindsight, refits: dict[int, Refit]) -> CostCurve:
     """Sweep alpha from where compute hardly counts to where it is all that counts.
 
-    From a thousandth of the price at which the dearest hindsight's compute weighs as much as all
-    that retraining can gain, to twice the price at which the cheapest retrain alone does: there
-    none pays.
+    The scale is the price at which the dearest hindsight's compute weighs as much as all that
+    retraining can gain.
     """
     seconds = [sum(refits[start].cpu_seconds for start in starts) for starts in back.starts]
     gain = max(back.losses[0] - min(back.losses), 1e-12)
-    cheapest = min((more - seconds[0] for more in seconds[1:]), default=seconds[0])
-    alphas = gain * np.geomspace(1e-3 / max(seconds), 2 / cheapest, 41)
+    alphas = gain / max(seconds) * np.logspace(-3, 1, 41)
     costs = np.array(back.losses)[None, :] + alphas[:, None] * np.array(seconds)[None, :]
     return CostCurve(
         alpha=tuple(alphas.tolist()),

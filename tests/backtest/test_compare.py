@@ -44,9 +44,18 @@ def test_hindsight_is_the_best_of_as_many_retrains(found: Backtest) -> None:
     best, mine = found.policies["hindsight"], found.policies["perennial"]
     assert best.retrains == mine.retrains
     assert found.policies["never"].loss >= best.loss
-    assert found.cost is not None
-    assert found.cost.hindsight_retrains[-1] == 0
-    assert len(found.cost.alpha) == len(found.cost.perennial) == len(found.cost.hindsight)
+
+
+def test_at_every_price_hindsight_costs_no_more_than_never_or_its_own_count(
+    found: Backtest,
+) -> None:
+    cost, policies = found.cost, found.policies
+    assert cost is not None
+    assert len(cost.alpha) == len(cost.perennial) == len(cost.hindsight)
+    assert cost.hindsight_retrains[0] > 0
+    for name in ("never", "hindsight"):
+        own = policies[name].loss + np.array(cost.alpha) * policies[name].cpu_seconds
+        assert (np.array(cost.hindsight) <= own + 1e-9).all()
 
 
 def test_it_is_json(found: Backtest) -> None:
