@@ -6,8 +6,9 @@ from prefect import flow, runtime
 from prefect.states import State
 
 from flows.outcome import explained, outcome
+from perennial.spec import Goal
 from tasks.approval import withdraw_questions
-from tasks.by_hand import let_through, put_back
+from tasks.by_hand import let_through, put_back, send_on
 from tasks.declaration import find_pipeline
 
 
@@ -26,6 +27,26 @@ def rollback(pipeline: str, to: str | None = None, why: str = "asked for by hand
     version = put_back(name, to, why, str(runtime.flow_run.name))
     withdraw_questions(name)
     return outcome("Rolled back", f"{version} answers")
+
+
+@flow(name="advance", flow_run_name="advance {pipeline} to {to}")
+@explained
+def advance(pipeline: str, to: Goal = "promotion", why: str = "asked for by hand") -> State:
+    """Take the challenger of a pipeline to a later stage at once, past what lies between.
+
+    Guardrails and the test of its loss hold on in the stages that are left.
+
+    Args:
+        pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
+        to: The stage, as far as pipeline.yaml declares it; promotion makes it champion.
+        why: Kept in the history.
+    """
+    declaration = find_pipeline(pipeline)
+    state = send_on(declaration, to, why, str(runtime.flow_run.name))
+    withdraw_questions(declaration.spec.name)
+    if state.challenger is None:
+        return outcome("Promoted", f"{state.champion} answers, {state.previous} before it")
+    return outcome("Advanced", f"{state.challenger} is in its {state.stage}")
 
 
 @flow(name="approve", flow_run_name="approve {pipeline}")

@@ -1,4 +1,4 @@
-"""From labelled rows to a registered version."""
+"""From labelled rows to a registered version, and the first step of its rollout."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import Field
 
 from flows.names import with_reason
 from flows.outcome import explained, is_tried_too_often, outcome
+from perennial.registry import Declaration
 from perennial.spec import Cure
 from perennial.store.lease import utc_now
 from tasks.declaration import find_pipeline
@@ -22,6 +23,7 @@ from tasks.register import (
     refuse_candidate,
     register_candidate,
 )
+from tasks.rollout import begin_rollout
 from tasks.tell_failed import tell_failed
 from tasks.train import train_candidate
 from tasks.validate import snapshot_sound_rows, tell_held
@@ -39,6 +41,9 @@ def retrain(
 ) -> State:
     """Heal a pipeline's model: make a new version and register it, if it passes its gate.
 
+    Its rollout begins at once: what waits for nothing is done here, and what has to be watched is
+    left to a run of the flow rollout.
+
     Args:
         pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
         reason: Why, in words; it is kept in the version's lineage.
@@ -55,15 +60,21 @@ def retrain(
         reason=reason, cause=cause, run=run, started_at=utc_now(), depth=depth, span=span
     )
     declaration = find_pipeline(pipeline)
+    ended = _heal(declaration, request)
+    begun = begin_rollout(declaration, run)
+    return ended if begun is None else outcome(str(ended.name), f"{ended.message}; {begun}")
+
+
+def _heal(declaration: Declaration, request: RetrainRequest) -> State:
     name = declaration.spec.name
-    with held_lease(name, holder=f"{run} ({runtime.flow_run.id})") as lease:
+    with held_lease(name, holder=f"{request.run} ({runtime.flow_run.id})") as lease:
         if is_answered(name, request):
             return outcome("Answered already", f"a retrain has answered window {request.window}")
         sound = snapshot_sound_rows(declaration)
         if sound.report.held:
-            return outcome("Held", tell_held(sound, cause))
+            return outcome("Held", tell_held(sound, request.cause))
         snapshot = sound.snapshot
-        if depth == "retrain":
+        if request.depth == "retrain":
             candidate = train_candidate(declaration, snapshot)
         else:
             candidate = heal_champion(declaration, snapshot, request)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from prefect.logging import get_run_logger
 
+from perennial.registry import Declaration, State, read_state
 from perennial.rollout import moves
+from perennial.rollout.stages import in_flight
+from perennial.spec import Goal
 from tasks import events
 from tasks.artifacts import publish, table
 from tasks.connection import store
@@ -27,6 +30,26 @@ def put_back(pipeline: str, to: str | None, why: str, run: str) -> str:
     publish("rollback", pipeline, table(["", pipeline], lineup), description=str(state.champion))
     notify(pipeline, f"back to {state.champion}", f"{why} ({run})")
     return str(state.champion)
+
+
+@step(retries=3, retry_delay_seconds=1, retry_condition_fn=may_pass)
+def send_on(declaration: Declaration, to: Goal, why: str, run: str) -> State:
+    """Take the challenger to a later stage, have the rest of its rollout watched, and return the
+    state.
+
+    Raises:
+        SpecError: there is no challenger, or no such stage ahead of it.
+    """
+    pipeline, rollout = declaration.spec.name, declaration.spec.rollout
+    before = read_state(store(), pipeline).state
+    state = moves.send_on(store(), pipeline, to, rollout, by=run, why=why)
+    if state.champion != before.champion:
+        payload = {"version": state.champion, "champion": state.champion, "reason": why}
+        events.emit(events.PROMOTED, pipeline, {**payload, "previous": state.previous})
+        notify(pipeline, f"{state.champion} was promoted", f"{why} ({run})")
+    if in_flight(state):
+        events.emit(events.ROLLOUT_CONTINUES, pipeline, {"version": state.challenger})
+    return state
 
 
 @step(retries=3, retry_delay_seconds=1, retry_condition_fn=may_pass)

@@ -73,9 +73,35 @@ def next_step(declaration: Declaration, run: str, seconds: float) -> RolloutStep
     return _watch(declaration, seen, run, until)
 
 
+@step(retries=3, retry_delay_seconds=2, retry_condition_fn=may_pass)
+def begin_rollout(declaration: Declaration, run: str) -> str | None:
+    """Take the first step of a newly registered version, which waits for nothing: to its first
+    stage, or to champion where none is declared. Where there is something to watch, ask for the run
+    that does.
+
+    Args:
+        run: name of the run, for the history.
+
+    Returns:
+        What came of it; None where no version waits.
+    """
+    name = declaration.spec.name
+    seen = read_state(store(), name).state
+    if seen.stage != "registered":
+        return None
+    taken = _begin(declaration, seen, run, time.monotonic())
+    if taken.in_flight:
+        _wake(name)
+    return taken.reason
+
+
 @step(retries=3, retry_delay_seconds=2)
 def wake_rollout(pipeline: str) -> None:
     """Ask for the run that goes on with a rollout; where this is lost, the monitor asks again."""
+    _wake(pipeline)
+
+
+def _wake(pipeline: str) -> None:
     version = read_state(store(), pipeline).state.challenger
     events.emit(events.ROLLOUT_CONTINUES, pipeline, {"version": version})
 
@@ -206,7 +232,12 @@ def _take(
     title = "Promoted" if promoted else _TITLES[move]
     _tell(seen, after, title, reason)
     publish_rollout(declaration, seen, after, evidence, decision, title)
-    words = f"{after.champion} answers, {after.previous} before it" if promoted else reason
+    words = reason
+    if promoted:
+        before = f", {after.previous} before it" if after.previous is not None else ""
+        words = f"{after.champion} answers{before}"
+    elif move == "advance":
+        words = f"now {_where(after)}: {reason}"
     return RolloutStep(title=title, reason=words, over=False, in_flight=in_flight(after))
 
 

@@ -1,4 +1,4 @@
-"""Tell people that a heal could not be made."""
+"""Put down that a heal could not be made, and tell people."""
 
 from __future__ import annotations
 
@@ -6,21 +6,42 @@ from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun
+from prefect.logging import get_logger
 from prefect.states import State
 
+from perennial.errors import StoreError
+from perennial.registry import append_history, find_declaration, new_entry
+from tasks.connection import store
 from tasks.notify import notify
+
+logger = get_logger("perennial.retrain")
 
 
 def tell_failed(_flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
-    """An ``on_failure`` hook: say so once for what asked for the run, however often it is tried."""
+    """An ``on_failure`` hook: write each failure down; tell people once of what asked for the run,
+    however often it is tried."""
     parameters = run.parameters
     pipeline = str(parameters.get("pipeline", "")).rstrip("/").rpartition("/")[2]
     cause = parameters.get("cause")
+    reason = state.message or "no reason was given"
+    try:
+        _write_down(pipeline, run, cause, reason)
+    except StoreError as error:  # of which this failure may come
+        logger.warning("the history has no word of it: %s", error)
     asked = str(cause).rpartition("/")[2].removesuffix(".json") if cause else str(run.id)
     notify(
         pipeline,
         "the retrain failed, the champion goes on",
-        state.message or "no reason was given",
+        reason,
         incident=f"retrain-failed-{asked}",
         run=str(run.id),
     )
+
+
+def _write_down(pipeline: str, run: FlowRun, cause: str | None, reason: str) -> None:
+    """Nothing where the store knows no such pipeline: then a name was misspelt."""
+    if not pipeline or find_declaration(store(), pipeline) is None:
+        return
+    details = {"depth": run.parameters.get("depth", "retrain")}
+    entry = new_entry("retrain.failed", reason=reason, by=run.name, cause=cause, details=details)
+    append_history(store(), pipeline, entry)

@@ -246,7 +246,8 @@ class Watch:
         """What became of earlier heals. After a heal that was undone on live traffic, heads wait
         too: the same rows would bring the same head back."""
         entries = list(read_history(store(), self._spec.name))
-        retrains = [entry for entry in entries if entry.details.get("depth") == "retrain"]
+        judged = [entry for entry in entries if entry.event != "retrain.failed"]
+        retrains = [entry for entry in judged if entry.details.get("depth") == "retrain"]
         since = None
         if state.answered is not None:
             since = ordinal(seen.window) - ordinal(state.answered)

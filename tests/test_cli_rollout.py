@@ -2,13 +2,17 @@
 
 import json
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
+from perennial import spec
 from perennial.cli import app
+from perennial.cli.rollout import Goal
 from perennial.errors import PerennialError, SpecError
 from perennial.registry import (
+    Declaration,
     FileEntry,
     Lineage,
     Manifest,
@@ -18,7 +22,7 @@ from perennial.registry import (
     read_state,
 )
 from perennial.rollout.stages import advance, challenge
-from perennial.spec import Rollout
+from perennial.spec import PipelineSpec, Rollout
 from perennial.store import layout
 from perennial.store.lease import utc_now
 
@@ -98,6 +102,30 @@ def test_without_an_earlier_champion_a_version_has_to_be_named(bike):
     run("rollback", "bike")
     with pytest.raises(SpecError, match="name a version with --to"):
         run("rollback", "bike")
+
+
+def test_a_challenger_is_taken_on_by_hand(bike):
+    with pytest.raises(PerennialError, match="there is no pipeline 'bike' in the store"):
+        run("advance", "bike")
+    source = {"uri": "s3://bucket/rows.csv"}
+    declared = PipelineSpec(name="bike", task="regression", source=source, target="cnt")
+    bike.put_json(layout.declaration("bike"), Declaration(spec=declared))
+    said = run("advance", "bike", "--to", "canary")
+    assert said.output == "0002-b of bike is in its canary.\n"
+    said = run("advance", "bike", "--why", "no time")
+    assert said.output == "0002-b answers for bike; 0001-a does not any more.\n"
+    last = list(read_history(bike, "bike"))[-1]
+    assert (last.event, last.reason, last.details["by_hand"]) == (
+        "rollout.promoted",
+        "no time",
+        True,
+    )
+    with pytest.raises(SpecError, match="bike has no challenger to take on"):
+        run("advance", "bike")
+
+
+def test_the_stages_of_the_command_are_those_of_the_form():
+    assert tuple(goal.value for goal in Goal) == get_args(spec.Goal)
 
 
 def test_an_approval_is_about_the_challenger_of_now(bike):

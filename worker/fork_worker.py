@@ -2,98 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import os
 import signal
 import socket
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+from uuid import UUID
 
 import anyio
 import anyio.abc
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import InfrastructureNotAvailable, InfrastructureNotFound
 from prefect.flows import load_flow_from_flow_run
-from prefect.runner._control_channel import ControlChannel
-from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
-from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
+from prefect.runner._flow_run_executor import FlowRunExecutionResult
+from prefect.runner._process_manager import ProcessHandle
 from prefect.settings import get_current_settings
-from prefect.utilities.processutils import sanitize_subprocess_env
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from perennial.local.processes import signal_group
+from worker.attempts import Attempts
+from worker.certificates import read_certificates_once
 from worker.hanging import Children
 from worker.identity import Identity
 from worker.recovery import crash_lost_runs
+from worker.starter import ForkConfiguration, ForkStarter
+from worker.waking import Waking
 from worker.warm import ServerProcess, WarmProcess
-
-
-class ForkStarter:
-    """Starts a flow run in a fork of the warm process.
-
-    The counterpart of `prefect.runner._starter_engine.EngineCommandStarter`, and true to it.
-    """
-
-    def __init__(
-        self,
-        server: ServerProcess,
-        configuration: ProcessJobConfiguration,
-        directory: Path,
-        control_channel: ControlChannel,
-    ) -> None:
-        self._server = server
-        self._configuration = configuration
-        self._directory = directory
-        self._control_channel = control_channel
-
-    async def start(
-        self,
-        flow_run: FlowRun,
-        task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED,
-    ) -> None:
-        """Fork, hand over the handle, and wait until the child has ended."""
-        registered = self._register(flow_run)
-        try:
-            child = await self._server.fork(
-                self._environment(flow_run, registered),
-                self._directory,
-                stream_output=self._configuration.stream_output,
-            )
-        except BaseException:
-            self._control_channel.unregister(flow_run.id)
-            raise
-        scope = create_isolated_termination_scope(child.pid)
-        # Prefect reads pid and returncode of whatever it is given.
-        task_status.started(ProcessHandle(cast(Any, child), termination_scope=scope))
-        await child.exited.wait()
-
-    def _register(self, flow_run: FlowRun) -> dict[str, str]:
-        """Reserve the channel by which a cancellation reaches the child before its SIGTERM."""
-        try:
-            port, token = self._control_channel.register(flow_run.id)
-        except RuntimeError:  # it could not listen: Prefect then cancels by signal alone
-            return {}
-        return {"PREFECT__CONTROL_PORT": str(port), "PREFECT__CONTROL_TOKEN": token}
-
-    def _environment(self, flow_run: FlowRun, registered: dict[str, str]) -> dict[str, str]:
-        return sanitize_subprocess_env(
-            {
-                **os.environ,
-                **self._configuration.env,
-                **get_current_settings().to_environment_variables(exclude_unset=True),
-                "PREFECT__FLOW_RUN_ID": str(flow_run.id),
-                "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",
-                **registered,
-            }
-        )
 
 
 class ForkWorker(ProcessWorker):
     """Runs each flow run in a child forked from a process that has the heavy imports done."""
 
     type = "perennial-fork"
+    job_configuration = ForkConfiguration
     _display_name = "Perennial fork"
     _description = (
         "Execute flow runs as forks of a process in which the heavy imports are done:"
@@ -106,12 +50,17 @@ class ForkWorker(ProcessWorker):
         self._warm: WarmProcess | None = None
         self._recovered = False
         self._children = Children()
+        self._attempts = Attempts()
+        self._waking: asyncio.Task[None] | None = None
 
     async def setup(self) -> None:
         """Have the warm process begin its imports, then set up as every worker."""
+        if (get_current_settings().api.url or "").startswith("http://"):
+            read_certificates_once()
         self._warm = WarmProcess()
         await self._warm.ensure()
         await super().setup()
+        self._waking = asyncio.create_task(Waking(self.get_and_submit_flow_runs).watch())
 
     async def _initialize_after_sync(self) -> None:
         """See to runs that have no process: before the first is taken, what an earlier worker left;
@@ -125,18 +74,30 @@ class ForkWorker(ProcessWorker):
         await super()._initialize_after_sync()
 
     async def teardown(self, *exc_info: Any) -> None:
-        """End the runs in Prefect's way, then the warm process."""
+        """End the runs in Prefect's way, then what they shared and the warm process."""
+        if self._waking is not None:
+            self._waking.cancel()
         try:
             await super().teardown(*exc_info)
         finally:
-            if self._warm is not None:
-                with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True):
+                await self._attempts.close()
+                if self._warm is not None:
                     await self._warm.stop()
+
+    async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
+        """A fork is no submission that a person would wait for: from Pending it goes on to Running
+        without another word to the server."""
+
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+        """The process does not wait for labels."""
+        assert self._runs_task_group is not None
+        self._runs_task_group.start_soon(super()._give_worker_labels_to_flow_run, flow_run_id)
 
     async def run(
         self,
         flow_run: FlowRun,
-        configuration: ProcessJobConfiguration,
+        configuration: ForkConfiguration,
         task_status: anyio.abc.TaskStatus[Any] | None = None,
     ) -> ProcessWorkerResult:
         """Run one flow run to its end.
@@ -154,7 +115,7 @@ class ForkWorker(ProcessWorker):
         self,
         server: ServerProcess,
         flow_run: FlowRun,
-        configuration: ProcessJobConfiguration,
+        configuration: ForkConfiguration,
         task_status: anyio.abc.TaskStatus[Any] | None,
     ) -> ProcessWorkerResult:
         place = (
@@ -176,31 +137,31 @@ class ForkWorker(ProcessWorker):
         self,
         server: ServerProcess,
         flow_run: FlowRun,
-        configuration: ProcessJobConfiguration,
+        configuration: ForkConfiguration,
         directory: Path,
         task_status: anyio.abc.TaskStatus[Any] | None,
     ) -> FlowRunExecutionResult | None:
         execution: FlowRunExecutionResult | None = None
-        async with FlowRunExecutorContext() as context:
-            executor = context.create_executor(
-                flow_run,
-                ForkStarter(server, configuration, directory, context.control_channel),
-                resolve_flow=load_flow_from_flow_run,
-                propose_submitting=False,
-            )
+        context = await self._attempts.context()
+        executor = context.create_executor(
+            flow_run,
+            ForkStarter(server, configuration, directory, context.control_channel),
+            resolve_flow=load_flow_from_flow_run,
+            propose_submitting=False,
+        )
 
-            async def execute(
-                *, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
-            ) -> None:
-                nonlocal execution
-                execution = await executor.submit(task_status=task_status)
+        async def execute(
+            *, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
+        ) -> None:
+            nonlocal execution
+            execution = await executor.submit(task_status=task_status)
 
-            async with anyio.create_task_group() as group:
-                handle = await group.start(execute)
-                identity = Identity.of(handle.pid)
-                self._children.add(flow_run.id, identity)
-                if task_status is not None:
-                    task_status.started(str(identity))
+        async with anyio.create_task_group() as group:
+            handle = await group.start(execute)
+            identity = Identity.of(handle.pid)
+            self._children.add(flow_run.id, identity)
+            if task_status is not None:
+                task_status.started(str(identity))
         self._children.remove(flow_run.id)
         return execution
 

@@ -21,6 +21,8 @@ class Fork(_Message):
     request: int
     environment: dict[str, str]
     directory: str
+    place: str | None = None
+    """Where to go from there before the flow is loaded."""
     stream_output: bool
 
 

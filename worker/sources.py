@@ -7,6 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 OWN_PACKAGES = ("flows", "tasks", "perennial", "worker")
+PRELOADED = ("tasks", "perennial")
+APART = tuple(
+    f"perennial.{part}"
+    for part in ("__main__", "alerts", "cli", "demo", "local.__main__", "reproduce", "serving")
+)
+"""Programs and services of their own, which no flow is made of."""
 LIBRARIES = (
     "prefect.engine",
     "prefect.flow_engine",
@@ -46,9 +52,10 @@ def modules_of(folder: Path) -> Iterator[str]:
 
 
 def default_preload() -> list[str]:
-    """Name what flows need: the libraries, then the project's own tasks with all they import."""
-    tasks = [module for folder in package_folders(("tasks",)) for module in modules_of(folder)]
-    return [*LIBRARIES, *tasks]
+    """Name what flows need: the libraries, then the project's own tasks and what they may import,
+    also later."""
+    mine = [module for folder in package_folders(PRELOADED) for module in modules_of(folder)]
+    return [*LIBRARIES, *(module for module in mine if not module.startswith(APART))]
 
 
 def fingerprint(folders: Iterable[Path]) -> frozenset[tuple[str, int, int]]:

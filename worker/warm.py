@@ -87,9 +87,14 @@ class ServerProcess:
         self._listener = asyncio.create_task(self._listen(reader))
 
     async def fork(
-        self, environment: Mapping[str, str], directory: Path, *, stream_output: bool
+        self,
+        environment: Mapping[str, str],
+        directory: Path,
+        *,
+        stream_output: bool,
+        place: str | None = None,
     ) -> ForkedChild:
-        """Ask for a child.
+        """Ask for a child that starts in a directory and goes on to a place.
 
         Raises:
             ForkFailed: the server refuses, or has died.
@@ -99,6 +104,7 @@ class ServerProcess:
             request=next(self._requests),
             environment=dict(environment),
             directory=str(directory),
+            place=place,
             stream_output=stream_output,
         )
         assert self._writer is not None

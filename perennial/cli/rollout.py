@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,14 @@ import typer
 from perennial.cli.common import Directory, Json, Pipeline, app, open_store, person
 from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
+
+
+class Goal(StrEnum):
+    """Where a challenger may be taken by hand: `perennial.spec.Goal`."""
+
+    shadow = "shadow"
+    canary = "canary"
+    promotion = "promotion"
 
 
 @app.command()
@@ -78,6 +87,38 @@ def rollback(
         return
     gone = f"; {given_up} does not any more" if given_up not in (None, state.champion) else ""
     typer.echo(f"{state.champion} answers for {pipeline}{gone}.")
+
+
+@app.command()
+def advance(
+    pipeline: Pipeline,
+    to: Annotated[
+        Goal, typer.Option(help="The stage, as far as pipeline.yaml declares it.")
+    ] = Goal.promotion,
+    why: Annotated[str, typer.Option(help="Kept in the history.")] = "by hand",
+    directory: Directory = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Take the challenger to a later stage at once, past what it would have had to show.
+
+    Needs the object store, and nothing else. In the stages that are left, the bake too, guardrails
+    and the test of its loss hold on.
+    """
+    from perennial.registry import find_declaration
+    from perennial.rollout.moves import send_on
+
+    store = open_store(directory)
+    declaration = find_declaration(store, pipeline)
+    if declaration is None:
+        raise PerennialError(f"there is no pipeline {pipeline!r} in the store")
+    rollout = declaration.spec.rollout
+    state = send_on(store, pipeline, to.value, rollout, by=person(), why=why)
+    if as_json:
+        typer.echo(state.model_dump_json(indent=2))
+    elif state.challenger is None:
+        typer.echo(f"{state.champion} answers for {pipeline}; {state.previous} does not any more.")
+    else:
+        typer.echo(f"{state.challenger} of {pipeline} is in its {state.stage}.")
 
 
 @app.command()

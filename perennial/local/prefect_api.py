@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -15,6 +17,26 @@ from perennial.local import forms
 POOL = "perennial"
 TRIES = 10
 PAUSE = 0.5
+PROCESS_TEMPLATE: dict[str, Any] = {
+    "job_configuration": {
+        "command": "{{ command }}",
+        "env": "{{ env }}",
+        "working_dir": "{{ working_dir }}",
+    },
+    "variables": {
+        "type": "object",
+        "properties": {
+            "command": {
+                "type": "string",
+                "default": shlex.join([sys.executable, "-m", "prefect.engine"]),
+            },
+            "env": {"type": "object"},
+            "working_dir": {"type": "string"},
+        },
+    },
+}
+"""Of a pool for Prefect's process worker. Without a command it starts one Python to find the flow,
+which starts another one to run it: twice the imports."""
 
 
 def ensure_pool(api_url: str, worker_type: str) -> str:
@@ -32,6 +54,8 @@ def ensure_pool(api_url: str, worker_type: str) -> str:
             found = None
         if found is None:
             found = _call(client, "POST", "/work_pools/", {"name": POOL, "type": worker_type})
+        if worker_type == "process" and found["base_job_template"] != PROCESS_TEMPLATE:
+            _call(client, "PATCH", f"/work_pools/{POOL}", {"base_job_template": PROCESS_TEMPLATE})
     return str(found["id"])
 
 

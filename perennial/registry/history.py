@@ -16,6 +16,7 @@ from perennial.store.lease import utc_now
 Event = Literal[
     "version.registered",
     "version.refused",
+    "retrain.failed",
     "rollout.advanced",
     "rollout.approved",
     "rollout.promoted",

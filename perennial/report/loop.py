@@ -39,7 +39,11 @@ logger = logging.getLogger(__name__)
 
 PHASES = ("start", "make", "rollout")
 """Of a heal: until its run starts, until its version is registered, until that is champion."""
-_RETRAINS = {"version.registered": "registered", "version.refused": "refused"}
+_RETRAINS = {
+    "version.registered": "registered",
+    "version.refused": "refused",
+    "retrain.failed": "failed",
+}
 _ROLLOUTS = {
     "rollout.promoted": "promoted",
     "rollout.finished": "finished",
@@ -183,7 +187,8 @@ class LoopMetrics(Collector):
             known.entries.append(entry.model_copy(update={"details": bake}))
             if (outcome := _RETRAINS.get(entry.event)) is not None:
                 known.retrains[outcome, str(entry.details.get("depth", "retrain"))] += 1
-                self._count_making(entry, known)
+                if outcome != "failed":
+                    self._count_making(entry, known)
             if (outcome := _ROLLOUTS.get(entry.event)) is not None:
                 known.rollouts[outcome] += 1
             if entry.event == "rollout.promoted" and entry.version in known.registered_at:
@@ -291,7 +296,7 @@ class _Families:
         )
         self.retrains = CounterMetricFamily(
             "perennial_loop_retrains",
-            "Candidates by what became of them at their gate, and by their depth.",
+            "Retrains by what came of them, and by their depth; failed: before there was a gate.",
             labels=[*one, "outcome", "depth"],
         )
         self.rollouts = CounterMetricFamily(

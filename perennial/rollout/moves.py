@@ -19,7 +19,7 @@ from perennial.registry import (
 )
 from perennial.rollout import stages
 from perennial.rollout.decision import Move
-from perennial.spec import Rollout
+from perennial.spec import Goal, Rollout
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now
 
@@ -140,6 +140,28 @@ def put_back(
         return _answered(stages.put_back(state, target), windows)
 
     return change_state(store, pipeline, change, entry), given_up
+
+
+def send_on(store: Store, pipeline: str, to: Goal, rollout: Rollout, *, by: str, why: str) -> State:
+    """Take the challenger to a later stage at once, by hand, past all that it would have shown.
+
+    Raises:
+        SpecError: there is no challenger, or no such stage ahead of it.
+    """
+    seen = read_state(store, pipeline).state
+    if seen.challenger is None:
+        raise SpecError(f"{pipeline} has no challenger to take on: see 'perennial versions'")
+    place, now = stages.place_of(to, seen, rollout), utc_now()
+
+    def change(state: State) -> State:
+        return stages.go_to(state, seen, place, rollout, now)
+
+    details = {"by_hand": True}
+    entry = _entry(store, seen, change(seen), "advance", reason=why, by=by, details=details)
+    after = change_state(store, pipeline, change, entry)
+    if not is_outcome(after, entry):
+        raise _not_the_challenger(after, seen.challenger)
+    return after
 
 
 def give_up(store: Store, pipeline: str, version: str, *, by: str, why: str) -> State:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from perennial.errors import SpecError
 from perennial.registry.history import Stage
 from perennial.registry.state import State
-from perennial.spec import Rollout
+from perennial.spec import Goal, Rollout
 
 _ORDER: tuple[Stage, ...] = ("registered", "shadow", "canary")
 
@@ -73,13 +74,35 @@ def advance(state: State, seen: State, rollout: Rollout, now: datetime) -> State
     """
     if not is_same_step(state, seen) or state.challenger is None:
         return state
-    place = next_place(state.stage, state.weight, rollout)
+    return go_to(state, seen, next_place(state.stage, state.weight, rollout), rollout, now)
+
+
+def place_of(goal: Goal, seen: State, rollout: Rollout) -> Place | None:
+    """Where a challenger stands that is taken to a stage by hand; None: promoted.
+
+    Raises:
+        SpecError: the stage is not declared, or does not lie ahead.
+    """
+    if goal == "promotion":
+        return None
+    ahead = [p for p in places(rollout) if _ORDER.index(p.stage) > _ORDER.index(seen.stage)]
+    for place in ahead:
+        if place.stage == goal:
+            return place
+    choices = ", ".join([*dict.fromkeys(place.stage for place in ahead), "promotion"])
+    raise SpecError(
+        f"{seen.challenger} of {seen.pipeline} is in stage {seen.stage}, and its rollout has no "
+        f"{goal} ahead; it may be taken to: {choices}"
+    )
+
+
+def go_to(state: State, seen: State, place: Place | None, rollout: Rollout, now: datetime) -> State:
+    """By hand: take the challenger to a place at once, past all that lies between."""
     if place is None or state.champion is None:
         return promote(state, seen, rollout, now)
-    began = now if state.stage == "registered" else state.began
-    return state.model_copy(
-        update={"stage": place.stage, "weight": place.weight, "began": began, "since": now}
-    )
+    if not is_same_step(state, seen) or state.challenger is None:
+        return state
+    return _enter(state, place, now)
 
 
 def promote(state: State, seen: State, rollout: Rollout, now: datetime) -> State:
@@ -120,6 +143,13 @@ def put_back(state: State, version: str) -> State:
     previous = state.previous if state.champion == version else None
     update = {**_nobody(), "champion": version, "previous": previous, "waiting": None}
     return state.model_copy(update=update)
+
+
+def _enter(state: State, place: Place, now: datetime) -> State:
+    began = now if state.stage == "registered" else state.began
+    return state.model_copy(
+        update={"stage": place.stage, "weight": place.weight, "began": began, "since": now}
+    )
 
 
 def _nobody() -> dict[str, Any]:

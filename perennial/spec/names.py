@@ -13,6 +13,8 @@ Depth = Literal["recalibrate", "correct", "retrain"]
 """Of a heal: a map of the champion's output, a small residual model, a new model."""
 Cure = Literal["recalibrate", "correct", "retrain", "unhead"]
 """A heal of some depth, or: take a head off that no longer helps."""
+Goal = Literal["shadow", "canary", "promotion"]
+"""Where a person may take a challenger at once."""
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
 """Of a pipeline's name."""

@@ -122,7 +122,7 @@ def test_every_flow_run_ends_and_says_what_it_did(demo):
     # A second event for the same shift is cancelled by the deployment's limit, if it comes in time.
     assert {run["state_type"] for run in runs} <= {"COMPLETED", "CANCELLED"}
     assert any(run["name"].startswith("retrain turning: loss ") for run in runs)
-    assert {"Registered", "Promoted", "Checked"} <= {run["state_name"] for run in runs}
+    assert {"Registered", "Checked"} <= {run["state_name"] for run in runs}
 
 
 def test_no_shift_is_answered_twice(demo):

@@ -116,7 +116,7 @@ def test_a_newcomer_trains_a_first_version_with_a_form_and_sees_what_came_of_it(
     declare(stack.store, home / "turning")
     assert offer_pipelines(stack.directory)
     browser.visit("/deployments", "retrain")
-    for name in ("backtest", "compact", "monitor", "recover", "rollback", "rollout"):
+    for name in ("advance", "backtest", "compact", "monitor", "recover", "rollback", "rollout"):
         browser.page.get_by_role("link", name=name, exact=True).first.wait_for()
     browser.picture("1-deployments")
     browser.open_form("retrain")
@@ -144,6 +144,16 @@ def test_a_rollback_is_a_form_too(browser):
     browser.picture("7-rolled-back")
     until(lambda: pipeline.state.challenger is None)
     assert pipeline.state.champion == pipeline.first != second
+
+
+def test_a_challenger_is_taken_to_a_stage_that_is_chosen_from_a_list(browser):
+    pipeline = Pipeline(browser.stack, "sent-on")
+    second = pipeline.register(1.5)
+    browser.open_form("advance")
+    browser.choose("sent-on", ["bike"], "8-advance")
+    run = browser.submit()
+    browser.run_ends(run, "advance sent-on to promotion", "Promoted")
+    until(lambda: pipeline.state.champion == second)
 
 
 def test_a_name_that_nobody_declared_starts_no_run(browser):

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.versions import put_version
+from flows.by_hand import advance as send_on
 from flows.by_hand import approve, rollback
 from perennial.registry import change_state, declare, new_entry, read_history, read_state
 from perennial.rollout.stages import advance, challenge
@@ -54,6 +55,29 @@ def test_a_version_that_is_not_there_is_refused_in_one_line(line):
     assert state.type.value == "FAILED"
     assert state.message == "line has no version '7'; its versions: 0001-a, 0002-b"
     assert state_of(line).challenger == "0002-b"
+
+
+def test_a_challenger_is_taken_on_at_once_and_its_rollout_watched(line, pipeline):
+    state = send_on("line", to="canary", why="no time", return_state=True)
+    assert (state.name, state.message) == ("Advanced", "0002-b is in its canary")
+    assert (state_of(line).stage, state_of(line).champion) == ("canary", "0001-a")
+    state = send_on("line", return_state=True)
+    assert (state.name, state.message) == ("Promoted", "0002-b answers, 0001-a before it")
+    assert (state_of(line).champion, state_of(line).stage) == ("0002-b", "bake")
+    first, second = list(read_history(line, "line"))[-2:]
+    assert (first.event, first.reason, first.by) == (
+        "rollout.advanced",
+        "no time",
+        "advance line to canary",
+    )
+    assert (second.event, second.details["by_hand"]) == ("rollout.promoted", True)
+
+
+def test_a_stage_that_does_not_lie_ahead_is_refused_in_one_line(line):
+    state = send_on("line", to="shadow", return_state=True)
+    assert state.type.value == "FAILED"
+    assert state.message.endswith("no shadow ahead; it may be taken to: canary, promotion")
+    assert state_of(line).stage == "shadow"
 
 
 def test_an_approval_stands_in_state_and_history(line):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from prefect import flow, runtime
 
+import flows.retrain
 from flows.monitor import monitor
 from flows.outcome import MOST_TRIES
 from flows.retrain import retrain
@@ -13,6 +14,7 @@ from flows.rollout import rollout
 from perennial.registry import list_versions, read_history, read_state
 from perennial.store import acquire_lease, layout
 from tasks.lease import held_lease
+from tasks.rollout import begin_rollout
 from tests.flows.conftest import frame
 
 
@@ -23,15 +25,12 @@ def run(flow, **parameters):
 def trained(pipeline, data=None):
     pipeline(frame() if data is None else data)
     assert run(retrain, pipeline="line").name == "Registered"
-    assert run(rollout, pipeline="line").name == "Promoted"
 
 
 def test_a_first_version_is_trained_and_takes_over(connected, pipeline):
     pipeline(frame())
     state = run(retrain, pipeline="line", reason="to begin")
     assert (state.name, state.type.value) == ("Registered", "COMPLETED")
-    assert read_state(connected, "line").state.champion is None
-    run(rollout, pipeline="line")
     (manifest,) = list_versions(connected, "line")
     assert read_state(connected, "line").state.champion == manifest.version
     assert manifest.lineage.reason == "to begin"
@@ -39,6 +38,38 @@ def test_a_first_version_is_trained_and_takes_over(connected, pipeline):
         "version.registered",
         "rollout.promoted",
     ]
+
+
+def test_a_second_version_begins_its_rollout_in_the_run_that_registered_it(connected, pipeline):
+    trained(pipeline)
+    first = read_state(connected, "line").state.champion
+    pipeline(frame(900, slope=-3.0, seed=1))
+    run(retrain, pipeline="line")
+    state = read_state(connected, "line").state
+    assert (state.champion, state.stage) == (first, "shadow")
+    assert [e.event for e in read_history(connected, "line")][2:] == [
+        "version.registered",
+        "rollout.advanced",
+    ]
+
+
+def test_a_rollout_that_a_killed_run_did_not_begin_is_begun_by_the_next(
+    connected, pipeline, monkeypatch
+):
+    trained(pipeline)
+    pipeline(frame(900, slope=-3.0, seed=1))
+    cause = layout.check("line", "w000003")
+
+    def die(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flows.retrain, "begin_rollout", die)
+    with pytest.raises(KeyboardInterrupt):
+        run(retrain, pipeline="line", cause=cause)
+    monkeypatch.setattr(flows.retrain, "begin_rollout", begin_rollout)
+    assert read_state(connected, "line").state.stage == "registered"
+    assert run(retrain, pipeline="line", cause=cause).name == "Answered already"
+    assert read_state(connected, "line").state.stage == "shadow"
 
 
 def test_a_rollout_without_a_challenger_changes_nothing(connected, pipeline):

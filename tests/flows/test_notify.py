@@ -13,6 +13,7 @@ import pytest
 import tasks.connection
 from flows.monitor import monitor
 from flows.retrain import retrain
+from perennial.registry import read_history
 from tests.flows.conftest import frame
 from tests.flows.test_flows import run, trained
 from tests.flows.test_validation import checks, noisy
@@ -88,3 +89,18 @@ def test_a_retrain_that_fails_for_one_cause_is_told_once_with_the_reason(box, pi
         assert run(retrain, pipeline="line", cause=cause).type.value == "FAILED"
     assert box.titles == ["line: the retrain failed, the champion goes on"] * 2
     assert "there is no file" in box.messages[0][1]
+
+
+def test_each_failure_stands_in_the_history_of_a_pipeline_that_there_is(connected, pipeline):
+    folder = pipeline(frame())
+    (folder / "data.csv").unlink()
+    cause = "line/checks/w000007.json"
+    for _ in range(2):
+        run(retrain, pipeline="line", cause=cause, depth="correct")
+    run(retrain, pipeline="lime")
+    entries = list(read_history(connected, "line"))
+    assert [(e.event, e.cause, e.details) for e in entries] == [
+        ("retrain.failed", cause, {"depth": "correct"})
+    ] * 2
+    assert "there is no file" in entries[0].reason
+    assert list(read_history(connected, "lime")) == []

@@ -10,7 +10,6 @@ import pytest
 import tasks.check
 from flows.monitor import monitor
 from flows.retrain import retrain
-from flows.rollout import rollout
 from perennial.datasets.snapshot import find_snapshot, load_snapshot
 from perennial.registry import list_versions, read_state
 from perennial.store import layout
@@ -156,7 +155,6 @@ def test_a_held_window_is_not_trained_on_until_it_is_released(held):
     run(retrain, pipeline="line", reason="again")
     assert len(newest_rows(held)) == 650
     assert not (newest_rows(held)["x"] == 0.25).any()
-    run(rollout, pipeline="line")
     quarantine = Quarantine(held, "line")
     (record,) = quarantine.held_windows()
     quarantine.release(record.name, "r1", "true after all", "me", record.at)
@@ -208,7 +206,6 @@ def test_windows_that_follow_one_another_in_the_log_are_not_held_for_time(connec
     file = folder / "pipeline.yaml"
     file.write_text(file.read_text() + "time: ts\n")
     run(retrain, pipeline="line")
-    run(rollout, pipeline="line")
     traffic = Traffic(connected, slope=3.0, begins=datetime(2030, 1, 26))
     for _ in range(3):
         traffic.send(50)

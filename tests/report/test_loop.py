@@ -109,6 +109,9 @@ def loop(store):
     change(
         store, "version.refused", 70, version="0003", cause=refused, details={"depth": "correct"}
     )
+    for second in (72, 73):
+        depth = {"depth": "correct"}
+        change(store, "retrain.failed", second, cause=refused, details=depth)
     check(store, 4, "heal", 100, "correct", MOVED, (RISEN,))
     change_state(
         store,
@@ -144,6 +147,7 @@ def test_every_figure_is_what_the_store_tells(loop):
     assert seen["verdicts_total", "correct", "p"] == 2
     assert seen["retrains_total", "p", "registered", "retrain"] == 1
     assert seen["retrains_total", "correct", "p", "refused"] == 1
+    assert seen["retrains_total", "correct", "failed", "p"] == 2
     phases = {"start": 3, "make": 7, "rollout": 30}
     for phase, seconds in phases.items():
         assert seen["heal_seconds_count", *sorted(("p", phase))] == 1

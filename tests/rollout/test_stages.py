@@ -4,13 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perennial.errors import SpecError
 from perennial.registry.state import State
 from perennial.rollout.stages import (
+    Place,
     advance,
     challenge,
     finish,
+    go_to,
     in_flight,
     next_place,
+    place_of,
     put_back,
     roll_back,
 )
@@ -98,7 +102,37 @@ def test_by_hand_a_version_comes_back_and_nobody_waits():
     assert not in_flight(state)
 
 
-@given(st.lists(st.sampled_from(["register", "advance", "back", "finish", "hand"]), max_size=30))
+def taken(state, goal, rollout=ROLLOUT):
+    return go_to(state, state, place_of(goal, state, rollout), rollout, NOW)
+
+
+def test_by_hand_a_challenger_goes_on_past_what_lies_between():
+    registered = challenge(IDLE, "0002", ROLLOUT)
+    canary = taken(registered, "canary")
+    assert (canary.stage, canary.weight, canary.began, canary.since) == ("canary", 0.1, NOW, NOW)
+    champion = taken(taken(registered, "shadow"), "promotion")
+    assert (champion.champion, champion.previous, champion.stage) == ("0002", "0001", "bake")
+    assert taken(challenge(IDLE, "0002", AT_ONCE), "promotion", AT_ONCE).champion == "0002"
+
+
+def test_but_not_back_nor_to_what_is_not_declared():
+    canary = taken(challenge(IDLE, "0002", ROLLOUT), "canary")
+    with pytest.raises(SpecError, match="has no shadow ahead; it may be taken to: promotion"):
+        taken(canary, "shadow")
+    with pytest.raises(SpecError, match="has no canary ahead; it may be taken to: promotion"):
+        taken(challenge(IDLE, "0002", AT_ONCE), "canary", AT_ONCE)
+
+
+def test_where_somebody_else_took_the_step_it_is_not_taken_again():
+    registered = challenge(IDLE, "0002", ROLLOUT)
+    shadow = after(registered)
+    assert go_to(shadow, registered, None, ROLLOUT, NOW) == shadow
+    assert go_to(shadow, registered, Place("canary", 0.1), ROLLOUT, NOW) == shadow
+
+
+@given(
+    st.lists(st.sampled_from(["register", "advance", "back", "finish", "hand", "on"]), max_size=30)
+)
 def test_whatever_happens_the_state_hangs_together(steps):
     state, number = IDLE, 1
     for step in steps:
@@ -113,6 +147,8 @@ def test_whatever_happens_the_state_hangs_together(steps):
             state = finish(state, state)
         elif step == "hand":
             state = put_back(state, "0001")
+        elif step == "on" and state.challenger is not None:
+            state = taken(state, "promotion" if state.stage == "canary" else "canary")
         assert state.champion is not None
         assert (state.challenger is not None) == (state.stage in ("registered", "shadow", "canary"))
         assert state.champion != state.challenger

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
 import certifi
 import pytest
 
 from worker import fork_server
-from worker.fork_server import ForkServer, read_certificates_once, shaping
+from worker.certificates import read_certificates_once
+from worker.fork_server import ForkServer, shaping
 from worker.protocol import Fork
 
 
@@ -76,3 +79,23 @@ def test_a_file_of_certificates_is_read_once_and_what_is_not_from_one_file_anew(
     assert first is second
     assert ssl.create_default_context() is not ssl.create_default_context()
     assert ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=certifi.where()) is not first
+
+
+@pytest.mark.parametrize(
+    ("ends", "code", "told"),
+    [
+        ("None", 0, ""),
+        ("sys.exit()", 0, ""),
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit('nothing to do')", 1, "nothing to do"),
+        ("1 / 0", 1, "ZeroDivisionError"),
+    ],
+)
+def test_a_child_ends_with_the_code_that_python_would_give(ends, code, told):
+    program = (
+        "import atexit, sys; from worker.fork_server import end, exit_code; "
+        f"atexit.register(print, 'at exit'); end(exit_code(lambda: {ends}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout) == (code, b"at exit\n")
+    assert told in ended.stderr.decode()
