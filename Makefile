@@ -1,6 +1,6 @@
 # Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-loop bench-twenty
+.PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-loop bench-twenty bench-thousand
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -51,6 +51,9 @@ bench-loop: $(STAMP) ## Measure from a run's creation to its first line, and wha
 
 bench-twenty: $(STAMP) ## Measure twenty pipelines on one-minute schedules for MINUTES=10
 	$(BIN)/python -m benchmarks.bench_twenty
+
+bench-thousand: $(STAMP) ## Measure a worker's memory over RUNS=1000 runs
+	$(BIN)/python -m benchmarks.bench_thousand
 
 check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check

@@ -19,6 +19,9 @@ logger = get_logger("perennial.worker")
 class SharedContext(FlowRunExecutorContext):
     """Of all runs: a cancellation that fails ends its own run, and no other."""
 
+    deaf = False
+    """The server was away for so long that it hears of no cancellation any more."""
+
     async def __aenter__(self) -> Self:
         """Open it; see `FlowRunExecutorContext`."""
         await super().__aenter__()
@@ -35,30 +38,37 @@ class SharedContext(FlowRunExecutorContext):
         manager.cancel_by_id = cancel_or_kill  # type: ignore[method-assign]
         return self
 
+    def _handle_cancellation_observer_failure(self, flow_run_ids: set[UUID]) -> None:
+        self.deaf = True
+        super()._handle_cancellation_observer_failure(flow_run_ids)
+
 
 class Attempts:
-    """Keeps a `SharedContext` open from the first run on; anew where it broke.
+    """Keeps a `SharedContext` open from the first run on; a new one for the runs to come where it
+    broke.
 
-    It is entered and left in a task of its own, as its task group demands.
+    Each is entered and left in a task of its own, as its task group demands.
     """
 
     def __init__(self) -> None:
-        self._keeper: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
         self._opened: asyncio.Future[SharedContext] | None = None
         self._over = asyncio.Event()
 
     async def context(self) -> SharedContext:
         """Give the open context."""
-        if self._opened is None or self._keeper is None or self._keeper.done():
+        if self._opened is None or self._has_broken(self._opened):
             self._opened = asyncio.get_running_loop().create_future()
-            self._keeper = asyncio.create_task(self._keep(self._opened))
+            self._keepers.append(asyncio.create_task(self._keep(self._opened)))
         return await asyncio.shield(self._opened)
 
     async def close(self) -> None:
-        """Leave it; processes that still run are ended."""
+        """Leave them; processes that still run are ended."""
         self._over.set()
-        if self._keeper is not None:
-            await self._keeper
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    def _has_broken(self, opened: asyncio.Future[SharedContext]) -> bool:
+        return self._keepers[-1].done() or (opened.done() and opened.result().deaf)
 
     async def _keep(self, opened: asyncio.Future[SharedContext]) -> None:
         try:

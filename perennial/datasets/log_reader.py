@@ -91,6 +91,8 @@ class SegmentReader:
         self._tables: OrderedDict[str, pa.Table] = OrderedDict()
         self._bytes = 0
         self._listed: dict[str, tuple[str, list[Segment]]] = {}
+        self.labels: dict[str, tuple[str, pd.Series]] = {}
+        """What `read_feedback` made of a log, and since when."""
 
     def segments(self, prefix: str, *, since: str | None = None) -> list[Segment]:
         """As `list_segments`, as it was when this reader first listed so far back."""
@@ -188,6 +190,27 @@ def flatten_predictions(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
+def flatten_together(tables: Iterable[pa.Table]) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Spread segments as `flatten_predictions` does, those of one schema that follow one another
+    into one frame: it takes hardly longer than one of them.
+
+    Yields:
+        How many segments of those that are left, and their rows.
+    """
+    alike: list[pa.Table] = []
+    for table in tables:
+        if alike and (len(alike) == _TOGETHER or table.schema != alike[0].schema):
+            yield len(alike), flatten_predictions(pa.concat_tables(alike))
+            alike = []
+        alike.append(table)
+    if alike:
+        yield len(alike), flatten_predictions(pa.concat_tables(alike))
+
+
+_TOGETHER = 64
+"""Segments that are spread at once, at most."""
+
+
 LOG_COLUMNS = {
     "id": "_id",
     "time": "_time",
@@ -202,7 +225,7 @@ LOG_COLUMNS = {
 def read_predictions(store: Store, segments: Iterable[Segment]) -> pd.DataFrame:
     """Read segments into one frame as `flatten_predictions`: answers only, one row an id."""
     reader = SegmentReader(store)
-    frames = [flatten_predictions(reader.read(segment)) for segment in segments]
+    frames = [frame for _, frame in flatten_together(map(reader.read, segments))]
     if not frames:
         return pd.DataFrame(columns=list(LOG_COLUMNS.values()))
     frame = pd.concat(frames, ignore_index=True)
@@ -214,10 +237,19 @@ def read_feedback(reader: SegmentReader, pipeline: str, *, since: str | None = N
     """Read labels: JSON scalars as text, by id; of several for one id the latest.
 
     Args:
-        since: as in `list_segments`.
+        since: as in `list_segments`. Older labels may be among them: the reader keeps what it has
+            been asked for from furthest back.
     """
-    segments = reader.segments(layout.feedback_log(pipeline), since=since)
-    tables = [reader.read(segment) for segment in segments]
+    prefix = layout.feedback_log(pipeline)
+    known = reader.labels.get(prefix)
+    if known is None or (since or "") < known[0]:
+        known = since or "", _read_labels(reader, prefix, since)
+        reader.labels[prefix] = known
+    return known[1]
+
+
+def _read_labels(reader: SegmentReader, prefix: str, since: str | None) -> pd.Series:
+    tables = [reader.read(segment) for segment in reader.segments(prefix, since=since)]
     if not tables:
         return pd.Series(dtype=object)
     frame = pa.concat_tables(tables).to_pandas().sort_values("time", kind="stable")

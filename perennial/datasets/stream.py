@@ -11,13 +11,14 @@ were taken, and it is taken first at the next look, if its key is not older than
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from ulid import ULID
@@ -26,7 +27,7 @@ from perennial.datasets.log import ANSWERING_ROLES
 from perennial.datasets.log_reader import (
     Segment,
     SegmentReader,
-    flatten_predictions,
+    flatten_together,
     list_segments,
     read_feedback,
     read_predictions,
@@ -117,6 +118,8 @@ def cut_windows(
     parts: list[pd.DataFrame] = []
     for piece in _pieces_behind(store, spec, source, cursor):
         parts.append(piece.frame)
+        if size.rows is not None and sum(map(len, parts)) < size.rows:
+            continue
         held = pd.concat(parts, ignore_index=True)
         taken = 0
         while (cut := _first_cut(held.iloc[taken:], spec.time, size)) is not None:
@@ -132,6 +135,7 @@ def read_span(
 ) -> pd.DataFrame:
     """Read the rows between two cursors again, as `cut_windows` gave them."""
     parts = [source.iloc[start.source_rows : end.source_rows]]
+    spans: list[_Slice] = []
     if end.segment is not None:
         prefix = end.segment.rsplit("/", 1)[0] + "/"
         for segment, late in _segments_behind(reader, prefix, start):
@@ -144,7 +148,8 @@ def read_span(
                 high = end.late_offset
             elif segment.key == end.segment and not late:
                 high = end.offset
-            parts.append(_answers(reader, segment, low, high))
+            spans.append(_Slice(segment, late, low, high))
+    parts += [_answering(frame) for _, frame in _flattened(reader, spans)]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
@@ -179,13 +184,17 @@ def _pieces_behind(
     if len(fresh):
         yield _Piece(cursor, place, fresh.reset_index(drop=True))
     reader = SegmentReader(store)
-    for segment, late in _segments_behind(reader, layout.prediction_log(spec.name), cursor):
-        low = _begin(cursor, segment, late=late)
-        behind = place.behind(segment, late=late)
-        if low < segment.rows:
-            frame = _answers(reader, segment, low, segment.rows)
-            yield _Piece(place, behind, frame, segment, late)
-        place = behind
+    found = _segments_behind(reader, layout.prediction_log(spec.name), cursor)
+    spans = (_Slice(s, late, _begin(cursor, s, late=late), s.rows) for s, late in found)
+    for batch, frame in _flattened(reader, spans):
+        first = 0
+        for span in batch:
+            behind = place.behind(span.segment, late=span.late)
+            if span.rows:
+                rows = _answering(frame.iloc[first : first + span.rows])
+                yield _Piece(place, behind, rows, span.segment, span.late)
+            first += span.rows
+            place = behind
 
 
 def _segments_behind(
@@ -217,11 +226,39 @@ def _look_back(key: str) -> str:
     return f"{prefix}/{ULID.from_datetime(moment)}"
 
 
-def _answers(reader: SegmentReader, segment: Segment, low: int, high: int) -> pd.DataFrame:
-    """Rows [low, high) of a segment that answered a request; ``_row`` is their place in it."""
-    frame = flatten_predictions(reader.read(segment))
-    frame["_row"] = np.arange(len(frame))
-    frame = frame.iloc[low:high]
+class _Slice(NamedTuple):
+    """Rows [low, high) of a segment."""
+
+    segment: Segment
+    late: bool
+    low: int
+    high: int
+
+    @property
+    def rows(self) -> int:
+        return max(0, self.high - self.low)
+
+
+def _flattened(
+    reader: SegmentReader, spans: Iterable[_Slice]
+) -> Iterator[tuple[list[_Slice], pd.DataFrame]]:
+    """Yield spans that are alike and their rows, one behind the other; ``_row`` is a row's place in
+    its segment."""
+    read: list[_Slice] = []
+
+    def tables() -> Iterator[pa.Table]:
+        for span in spans:
+            read.append(span)
+            yield reader.read(span.segment).slice(span.low, span.rows)
+
+    for count, frame in flatten_together(tables()):
+        batch = read[:count]
+        del read[:count]
+        frame["_row"] = np.concatenate([span.low + np.arange(span.rows) for span in batch])
+        yield batch, frame
+
+
+def _answering(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["_role"].isin(ANSWERING_ROLES)].reset_index(drop=True)
 
 

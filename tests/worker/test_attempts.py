@@ -1,6 +1,7 @@
 """What runs share: a cancellation that fails ends its own run, and the context is opened anew."""
 
 import asyncio
+import logging
 from uuid import uuid4
 
 import pytest
@@ -30,6 +31,7 @@ def opened(monkeypatch):
     async def enter(self):
         contexts.append(self)
         self._cancellation_manager, self.process_manager = Manager(), Killed()
+        self._logger = logging.getLogger("test")
         return self
 
     async def leave(self, *_error):
@@ -52,17 +54,28 @@ def test_all_runs_share_one_context_until_the_end(opened):
     assert len(opened) == 1
 
 
-def test_one_that_broke_is_opened_anew(opened):
+async def break_off(attempts, _context):
+    attempts._keepers[-1].cancel()
+    await asyncio.gather(*attempts._keepers, return_exceptions=True)
+
+
+async def grow_deaf(_attempts, context):
+    context._handle_cancellation_observer_failure({uuid4()})
+
+
+@pytest.mark.parametrize("fault", [break_off, grow_deaf])
+def test_after_a_fault_the_next_run_opens_it_anew(opened, fault):
     async def play():
         attempts = Attempts()
         first = await attempts.context()
-        attempts._keeper.cancel()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert await attempts.context() is not first
+        await fault(attempts, first)
+        second = await attempts.context()
+        assert second is not first
+        assert await attempts.context() is second
         await attempts.close()
 
     asyncio.run(play())
+    assert len(opened) == 2
 
 
 def test_a_cancellation_that_fails_ends_its_run_and_raises_nothing(opened):
