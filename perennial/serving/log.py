@@ -42,6 +42,12 @@ class _OpenSegment:
             os.close(self._fd)
             path.unlink()
             raise
+        self._head = self.size
+
+    @property
+    def grown(self) -> int:
+        """Bytes of its records."""
+        return self.size - self._head
 
     def append(self, data: bytes) -> None:
         try:
@@ -60,8 +66,8 @@ class _OpenSegment:
 
 SMALL = 4096
 SMALL_PATIENCE = 5
-"""A segment of fewer bytes waits so many times as long for more: of a request a second the store
-gets a fifth of the objects, and so does whoever reads a window of them."""
+"""A segment with fewer bytes of records waits so many times as long for more: of a request a second
+the store gets a fifth of the objects, and so does whoever reads a window of them."""
 
 
 class Log:
@@ -140,7 +146,7 @@ class Log:
         now = time.monotonic()
         with self._lock:
             for key, segment in [*self._open.items()]:
-                patience = 1 if segment.size >= SMALL else SMALL_PATIENCE
+                patience = 1 if segment.grown >= SMALL else SMALL_PATIENCE
                 if now - segment.opened >= patience * self._segment_age:
                     self._open.pop(key).close()
 

@@ -6,7 +6,7 @@ import pytest
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.stream import Cursor, cut_windows, labelled_rows, labels_for, read_span
 from perennial.spec import parse_spec
-from tests.datasets.conftest import START
+from tests.datasets.conftest import SIGNATURE, START, WIDE
 
 
 def spec_of(window, **more):
@@ -85,7 +85,7 @@ def _timed():
     return history(2).assign(ts=pd.to_datetime(["2029-01-01", "2029-01-02"]))
 
 
-@pytest.mark.parametrize("sizes", [(50,), (7, 13, 30), (20, 20, 10)])
+@pytest.mark.parametrize("sizes", [(50,), (7, 13, 30), (20, 20, 10), (1,) * 150])
 def test_a_window_can_be_read_again(store, log, sizes):
     for rows in sizes:
         log.predictions(rows)
@@ -93,6 +93,20 @@ def test_a_window_can_be_read_again(store, log, sizes):
     for window in cut_windows(store, spec_of(20), source, Cursor(source_rows=0)):
         again = read_span(SegmentReader(store), source, window.start, window.end)
         assert list(again["x"]) == list(window.frame["x"])
+
+
+def test_small_segments_of_several_versions_come_in_their_order(store, log):
+    for number in range(90):
+        wide = number % 40 > 30
+        log.predictions(1, signature=WIDE if wide else SIGNATURE)
+        log.predictions(1, role="shadow")
+    source, spec = history(5), spec_of(20)
+    windows = list(cut_windows(store, spec, source, Cursor(source_rows=5)))
+    assert [i for w in windows for i in ids(w)] == [f"r{2 * n}" for n in range(80)]
+    for window in windows:
+        again = read_span(SegmentReader(store), source, window.start, window.end)
+        same = ["_id", "_row", "x", "c", "_output"]
+        pd.testing.assert_frame_equal(again[same], window.frame[same])
 
 
 def test_the_latest_label_of_a_row_wins_and_a_repeated_one_changes_nothing(store, log):

@@ -15,12 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import perennial.serving.log
 from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
 from perennial.errors import Conflict, StoreError
 from perennial.serving.liveness import make_lock
-from perennial.serving.log import Log
+from perennial.serving.log import SMALL_PATIENCE, Log
 from perennial.serving.parquet import to_parquet
 from perennial.serving.segment import (
+    CLOSED,
     FeedbackRecord,
     LogFull,
     PredictionRecord,
@@ -77,6 +79,31 @@ def record(*ids: str) -> PredictionRecord:
 
 
 SIGNATURE = REGRESSION.model_dump_json()
+
+
+def test_few_rows_wait_for_more_and_many_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(perennial.serving.log.time, "monotonic", lambda: clock[0])
+    log = make_log(tmp_path)
+
+    def closed(pipeline: str) -> bool:
+        log.close_old()
+        [path] = (tmp_path / pipeline / "predictions").iterdir()
+        return path.suffix == CLOSED
+
+    log.predictions("few", SIGNATURE, record("a"))
+    log.predictions("many", SIGNATURE, record(*map(str, range(200))))
+    assert not closed("many")
+    clock[0] += 1.0
+    assert closed("many")
+    assert not closed("few")
+    clock[0] += SMALL_PATIENCE - 1.1
+    assert not closed("few")
+    clock[0] += 0.1
+    assert closed("few")
+    log.close()
 
 
 def test_what_was_logged_is_read_back(tmp_path: Path) -> None:
