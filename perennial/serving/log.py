@@ -65,9 +65,9 @@ class _OpenSegment:
 
 
 SMALL = 4096
-SMALL_PATIENCE = 5
+SMALL_PATIENCE = 10
 """A segment with fewer bytes of records waits so many times as long for more: of a request a second
-the store gets a fifth of the objects, and so does whoever reads a window of them."""
+the store gets a tenth of the objects, and so does whoever reads a window of them."""
 
 
 class Log:
