@@ -34,7 +34,7 @@ class _OpenSegment:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self.opened = time.monotonic()
+        self.opened = self.touched = time.monotonic()
         self.size = 0
         try:
             self.append(frame(_encode(head)))
@@ -58,6 +58,7 @@ class _OpenSegment:
             os.ftruncate(self._fd, self.size)
             raise LogFull("the log cannot be written: the disk is full")
         self.size += written
+        self.touched = time.monotonic()
 
     def close(self) -> None:
         os.close(self._fd)
@@ -66,8 +67,10 @@ class _OpenSegment:
 
 SMALL = 4096
 SMALL_PATIENCE = 10
-"""A segment with fewer bytes of records waits so many times as long for more: of a request a second
-the store gets a tenth of the objects, and so does whoever reads a window of them."""
+SMALL_QUIET = 2
+"""A segment with fewer bytes of records waits so many times as long for more, or until none came
+for that long. Of a request a second the store gets a tenth of the objects, and so does whoever
+reads a window of them; what comes at once goes at once."""
 
 
 class Log:
@@ -146,8 +149,9 @@ class Log:
         now = time.monotonic()
         with self._lock:
             for key, segment in [*self._open.items()]:
-                patience = 1 if segment.grown >= SMALL else SMALL_PATIENCE
-                if now - segment.opened >= patience * self._segment_age:
+                age, quiet = now - segment.opened, now - segment.touched
+                few = segment.grown < SMALL and quiet < SMALL_QUIET * self._segment_age
+                if age >= self._segment_age * (SMALL_PATIENCE if few else 1):
                     self._open.pop(key).close()
 
     def close(self) -> None:

@@ -37,7 +37,8 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     segment_size: int = 8 * 1024 * 1024
     """A log segment that has grown to this is sealed."""
     segment_age: float = 1.0
-    """A log segment that is this old is sealed, one of few rows when it is ten times as old."""
+    """A log segment that is this old is sealed; one of few rows, while more come, when it is ten
+    times as old."""
     log_bound: int = 1024 * 1024 * 1024
     """Bytes of log that may wait for the store; beyond it predictions and feedback get 503."""
     poll: float = 0.5

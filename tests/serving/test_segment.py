@@ -93,15 +93,20 @@ def test_few_rows_wait_for_more_and_many_do_not(
         [path] = (tmp_path / pipeline / "predictions").iterdir()
         return path.suffix == CLOSED
 
-    log.predictions("few", SIGNATURE, record("a"))
+    for pipeline in ("few", "one"):
+        log.predictions(pipeline, SIGNATURE, record("a"))
     log.predictions("many", SIGNATURE, record(*map(str, range(200))))
     assert not closed("many")
     clock[0] += 1.0
     assert closed("many")
-    assert not closed("few")
-    clock[0] += SMALL_PATIENCE - 1.1
-    assert not closed("few")
-    clock[0] += 0.1
+    assert not closed("one")
+    for _ in range(SMALL_PATIENCE - 2):
+        log.predictions("few", SIGNATURE, record("b"))
+        clock[0] += 1.0
+        assert not closed("few")
+    assert closed("one")
+    log.predictions("few", SIGNATURE, record("c"))
+    clock[0] += 1.0
     assert closed("few")
     log.close()
 
