@@ -67,7 +67,7 @@ class _OpenSegment:
 
 SMALL = 4096
 SMALL_PATIENCE = 10
-SMALL_QUIET = 2
+SMALL_QUIET = 1.5
 """A segment with fewer bytes of records waits so many times as long for more, or until none came
 for that long. Of a request a second the store gets a tenth of the objects, and so does whoever
 reads a window of them; what comes at once goes at once."""
