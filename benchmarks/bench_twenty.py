@@ -210,9 +210,10 @@ def _tell(
         },
         "locked_database_errors": locked,
         "memory_mb": {
-            "first_fifth": round(statistics.median(memory[:part])),
-            "last_fifth": round(statistics.median(memory[-part:])),
-            "peak": round(max(memory)),
+            "lowest_in_first_fifth": round(min(memory[:part])),
+            "lowest_in_last_fifth": round(min(memory[-part:])),
+            "highest_in_first_fifth": round(max(memory[:part])),
+            "highest_in_last_fifth": round(max(memory[-part:])),
             "every_5_s": [round(mb) for mb in memory],
         },
     }
@@ -220,10 +221,8 @@ def _tell(
     table = Table("", f"{PIPELINES} pipelines, {minutes:g} minutes", box=None)
     for key in ("runs", "late_over_30_s", "seconds_late", "locked_database_errors"):
         table.add_row(key.replace("_", " "), str(result[key]))
-    table.add_row(
-        "memory, first fifth to last",
-        "{first_fifth} to {last_fifth} MB".format_map(result["memory_mb"]),
-    )
+    for end, some in (("first", memory[:part]), ("last", memory[-part:])):
+        table.add_row(f"memory, {end} fifth", f"{min(some):.0f} to {max(some):.0f} MB")
     console.print(table)
 
 

@@ -33,7 +33,7 @@ def _monitor_one(pipeline: str) -> tuple[str, str]:
     """What a look at one pipeline came to, and why."""
     declaration = find_pipeline(pipeline)
     checks = check_windows(declaration)
-    asking = repeat_requests(declaration)
+    asking = repeat_requests(declaration, checks)
     show_checks(declaration, checks)
     if declaration.spec.rollout.approval == "manual":
         withdraw_questions(declaration.spec.name)

@@ -14,6 +14,7 @@ from tasks.connection import store
 from tasks.drift_artifact import publish_drift
 from tasks.notify import notify
 from tasks.step import step
+from tasks.under_way import is_under_way
 from tasks.versions import find_champion
 from tasks.watch import Watch
 from tasks.window_check import CheckRef, WindowCheck, newest_checks, unanswered
@@ -40,32 +41,37 @@ def check_windows(declaration: Declaration) -> list[CheckRef]:
 
 
 @step(retries=3, retry_delay_seconds=2)
-def repeat_requests(declaration: Declaration) -> str | None:
+def repeat_requests(declaration: Declaration, done: list[CheckRef]) -> str | None:
     """Send the events that nobody has answered: a confirmed drift, a version that waits.
 
     An event may be lost; what it tells stands in the store, so it is sent at each check until the
-    state says that it was answered.
+    state says that it was answered, or Prefect that a run is about to.
+
+    Args:
+        done: checks of this look, of which nobody can have heard yet.
 
     Returns:
         Why a heal is being asked for, or None.
     """
-    name = declaration.spec.name
+    name, fresh = declaration.spec.name, {check.key for check in done}
     state = read_state(store(), name).state
     if state.challenger is not None or in_flight(state):
         events.emit(events.ROLLOUT_CONTINUES, name, {"version": state.challenger})
     confirmed = unanswered(name, state)
     if confirmed is None:
         return None
-    events.emit(
-        events.DRIFT_CONFIRMED,
-        name,
-        {
-            "window": confirmed.window,
-            "reason": confirmed.decision.told,
-            "verdict": layout.check(name, confirmed.window),
-            "depth": confirmed.decision.depth or "retrain",
-        },
-    )
+    key = layout.check(name, confirmed.window)
+    if key in fresh or not is_under_way(key):
+        events.emit(
+            events.DRIFT_CONFIRMED,
+            name,
+            {
+                "window": confirmed.window,
+                "reason": confirmed.decision.told,
+                "verdict": key,
+                "depth": confirmed.decision.depth or "retrain",
+            },
+        )
     notify(
         name,
         "drift confirmed",

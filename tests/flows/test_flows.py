@@ -5,8 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from prefect import flow, runtime
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelled
 
 import flows.retrain
+import tasks.events
 from flows.monitor import monitor
 from flows.outcome import MOST_TRIES
 from flows.retrain import retrain
@@ -180,3 +183,23 @@ def test_rows_that_a_source_gained_are_judged_and_a_drift_is_asked_for_until_ans
     assert state.name == "Drift confirmed"
     assert "loss" in state.message
     assert run(monitor, pipeline="line").name == "Drift confirmed"
+
+
+def test_a_drift_is_not_asked_for_again_while_a_retrain_for_it_waits(
+    connected, pipeline, monkeypatch
+):
+    trained(pipeline)
+    pipeline(pd.concat([frame(400), frame(150, slope=-3.0, seed=5)], ignore_index=True))
+    sent = []
+    monkeypatch.setattr(tasks.events, "emit", lambda *event: sent.append(event))
+    for _ in range(2):
+        assert run(monitor, pipeline="line").name == "Drift confirmed"
+    assert [event for event, *_ in sent] == [tasks.events.DRIFT_CONFIRMED] * 2
+    with get_client(sync_client=True) as client:
+        cause = sent[0][2]["verdict"]
+        waiting = client.create_flow_run(retrain, {"pipeline": "line", "cause": cause})
+        assert run(monitor, pipeline="line").name == "Drift confirmed"
+        assert len(sent) == 2
+        client.set_flow_run_state(waiting.id, Cancelled(), force=True)
+    run(monitor, pipeline="line")
+    assert len(sent) == 3
