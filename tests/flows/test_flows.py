@@ -196,8 +196,8 @@ def test_a_drift_is_not_asked_for_again_while_a_retrain_for_it_waits(
         assert run(monitor, pipeline="line").name == "Drift confirmed"
     assert [event for event, *_ in sent] == [tasks.events.DRIFT_CONFIRMED] * 2
     with get_client(sync_client=True) as client:
-        cause = sent[0][2]["verdict"]
-        waiting = client.create_flow_run(retrain, {"pipeline": "line", "cause": cause})
+        wanted = {"pipeline": "line", "cause": sent[0][2]["verdict"]}
+        waiting = client.create_flow_run(retrain, parameters=wanted)
         assert run(monitor, pipeline="line").name == "Drift confirmed"
         assert len(sent) == 2
         client.set_flow_run_state(waiting.id, Cancelled(), force=True)
