@@ -116,7 +116,7 @@ def test_a_newcomer_trains_a_first_version_with_a_form_and_sees_what_came_of_it(
     declare(stack.store, home / "turning")
     assert offer_pipelines(stack.directory)
     browser.visit("/deployments", "retrain")
-    for name in ("advance", "backtest", "compact", "monitor", "recover", "rollback", "rollout"):
+    for name in ("advance", "backtest", "compact", "monitor", "recover", "rollback"):
         browser.page.get_by_role("link", name=name, exact=True).first.wait_for()
     browser.picture("1-deployments")
     browser.open_form("retrain")

@@ -35,7 +35,7 @@ def cancel(stack, run):
 def is_cancelled_alone(stack, watched):
     (first, gone), (second, other) = watched
     cancel(stack, gone)
-    (ended,) = stack.ended(f"rollout {first.name}")
+    ended = {run["id"]: run for run in stack.ended(f"rollout {first.name}")}[gone["id"]]
     assert (ended["state_type"], ended["state_name"]) == ("CANCELLED", "Cancelled")
     process = Identity.parse(gone["infrastructure_pid"])
     until(lambda: not process.is_alive())
