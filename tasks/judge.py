@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from perennial.datasets.labels import labels_for
 from perennial.datasets.log_reader import SegmentReader
-from perennial.datasets.stream import Cursor, Window, labels_for, read_span
+from perennial.datasets.stream import Cursor, Window, read_span
 from perennial.drift import build_detector, build_label_detector
 from perennial.drift.detector import InputVerdict
 from perennial.drift.estimate import Answered, estimate_loss

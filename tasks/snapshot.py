@@ -8,10 +8,11 @@ import pandas as pd
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
+from perennial.datasets.labels import labelled_rows, typed_labels
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import Snapshot, find_snapshot, load_snapshot, take_snapshot
 from perennial.datasets.source import read_source
-from perennial.datasets.stream import labelled_rows, read_span, typed_labels
+from perennial.datasets.stream import read_span
 from perennial.errors import SourceError
 from perennial.registry import Declaration
 from perennial.validation.quarantine import Record

@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from prefect.logging import get_run_logger
 
+from perennial.datasets.labels import labels_for, typed_labels
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.source import parse_time
-from perennial.datasets.stream import Cursor, Window, labels_for, read_span, typed_labels
+from perennial.datasets.stream import Cursor, Window, read_span
 from perennial.errors import SourceError
 from perennial.registry import Declaration
 from perennial.spec import PipelineSpec

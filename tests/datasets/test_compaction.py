@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.datasets.compaction import Compacted, Target, compact
+from perennial.datasets.labels import labelled_rows, labels_for
 from perennial.datasets.log_reader import SegmentReader, list_segments, read_feedback
 from perennial.datasets.merged import ROW_GROUP, open_merged
-from perennial.datasets.stream import Cursor, cut_windows, labelled_rows, labels_for, read_span
+from perennial.datasets.stream import Cursor, cut_windows, read_span
 from perennial.errors import NotFound, StoreError
 from perennial.store import layout
 from tests.datasets.conftest import SIGNATURE, START, WIDE, LogWriter

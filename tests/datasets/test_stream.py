@@ -3,8 +3,9 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
+from perennial.datasets.labels import labelled_rows, labels_for
 from perennial.datasets.log_reader import SegmentReader
-from perennial.datasets.stream import Cursor, cut_windows, labelled_rows, labels_for, read_span
+from perennial.datasets.stream import Cursor, cut_windows, read_span
 from perennial.spec import parse_spec
 from tests.datasets.conftest import SIGNATURE, START, WIDE
 
