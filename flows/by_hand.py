@@ -6,9 +6,10 @@ from prefect import flow, runtime
 from prefect.states import State
 
 from flows.outcome import explained, outcome
+from perennial.rollout.stages import on_its_way, who_answers
 from perennial.spec import Goal
 from tasks.approval import withdraw_questions
-from tasks.by_hand import let_through, put_back, send_on
+from tasks.by_hand import let_through, put_back, send_on, tell_sent_on
 from tasks.declaration import find_pipeline
 
 
@@ -42,10 +43,12 @@ def advance(pipeline: str, to: Goal = "promotion", why: str = "asked for by hand
         why: Kept in the history.
     """
     declaration = find_pipeline(pipeline)
-    state = send_on(declaration, to, why, str(runtime.flow_run.name))
+    run = str(runtime.flow_run.name)
+    state = send_on(declaration, to, why, run)
+    tell_sent_on(state, why, run)
     withdraw_questions(declaration.spec.name)
-    if state.challenger is None:
-        return outcome("Promoted", f"{state.champion} answers, {state.previous} before it")
+    if not on_its_way(state):
+        return outcome("Promoted", who_answers(state))
     return outcome("Advanced", f"{state.challenger} is in its {state.stage}")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prefect.logging import get_run_logger
 
-from perennial.registry import Declaration, State, read_state
+from perennial.registry import Declaration, State
 from perennial.rollout import moves
-from perennial.rollout.stages import in_flight
+from perennial.rollout.stages import in_flight, on_its_way
 from perennial.spec import Goal
 from tasks import events
 from tasks.artifacts import publish, table
@@ -34,22 +34,28 @@ def put_back(pipeline: str, to: str | None, why: str, run: str) -> str:
 
 @step(retries=3, retry_delay_seconds=1, retry_condition_fn=may_pass)
 def send_on(declaration: Declaration, to: Goal, why: str, run: str) -> State:
-    """Take the challenger to a later stage, have the rest of its rollout watched, and return the
-    state.
+    """Take the challenger to a later stage, and return the state.
 
     Raises:
         SpecError: there is no challenger, or no such stage ahead of it.
     """
-    pipeline, rollout = declaration.spec.name, declaration.spec.rollout
-    before = read_state(store(), pipeline).state
-    state = moves.send_on(store(), pipeline, to, rollout, by=run, why=why)
-    if state.champion != before.champion:
+    spec = declaration.spec
+    return moves.send_on(store(), spec.name, to, spec.rollout, by=run, why=why)
+
+
+@step(retries=3, retry_delay_seconds=1)
+def tell_sent_on(state: State, why: str, run: str) -> None:
+    """Say what came of `send_on`, and have what is left of the rollout, or the next one, watched.
+
+    A step of its own: the challenger cannot be taken on twice.
+    """
+    pipeline = state.pipeline
+    if not on_its_way(state):
         payload = {"version": state.champion, "champion": state.champion, "reason": why}
         events.emit(events.PROMOTED, pipeline, {**payload, "previous": state.previous})
         notify(pipeline, f"{state.champion} was promoted", f"{why} ({run})")
-    if in_flight(state):
+    if state.challenger is not None or in_flight(state):
         events.emit(events.ROLLOUT_CONTINUES, pipeline, {"version": state.challenger})
-    return state
 
 
 @step(retries=3, retry_delay_seconds=1, retry_condition_fn=may_pass)

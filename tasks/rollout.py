@@ -15,7 +15,7 @@ from perennial.rollout.decision import Decision, Move, decide, resolve
 from perennial.rollout.evidence import Evidence
 from perennial.rollout.moves import take_step
 from perennial.rollout.observer import Observer
-from perennial.rollout.stages import in_flight, is_same_step, next_place
+from perennial.rollout.stages import in_flight, is_same_step, next_place, who_answers
 from perennial.spec import Rollout
 from perennial.store import layout
 from perennial.store.lease import utc_now
@@ -234,8 +234,7 @@ def _take(
     publish_rollout(declaration, seen, after, evidence, decision, title)
     words = reason
     if promoted:
-        before = f", {after.previous} before it" if after.previous is not None else ""
-        words = f"{after.champion} answers{before}"
+        words = who_answers(after)
     elif move == "advance":
         words = f"now {_where(after)}: {reason}"
     return RolloutStep(title=title, reason=words, over=False, in_flight=in_flight(after))

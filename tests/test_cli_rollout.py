@@ -113,7 +113,7 @@ def test_a_challenger_is_taken_on_by_hand(bike):
     said = run("advance", "bike", "--to", "canary")
     assert said.output == "0002-b of bike is in its canary.\n"
     said = run("advance", "bike", "--why", "no time")
-    assert said.output == "0002-b answers for bike; 0001-a does not any more.\n"
+    assert said.output == "bike: 0002-b answers, 0001-a before it.\n"
     last = list(read_history(bike, "bike"))[-1]
     assert (last.event, last.reason, last.details["by_hand"]) == (
         "rollout.promoted",

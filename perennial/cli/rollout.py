@@ -106,6 +106,7 @@ def advance(
     """
     from perennial.registry import find_declaration
     from perennial.rollout.moves import send_on
+    from perennial.rollout.stages import on_its_way, who_answers
 
     store = open_store(directory)
     declaration = find_declaration(store, pipeline)
@@ -115,8 +116,8 @@ def advance(
     state = send_on(store, pipeline, to.value, rollout, by=person(), why=why)
     if as_json:
         typer.echo(state.model_dump_json(indent=2))
-    elif state.challenger is None:
-        typer.echo(f"{state.champion} answers for {pipeline}; {state.previous} does not any more.")
+    elif not on_its_way(state):
+        typer.echo(f"{pipeline}: {who_answers(state)}.")
     else:
         typer.echo(f"{state.challenger} of {pipeline} is in its {state.stage}.")
 

@@ -51,6 +51,17 @@ def in_flight(state: State) -> bool:
     return state.stage in ("shadow", "canary", "bake")
 
 
+def on_its_way(state: State) -> bool:
+    """Whether a challenger is in a stage before promotion; one that is only registered is not."""
+    return state.stage in ("shadow", "canary")
+
+
+def who_answers(state: State) -> str:
+    """The champion, and the one before it where there was one."""
+    before = f", {state.previous} before it" if state.previous is not None else ""
+    return f"{state.champion} answers{before}"
+
+
 def is_same_step(state: State, seen: State) -> bool:
     """Whether a state is still at the step of the rollout at which it was ``seen``."""
     return _step(state) == _step(seen)

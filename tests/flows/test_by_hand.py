@@ -73,6 +73,16 @@ def test_a_challenger_is_taken_on_at_once_and_its_rollout_watched(line, pipeline
     assert (second.event, second.details["by_hand"]) == ("rollout.promoted", True)
 
 
+def test_behind_one_that_was_promoted_the_version_that_waits_is_called(line, pipeline):
+    file = pipeline(frame()) / "pipeline.yaml"
+    file.write_text(file.read_text() + "rollout: {bake: null}\n")
+    put_version(line, "line", "0003-c", sum_model(), REGRESSION)
+    change(line, "version.registered", lambda s: challenge(s, "0003-c", ROLLOUT))
+    state = send_on("line", return_state=True)
+    assert (state.name, state.message) == ("Promoted", "0002-b answers, 0001-a before it")
+    assert (state_of(line).challenger, state_of(line).stage) == ("0003-c", "registered")
+
+
 def test_a_stage_that_does_not_lie_ahead_is_refused_in_one_line(line):
     state = send_on("line", to="shadow", return_state=True)
     assert state.type.value == "FAILED"

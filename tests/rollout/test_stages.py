@@ -17,6 +17,7 @@ from perennial.rollout.stages import (
     place_of,
     put_back,
     roll_back,
+    who_answers,
 )
 from perennial.spec import Canary, Rollout
 
@@ -113,6 +114,14 @@ def test_by_hand_a_challenger_goes_on_past_what_lies_between():
     champion = taken(taken(registered, "shadow"), "promotion")
     assert (champion.champion, champion.previous, champion.stage) == ("0002", "0001", "bake")
     assert taken(challenge(IDLE, "0002", AT_ONCE), "promotion", AT_ONCE).champion == "0002"
+
+
+def test_of_a_first_version_nobody_answered_before():
+    first = State(pipeline="bike", champion="0001", updated_at=NOW)
+    assert who_answers(first) == "0001 answers"
+    assert who_answers(taken(challenge(first, "0002", ROLLOUT), "promotion")).endswith(
+        "0002 answers, 0001 before it"
+    )
 
 
 def test_but_not_back_nor_to_what_is_not_declared():
