@@ -23,12 +23,21 @@ class Levels:
     names: tuple[str, ...]
 
     @classmethod
-    def learn(cls, column: NDArray[Any], *, min_count: int, limit: int) -> Levels:
-        """Keep at most ``limit`` strings, each seen ``min_count`` times or more."""
-        counts = pd.Series(column, dtype=object).value_counts()
-        frequent = counts[counts >= min_count]
-        ranked = sorted(frequent.items(), key=lambda item: (-item[1], item[0]))
-        return cls(tuple(str(name) for name, _ in ranked[:limit]))
+    def learn(
+        cls, column: NDArray[Any], *, min_count: int, limit: int
+    ) -> tuple[Levels, NDArray[Any]]:
+        """Keep at most ``limit`` strings, each seen ``min_count`` times or more.
+
+        Returns:
+            The levels, and the column as `index` would number it.
+        """
+        codes, names = pd.factorize(column, use_na_sentinel=False)
+        counts = np.bincount(codes, minlength=len(names)).tolist()
+        frequent = [place for place, count in enumerate(counts) if count >= min_count]
+        ranked = sorted(frequent, key=lambda place: (-counts[place], names[place]))[:limit]
+        numbers = np.zeros(len(names), dtype=np.int64)
+        numbers[ranked] = np.arange(1, len(ranked) + 1)
+        return cls(tuple(str(names[place]) for place in ranked)), numbers[codes]
 
     @property
     def size(self) -> int:
@@ -42,12 +51,16 @@ class Levels:
         return found
 
 
-def learn_levels(categorical: NDArray[Any], *, min_count: int, limit: int) -> tuple[Levels, ...]:
-    """Learn the levels of every column."""
-    return tuple(
-        Levels.learn(categorical[:, j], min_count=min_count, limit=limit)
-        for j in range(categorical.shape[1])
-    )
+def learn_levels(
+    categorical: NDArray[Any], *, min_count: int, limit: int
+) -> tuple[tuple[Levels, ...], NDArray[Any]]:
+    """Learn the levels of every column; numbers of all columns, as `index_levels` gives them."""
+    numbered = np.zeros(categorical.shape, dtype=np.int64)
+    levels = []
+    for j, column in enumerate(categorical.T):
+        known, numbered[:, j] = Levels.learn(column, min_count=min_count, limit=limit)
+        levels.append(known)
+    return tuple(levels), numbered
 
 
 def index_levels(levels: tuple[Levels, ...], categorical: NDArray[Any]) -> NDArray[Any]:

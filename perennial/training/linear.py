@@ -42,8 +42,9 @@ class FittedLinear:
     def predict(self, numeric: Columns, categorical: Columns) -> NDArray[Any]:
         """Answer by scikit-learn: float64 (rows, width)."""
         numeric, categorical = both(numeric, categorical)
+        numbered = index_levels(self.levels, categorical)
         parts = [
-            self._predict(_design(self.scaler, self.levels, numeric[rows], categorical[rows]))
+            self._predict(_design(self.scaler, self.levels, numeric[rows], numbered[rows]))
             for rows in in_chunks(len(numeric))
         ]
         return np.concatenate(parts)
@@ -116,8 +117,8 @@ class Linear:
         scaler = Scaler.learn(kept.numeric)
         columns = max(kept.categorical.shape[1], 1)
         limit = max(2, min(MAX_LEVELS, MAX_INDICATORS // columns))
-        levels = learn_levels(kept.categorical, min_count=2, limit=limit)
-        design = _design(scaler, levels, kept.numeric, kept.categorical)
+        levels, numbered = learn_levels(kept.categorical, min_count=2, limit=limit)
+        design = _design(scaler, levels, kept.numeric, numbered)
         with one_thread():
             regression = _regression(data.task, seed)
             with warnings.catch_warnings():
@@ -149,9 +150,8 @@ def _design(
     scaler: Scaler,
     levels: tuple[Levels, ...],
     numeric: NDArray[Any],
-    categorical: NDArray[Any],
+    numbered: NDArray[Any],
 ) -> NDArray[Any]:
     """Lay out scaled numbers, then indicators of categories: float64 (rows, columns)."""
-    numbered = index_levels(levels, categorical)
     indicators = [numbered[:, [j]] == np.arange(1, known.size) for j, known in enumerate(levels)]
     return np.hstack([scaler.transform(numeric).astype(np.float64), *indicators])

@@ -233,7 +233,7 @@ class _Tensors:
 
 def _fit(data: TrainingSet, aside: TrainingSet | None, seed: int, epochs: int) -> FittedNetwork:
     scaler = Scaler.learn(data.numeric)
-    levels = learn_levels(data.categorical, min_count=3, limit=MAX_LEVELS)
+    levels, _ = learn_levels(data.categorical, min_count=3, limit=MAX_LEVELS)
     centre, scale = _standard(data)
 
     def tensors(part: TrainingSet) -> _Tensors:

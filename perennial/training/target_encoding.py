@@ -59,8 +59,7 @@ def fit_encoder(
     Returns:
         As `fit_target_encoder`.
     """
-    levels = learn_levels(categorical, min_count=2, limit=MAX_LEVELS)
-    numbered = index_levels(levels, categorical)
+    levels, numbered = learn_levels(categorical, min_count=2, limit=MAX_LEVELS)
     folds = np.arange(len(targets)) * FOLDS // len(targets)
     tables, codes = [], [np.empty((len(targets), 0), dtype=np.float32)]
     for j, known in enumerate(levels):

@@ -39,17 +39,18 @@ def test_no_model_is_tried_on_a_class_that_it_has_not_seen() -> None:
 
 def test_levels_are_ranked_by_frequency_then_name() -> None:
     column = np.array(["b", "a", "c", "c", "b", "a", "", "d"], dtype=object)
-    levels = Levels.learn(column, min_count=2, limit=2)
+    levels, numbered = Levels.learn(column, min_count=2, limit=2)
     assert levels.names == ("a", "b")
-    assert levels.index(column).tolist() == [2, 1, 0, 0, 2, 1, 0, 0]
+    assert levels.index(column).tolist() == numbered.tolist() == [2, 1, 0, 0, 2, 1, 0, 0]
 
 
 @given(st.lists(st.text(max_size=3), max_size=30))
 def test_every_level_finds_its_number(values: list[str]) -> None:
     column = np.array(values, dtype=object)
-    levels = Levels.learn(column, min_count=1, limit=1000)
+    levels, numbered = Levels.learn(column, min_count=1, limit=1000)
     assert sorted(levels.names) == sorted(set(values))
     assert [levels.names[i - 1] for i in levels.index(column)] == values
+    assert levels.index(column).tolist() == numbered.tolist()
 
 
 def test_codes_pull_rare_categories_to_the_mean() -> None:

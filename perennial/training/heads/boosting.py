@@ -27,7 +27,7 @@ def boost(
     """Fit trees whose sum, added to ``scores``, lowers the loss.
 
     Args:
-        x: float32 (rows, columns), of few distinct values each.
+        x: float32 (rows, columns), counts as `split_points.count_below` gives them.
         data: the same rows with their targets.
         scores: where they start from, on the scale of `perennial.training.heads.scores`.
         weights: (rows,), 1 on average.
@@ -53,11 +53,24 @@ def _booster(data: TrainingSet, scores: NDArray[Any], settings: dict[str, Any]) 
     match data.task:
         case "regression":  # what is left of a value is a value
             loss = "absolute_error" if data.metric == "mae" else "squared_error"
-            return HistGradientBoostingRegressor(loss=loss, **settings)
+            return _OfCounts(loss=loss, **settings)
         case "binary":
-            return HistGradientBoostingRegressor(loss=_TwoClasses(scores), **settings)
+            return _OfCounts(loss=_TwoClasses(scores), **settings)
         case "multiclass":
             return _ColumnPerClass(loss=_ManyClasses(scores), **settings)
+
+
+class _OfCounts(HistGradientBoostingRegressor):  # type: ignore[misc]
+    """A booster whose columns are bins already: it need not look for them among all rows."""
+
+    def _bin_data(
+        self, X: NDArray[Any], sample_weight: NDArray[Any] | None, is_training_data: bool
+    ) -> NDArray[Any]:
+        del sample_weight, is_training_data
+        highest = np.nanmax(X, axis=0)
+        self._bin_mapper.fit(np.minimum(np.arange(highest.max() + 1)[:, None], highest))
+        binned: NDArray[Any] = self._bin_mapper.transform(X)
+        return binned
 
 
 class _From:
@@ -91,7 +104,7 @@ class _ManyClasses(_From, HalfMultinomialLoss):  # type: ignore[misc]
         super().__init__(scores, n_classes=scores.shape[1])
 
 
-class _ColumnPerClass(HistGradientBoostingRegressor):  # type: ignore[misc]
+class _ColumnPerClass(_OfCounts):  # type: ignore[misc]
     """A booster of one tree a class and round, also for classes without a row."""
 
     def _encode_y(self, y: NDArray[Any]) -> NDArray[Any]:
