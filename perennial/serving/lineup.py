@@ -107,9 +107,13 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write a file so that readers see all or nothing; durable: also after a loss of power."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:  # a full disk is not to be filled with halves
+        temporary.unlink(missing_ok=True)
+        raise

@@ -52,6 +52,8 @@ class Mirror:
         self._older_runtime = older_runtime
         self._clock = clock
         self._lineup = models.read_lineup()
+        # What was learned stays known when a round ends early: its etags will not tell it again.
+        self._placements = dict(self.lineup.pipelines)
         self._reported = {*self.lineup.reported}
         self._etags: dict[str, str] = {}
         self._names: list[str] = []
@@ -70,30 +72,31 @@ class Mirror:
 
         Raises:
             StoreError: the store is away; the line-up stays as it is.
+            OSError: the disk does not take it; the next round writes it.
         """
-        placements = dict(self.lineup.pipelines)
         for name in self._pipelines():
-            self._follow(name, placements)
-        if self._lineup is not None and placements == self._lineup.pipelines:
+            self._follow(name)
+        if self._lineup is not None and self._placements == self._lineup.pipelines:
             return False
-        self._lineup = Lineup(pipelines=placements, reported=sorted(self._reported))
-        self._models.write_lineup(self._lineup)
-        self._models.remove_unused(self._lineup, self._clock() - _KEEP_COPIES)
+        lineup = Lineup(pipelines=dict(self._placements), reported=sorted(self._reported))
+        self._models.write_lineup(lineup)
+        self._lineup = lineup
+        self._models.remove_unused(lineup, self._clock() - _KEEP_COPIES)
         return True
 
     def _pipelines(self) -> list[str]:
         if self._clock() - self._listed_at >= _LIST_EVERY:
             self._names = [name for name in self._store.folders() if _NAME.fullmatch(name)]
             self._listed_at = self._clock()
-        gone = self.lineup.pipelines.keys() - set(self._names)
+        gone = self._placements.keys() - set(self._names)
         return [*self._names, *sorted(gone)]
 
-    def _follow(self, name: str, placements: dict[str, Placement]) -> None:
+    def _follow(self, name: str) -> None:
         """Bring one pipeline's placement up to its state.json."""
         try:
             found = self._store.get_if_changed(layout.state(name), self._etags.get(name))
         except NotFound:
-            placements.pop(name, None)
+            self._placements.pop(name, None)
             self._etags.pop(name, None)
             return
         if found is None:
@@ -103,7 +106,7 @@ class Mirror:
         except ValidationError as error:
             logger.error("state.json of %s cannot be read, its models stay: %s", name, error)
         else:
-            placements[name] = self._place(name, state, placements.get(name))
+            self._placements[name] = self._place(name, state, self._placements.get(name))
         self._etags[name] = found.etag
 
     def _place(self, name: str, state: State, old: Placement | None) -> Placement:

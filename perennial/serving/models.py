@@ -28,6 +28,8 @@ _NEWEST = 0.05
 _TRIED = 48
 _TIMED = 5
 _MISSING = 0.1
+_RETRY = 2.0
+"""Seconds until files that could not be read are read again."""
 
 
 class LoadedModel:
@@ -142,6 +144,7 @@ class ModelTable:
     def __init__(self, models: LocalModels) -> None:
         self._models = models
         self._stamp: tuple[int, int] | None = None
+        self._retry_at = math.inf
         self.served: dict[str, Served] = {}
         self.failures = 0
         """Versions that the mirror had verified and this worker could not load."""
@@ -152,13 +155,14 @@ class ModelTable:
         return self._stamp is not None
 
     def is_stale(self) -> bool:
-        """Tell, cheaply, whether there is a line-up that was not read yet."""
-        return self._find_stamp() not in (None, self._stamp)
+        """Tell, cheaply, whether there is a line-up that was not read yet, or not all of it."""
+        return time.monotonic() >= self._retry_at or self._find_stamp() not in (None, self._stamp)
 
     def refresh(self) -> None:
         """Load what the line-up names and the table lacks, then replace the table at once.
 
-        A pipeline whose models cannot be loaded keeps what it has.
+        A pipeline whose models cannot be loaded keeps what it has. What cannot be read for now is
+        tried again.
         """
         stamp = self._find_stamp()
         lineup = self._models.read_lineup()
@@ -166,6 +170,7 @@ class ModelTable:
             return
         old = self.served
         served: dict[str, Served] = {}
+        unread = False
         for name, placement in lineup.pipelines.items():
             before = old.get(name)
             if before is not None and before.placement == placement:
@@ -175,11 +180,13 @@ class ModelTable:
                 served[name] = self._load(name, placement, before)
             except (ModelError, OSError, ValueError) as error:
                 self.failures += 1
+                unread |= isinstance(error, OSError)
                 logger.error("pipeline %s keeps its models: %s", name, error)
                 if before is not None:
                     served[name] = before
         self.served = served
         self._stamp = stamp
+        self._retry_at = time.monotonic() + _RETRY if unread else math.inf
 
     def _load(self, name: str, placement: Placement, before: Served | None) -> Served:
         loaded = {}

@@ -36,7 +36,7 @@ def _champion(patient: Patient) -> Iterator[str]:
         yield f"{state.champion} is champion, not {healed[-1].version}"
     if (state.challenger, state.stage, state.waiting) != (None, "idle", None):
         yield f"the rollout is not over: {state.stage}, {state.challenger}, {state.waiting}"
-    if not patient.client.serves(str(state.champion)):
+    if not patient.served(str(state.champion)):
         yield f"the server does not answer with {state.champion}"
 
 

@@ -138,7 +138,7 @@ def heal_beside_another(r: Round) -> None:
     r.begin()
     _decided(r)
     neighbour.learn()
-    neighbour.client.close()
+    neighbour.close()
 
 
 @contextmanager

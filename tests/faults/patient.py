@@ -65,7 +65,10 @@ class Patient:
         (folder / "pipeline.yaml").write_text(_DECLARATION.format(name=name, window=WINDOW))
         world(HISTORY, 3.0, seed).to_csv(folder / "data.csv", index=False)
         declare(self.store, folder)
-        self.client = Client(str(stack.settings.server_url), name)
+        self.client, self._onlooker = (
+            Client(str(stack.settings.server_url), name)
+            for _ in range(2)  # one a thread
+        )
         self.answered: dict[str, str] = {}
         """Version by id."""
         self.labelled: set[str] = set()
@@ -77,7 +80,16 @@ class Patient:
         self.start(RETRAIN, reason="the first version")
         until(lambda: self.state.champion is not None and self.state.stage == "idle", 90)
         self.first = str(self.state.champion)
-        until(lambda: self.client.serves(self.first))
+        until(lambda: self.served(self.first))
+
+    def served(self, version: str) -> bool:
+        """Whether the server answers with a version by now."""
+        return self._onlooker.serves(version)
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self.client.close()
+        self._onlooker.close()
 
     @property
     def state(self) -> State:

@@ -92,7 +92,7 @@ def play(stack: Stack, planned: Planned, away: float) -> Outcome:
             left = _await_convergence(patient)
     except Exception as error:
         left = (f"{type(error).__name__}: {error}", *_left(patient))
-    patient.client.close()
+    patient.close()
     return Outcome(planned, time.monotonic() - began, left)
 
 

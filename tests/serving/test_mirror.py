@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import onnx
@@ -11,10 +13,10 @@ import pytest
 from perennial.errors import StoreError
 from perennial.packaging.signature import Feature, Signature
 from perennial.registry import Runtime, read_history, read_manifest
-from perennial.serving.lineup import LocalModels
+from perennial.serving.lineup import LocalModels, replace_file
 from perennial.serving.mirror import Mirror
 from perennial.settings import Settings
-from perennial.store import Store, layout, open_store
+from perennial.store import Store, StoredObject, layout, open_store
 from tests.serving.serving_models import REGRESSION, put_state, put_version, sum_model
 
 
@@ -126,6 +128,59 @@ def test_without_the_store_the_lineup_stays(
     with pytest.raises(StoreError):
         later.sweep()
     assert later.lineup.pipelines["bike"].champion == "0001-a"
+
+
+def test_a_lineup_that_could_not_be_written_is_written_later(
+    store: Store, models: LocalModels, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_version(store, "bike", "0001-a", sum_model())
+    put_state(store, "bike", "0001-a")
+    mirror.sweep()
+    put_version(store, "bike", "0002-b", sum_model())
+    put_state(store, "bike", "0002-b", previous="0001-a", stage="bake")
+    with monkeypatch.context() as full:
+        full.setattr(LocalModels, "write_lineup", _no_space)
+        with pytest.raises(OSError, match="No space"):
+            mirror.sweep()
+    assert mirror.sweep()
+    lineup = models.read_lineup()
+    assert lineup is not None
+    assert lineup.pipelines["bike"].champion == "0002-b"
+
+
+def _no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_a_round_learned_before_the_store_went_away_is_not_forgotten(
+    store: Store, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bike", "elec2"):
+        put_version(store, name, "0001-a", sum_model())
+        put_state(store, name, "0001-a")
+    mirror.sweep()
+    put_version(store, "bike", "0002-b", sum_model())
+    put_state(store, "bike", "0002-b", previous="0001-a", stage="bake")
+    get = Store.get_if_changed
+
+    def goes_away(self: Store, key: str, etag: str | None) -> StoredObject | None:
+        if key == layout.state("elec2"):
+            raise StoreError("away")
+        return get(self, key, etag)
+
+    with monkeypatch.context() as away:
+        away.setattr(Store, "get_if_changed", goes_away)
+        with pytest.raises(StoreError, match="away"):
+            mirror.sweep()
+    assert mirror.sweep()
+    assert mirror.lineup.pipelines["bike"].champion == "0002-b"
+
+
+def test_half_a_file_does_not_stay(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()  # cannot be replaced by a file
+    with pytest.raises(OSError, match="file"):
+        replace_file(tmp_path / "file", b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_graph_that_is_too_new_for_the_runtime_is_refused_with_both_named(
