@@ -15,7 +15,7 @@
     +-- ModelError              a packaged model cannot be loaded, or answers nonsense
     +-- RequestError            rows that the model's signature does not allow
     +-- AlertError              an alert, or the rules for alerts, cannot be understood
-    +-- StackError              the embedded stack cannot start, or is not there
+    +-- StackError              a server on this machine cannot start or go on, or is not there
 
 Every message says what was wrong, where, and what to do, in one line: the command line prints it as
 it stands and exits with 1.
@@ -93,4 +93,4 @@ class AlertError(PerennialError):
 
 
 class StackError(PerennialError):
-    """The embedded stack cannot start, or is not there."""
+    """A server on this machine cannot start or go on, or is not there."""

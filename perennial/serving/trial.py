@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.errors import ModelError
+from perennial.errors import ModelError, StackError
 from perennial.packaging.predictor import object_array
 from perennial.packaging.signature import CATEGORICAL, NUMERIC, OUTPUT, Signature
 from perennial.serving.lineup import Lineup, LocalModels, Placement
@@ -59,6 +59,7 @@ class TrialServer:
 
         Raises:
             ModelError: the server does not start, refuses the rows, or fails.
+            StackError: it cannot answer for now, as with a full disk: nothing to do with the model.
         """
         body = msgspec.json.encode({"inputs": _tensors(self._signature, numeric, categorical)})
         deadline = time.monotonic() + _PATIENCE
@@ -71,7 +72,9 @@ class TrialServer:
             except httpx.TransportError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise ModelError(f"the server does not start: {self._last_words()}") from None
-        if answer.status_code != 200:
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            raise StackError(f"this machine cannot try a model for now: {answer.text[:300]}")
+        if answer.status_code != httpx.codes.OK:
             raise ModelError(f"the server answers {answer.status_code}: {answer.text[:300]}")
         found = {output["name"]: output for output in answer.json()["outputs"]}
         values = np.array(found[OUTPUT]["data"], dtype=np.float64)

@@ -4,7 +4,7 @@ import numpy as np
 import psutil
 import pytest
 
-from perennial.errors import ModelError
+from perennial.errors import ModelError, StackError
 from perennial.serving.trial import trial_server
 from tests.serving.serving_models import REGRESSION, sum_model
 
@@ -28,6 +28,16 @@ def test_a_graph_that_the_server_cannot_load_is_told(tmp_path, monkeypatch):
         pytest.raises(ModelError, match="the server answers 404"),
     ):
         server.ask(NUMERIC, CATEGORICAL)
+
+
+def test_a_disk_that_takes_no_log_is_not_the_models_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with trial_server(sum_model(), REGRESSION) as server:
+        (place,) = tmp_path.iterdir()
+        (place / "log").rmdir()
+        (place / "log").touch()  # so that it cannot hold a folder
+        with pytest.raises(StackError, match="cannot try a model for now: .*log cannot be written"):
+            server.ask(NUMERIC, CATEGORICAL)
 
 
 def test_a_server_that_does_not_start_is_told(tmp_path, monkeypatch):
