@@ -36,7 +36,7 @@ def test_a_disk_that_takes_no_log_is_not_the_models_fault(tmp_path, monkeypatch)
         (place,) = tmp_path.iterdir()
         (place / "log").rmdir()
         (place / "log").touch()  # so that it cannot hold a folder
-        with pytest.raises(StackError, match="cannot try a model for now: .*log cannot be written"):
+        with pytest.raises(StackError, match=r"cannot try .* log cannot be written"):
             server.ask(NUMERIC, CATEGORICAL)
 
 
