@@ -74,17 +74,22 @@ def _bounds(
     """The sum of errors, each with its sign and less what luck gives, and its bounds."""
     rng = np.random.default_rng(0)
     rows = len(y)
-    read = [(*_second_or_voted(y, output), sign) for output, sign in answers]
+    blocks = min(_BLOCKS, rows)
     by_luck = error = 0.0
-    for chance, hit, sign in read:
+    read = []
+    for output, sign in answers:
+        chance, hit = _second_or_voted(y, output)
+        order = np.argsort(chance, kind="stable")
+        chance, hit = chance[order], hit[order]
         drawn = rng.random((_DRAWS, rows)) < chance
-        by_luck += sign * float(np.mean([_error(chance, d) for d in drawn]))
-        error += sign * _error(chance, hit)
-    blocks = np.array_split(np.arange(rows), min(_BLOCKS, rows))
+        by_luck += sign * float(_errors(chance - drawn).mean())
+        error += sign * float(_errors(chance - hit))
+        read.append((chance - hit, order * blocks // rows, sign))
     again = []
     for _ in range(_DRAWS):
-        taken = np.concatenate([blocks[i] for i in rng.integers(0, len(blocks), len(blocks))])
-        again.append(sum(sign * _error(chance[taken], hit[taken]) for chance, hit, sign in read))
+        times = np.bincount(rng.integers(0, blocks, blocks), minlength=blocks)
+        gaps = ((s, np.repeat(gap, times[block])) for gap, block, s in read)
+        again.append(sum(s * float(_errors(gap)) for s, gap in gaps))
     # The error of a resample is biased upwards once more: the bounds are reflected (basic
     # bootstrap), which takes that off.
     low, high = 2 * error - np.quantile(again, [level, 1 - level])
@@ -99,8 +104,9 @@ def _second_or_voted(
     return output.max(axis=1).astype(np.float64), output.argmax(axis=1) == y
 
 
-def _error(chance: NDArray[np.float64], hit: NDArray[np.bool_]) -> float:
-    order = np.argsort(chance, kind="stable")
-    gap = (chance - hit)[order]
-    edges = np.linspace(0, len(gap), min(_GROUPS, len(gap)) + 1).astype(np.intp)[:-1]
-    return float(np.abs(np.add.reduceat(gap, edges)).sum() / len(gap))
+def _errors(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take gaps (..., rows), of rows sorted by probability, together by groups: (...)."""
+    rows = gaps.shape[-1]
+    edges = np.linspace(0, rows, min(_GROUPS, rows) + 1).astype(np.intp)[:-1]
+    errors: NDArray[np.float64] = np.abs(np.add.reduceat(gaps, edges, axis=-1)).sum(axis=-1) / rows
+    return errors
