@@ -205,7 +205,6 @@ def _rows_that_teach(
         data.take(slice(None, end)),
         data.take(slice(end, len(frame) - judged)),
         data.take(slice(len(frame) - judged, None)),
-        most=usual,
         seed=spec.model.seed,
     )
     choice = choose_span(end, losses, usual=usual)

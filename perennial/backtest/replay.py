@@ -358,7 +358,6 @@ class _Replay:
         with self._counted():
             losses = headed_losses(
                 *(self._stream.take(rows) for rows in (training, trial_rows, judged)),
-                most=self._usual_rows,
                 seed=self._spec.model.seed,
             )
             choice = choose_span(len(training), losses, usual=self._usual_rows)

@@ -46,12 +46,17 @@ rollout:
 """
 
 
-def world(rows: int, slope: float, seed: int) -> pd.DataFrame:
-    """Rows whose truth is ``slope * x``, a level of ``c``, and noise."""
+def world(rows: int, carrier: str, seed: int) -> pd.DataFrame:
+    """Rows whose truth is three times ``x`` or ``z``, a level of ``c``, and noise.
+
+    Where another feature carries it no small head on the old model comes near a new one: what the
+    gate says of the heal is no matter of luck.
+    """
     rng = np.random.default_rng(seed)
-    x, c = rng.normal(size=rows), rng.choice(["a", "b"], rows)
-    y = slope * x + np.where(c == "a", 0.0, 2.0) + rng.normal(0, 0.5, rows)
-    return pd.DataFrame({"x": x, "c": c, "y": y})
+    frame = pd.DataFrame({name: rng.normal(size=rows) for name in ("x", "z")})
+    frame["c"] = rng.choice(["a", "b"], rows)
+    levels = np.where(frame["c"] == "a", 0.0, 2.0)
+    return frame.assign(y=3 * frame[carrier] + levels + rng.normal(0, 0.5, rows))
 
 
 class Patient:
@@ -63,7 +68,7 @@ class Patient:
         folder = stack.directory.parent / "pipelines" / name
         folder.mkdir(parents=True)
         (folder / "pipeline.yaml").write_text(_DECLARATION.format(name=name, window=WINDOW))
-        world(HISTORY, 3.0, seed).to_csv(folder / "data.csv", index=False)
+        world(HISTORY, "x", seed).to_csv(folder / "data.csv", index=False)
         declare(self.store, folder)
         self.client, self._onlooker = (
             Client(str(stack.settings.server_url), name)
@@ -105,13 +110,13 @@ class Patient:
 
     def fall_ill(self) -> None:
         """Ask rows of the changed world, in batches, and tell their truth."""
-        frame = world(ILL, -3.0, self._seed + 1)
+        frame = world(ILL, "z", self._seed + 1)
         for low in range(0, ILL, 50):
             self._send(frame.iloc[low : low + 50], f"{self.name}-ill-{low}")
         self.await_log()
 
     def _send(self, frame: pd.DataFrame, tag: str) -> None:
-        rows = frame[["x", "c"]].to_dict("records")
+        rows = frame[["x", "z", "c"]].to_dict("records")
         ids = [f"{tag}-{n}" for n in range(len(rows))]
         status, answer = self.client._post(":predict", {"rows": rows, "ids": ids})
         assert status == 200, answer
@@ -126,7 +131,7 @@ class Patient:
         failed: list[BaseException] = []
 
         def ask() -> None:
-            frame = world(TRICKLE, -3.0, self._seed + 2)
+            frame = world(TRICKLE, "z", self._seed + 2)
             try:
                 for number in range(TRICKLE):
                     if self._over.wait(PAUSE):

@@ -13,13 +13,12 @@ from perennial.training.estimator import Columns, TrainingSet, load_estimator
 from perennial.training.heads.fit import fit_head
 
 QUICK_ROUNDS = 20
-QUICK_ROWS = 5_000
-"""A quick model learns from so many rows what it can: more need not be fitted, and with fewer a
-long span would be tried by less than it has to teach."""
+"""A quick model learns from all rows of its span: thinned out, the longer one would be tried by
+less than it has to teach."""
 
 
 def headed_losses(
-    training: TrainingSet, trial: TrainingSet, judged: TrainingSet, *, most: int, seed: int
+    training: TrainingSet, trial: TrainingSet, judged: TrainingSet, *, seed: int
 ) -> Losses:
     """Give the function by which `perennial.evaluation.span.choose_span` tries spans.
 
@@ -27,14 +26,11 @@ def headed_losses(
         training: rows to choose from, in time order.
         trial: the rows behind them, on which heads are fitted.
         judged: the rows behind those.
-        most: a span of more rows is thinned out to so many, or to `QUICK_ROWS` where that is more.
         seed: of all fits.
     """
 
     def losses(span: int) -> NDArray[Any] | None:
-        low = len(training) - span
-        step = max(1, -(-span // max(most, QUICK_ROWS)))
-        data = training.take(slice(low, None, step))
+        data = training.take(slice(len(training) - span, None))
         if data.task != "regression" and len(np.unique(data.y)) < max(2, data.width):
             return None
         base = load_estimator("hist_gradient_boosting").fit(data, seed=seed, rounds=QUICK_ROUNDS)

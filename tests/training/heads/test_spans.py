@@ -15,7 +15,6 @@ def test_a_long_span_is_tried_by_all_that_it_teaches_though_a_short_one_was_usua
         rows.take(slice(0, 3_000)),
         rows.take(slice(3_000, 3_200)),
         rows.take(slice(3_200, None)),
-        most=200,
         seed=0,
     )
     long, short = losses(3_000), losses(200)
