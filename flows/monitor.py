@@ -7,6 +7,7 @@ from prefect.states import State
 
 from flows.names import of_pipeline
 from flows.outcome import explained, outcome
+from flows.priority import step_back
 from tasks.approval import withdraw_questions
 from tasks.check import check_windows, repeat_requests, show_checks
 from tasks.declaration import find_pipeline, find_pipelines
@@ -23,17 +24,19 @@ def monitor(pipeline: str | None = None) -> State:
         pipeline: Name of the pipeline, or the folder of its pipeline.yaml. Left out: all of them.
     """
     names = [pipeline] if pipeline is not None else find_pipelines()
-    told = [_monitor_one(name) for name in names]
+    told = [_monitor_one(name, last=number == len(names)) for number, name in enumerate(names, 1)]
     message = "; ".join(text for _, text in told) or "no pipeline is declared"
     states = {state for state, _ in told}
     return outcome(next((s for s in (DRIFT, HELD) if s in states), CHECKED), message)
 
 
-def _monitor_one(pipeline: str) -> tuple[str, str]:
+def _monitor_one(pipeline: str, *, last: bool) -> tuple[str, str]:
     """What a look at one pipeline came to, and why."""
     declaration = find_pipeline(pipeline)
     checks = check_windows(declaration)
     asking = repeat_requests(declaration, checks)
+    if last:
+        step_back()  # a heal may be starting
     show_checks(declaration, checks)
     if declaration.spec.rollout.approval == "manual":
         withdraw_questions(declaration.spec.name)
