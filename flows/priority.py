@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 _NICENESS = 15
 _RUN_OF_A_WORKER = "PREFECT__FLOW_RUN_ID"
@@ -14,4 +15,5 @@ def step_back() -> None:
     Only in a process that a worker has started for this run, which ends with it.
     """
     if _RUN_OF_A_WORKER in os.environ:
-        os.nice(_NICENESS)
+        with suppress(OSError):  # where a sandbox forbids it, it is no reason to fail
+            os.nice(_NICENESS)

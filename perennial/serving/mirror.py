@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LIST_EVERY = 1.0
 _KEEP_COPIES = 600.0
+_TRY_AGAIN = 60.0
+"""Seconds until a refused version is tried again: it may have been memory that was short."""
 
 
 class Mirror:
@@ -58,6 +60,7 @@ class Mirror:
         self._etags: dict[str, str] = {}
         self._names: list[str] = []
         self._listed_at = 0.0
+        self._tried_at = clock()
 
     @property
     def lineup(self) -> Lineup:
@@ -74,6 +77,7 @@ class Mirror:
             StoreError: the store is away; the line-up stays as it is.
             OSError: the disk does not take it; the next round writes it.
         """
+        self._forget_refusals()
         for name in self._pipelines():
             self._follow(name)
         if self._lineup is not None and self._placements == self._lineup.pipelines:
@@ -83,6 +87,13 @@ class Mirror:
         self._lineup = lineup
         self._models.remove_unused(lineup, self._clock() - _KEEP_COPIES)
         return True
+
+    def _forget_refusals(self) -> None:
+        if self._clock() - self._tried_at >= _TRY_AGAIN:
+            for name, placement in self._placements.items():
+                if placement.refused:
+                    self._etags.pop(name, None)
+            self._tried_at = self._clock()
 
     def _pipelines(self) -> list[str]:
         if self._clock() - self._listed_at >= _LIST_EVERY:

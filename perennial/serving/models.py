@@ -28,8 +28,8 @@ _NEWEST = 0.05
 _TRIED = 48
 _TIMED = 5
 _MISSING = 0.1
-_RETRY = 2.0
-"""Seconds until files that could not be read are read again."""
+_RETRY = 10.0
+"""Seconds until what could not be loaded is tried again."""
 
 
 class LoadedModel:
@@ -155,14 +155,14 @@ class ModelTable:
         return self._stamp is not None
 
     def is_stale(self) -> bool:
-        """Tell, cheaply, whether there is a line-up that was not read yet, or not all of it."""
+        """Tell, cheaply, whether there is a line-up that was not loaded yet, or not all of it."""
         return time.monotonic() >= self._retry_at or self._find_stamp() not in (None, self._stamp)
 
     def refresh(self) -> None:
         """Load what the line-up names and the table lacks, then replace the table at once.
 
-        A pipeline whose models cannot be loaded keeps what it has. What cannot be read for now is
-        tried again.
+        A pipeline whose models cannot be loaded keeps what it has, and is tried again: the mirror
+        could load them, so the fault may pass.
         """
         stamp = self._find_stamp()
         lineup = self._models.read_lineup()
@@ -170,7 +170,7 @@ class ModelTable:
             return
         old = self.served
         served: dict[str, Served] = {}
-        unread = False
+        failed = False
         for name, placement in lineup.pipelines.items():
             before = old.get(name)
             if before is not None and before.placement == placement:
@@ -180,13 +180,13 @@ class ModelTable:
                 served[name] = self._load(name, placement, before)
             except (ModelError, OSError, ValueError) as error:
                 self.failures += 1
-                unread |= isinstance(error, OSError)
+                failed = True
                 logger.error("pipeline %s keeps its models: %s", name, error)
                 if before is not None:
                     served[name] = before
         self.served = served
         self._stamp = stamp
-        self._retry_at = time.monotonic() + _RETRY if unread else math.inf
+        self._retry_at = time.monotonic() + _RETRY if failed else math.inf
 
     def _load(self, name: str, placement: Placement, before: Served | None) -> Served:
         loaded = {}

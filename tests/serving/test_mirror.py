@@ -97,6 +97,23 @@ def test_a_fresh_server_falls_back_to_the_previous_version(store: Store, mirror:
     assert "0002-b" in placement.refused
 
 
+def test_a_refused_version_is_tried_again(store: Store, models: LocalModels) -> None:
+    now = 1e9
+    mirror = Mirror(store, models, by="test", clock=lambda: now)
+    put_version(store, "bike", "0001-a", sum_model())
+    put_state(store, "bike", "0001-a")
+    mirror.sweep()
+    put_state(store, "bike", "0002-b", previous="0001-a")
+    mirror.sweep()
+    assert mirror.lineup.pipelines["bike"].refused == {"0002-b": "it has no manifest"}
+    put_version(store, "bike", "0002-b", sum_model())
+    assert not mirror.sweep()
+    now += 60
+    assert mirror.sweep()
+    assert mirror.lineup.pipelines["bike"].champion == "0002-b"
+    assert mirror.lineup.pipelines["bike"].refused == {}
+
+
 def test_a_state_that_cannot_be_read_leaves_the_models(store: Store, mirror: Mirror) -> None:
     put_version(store, "bike", "0001-a", sum_model())
     put_state(store, "bike", "0001-a")

@@ -12,7 +12,7 @@ from perennial.serving.models import ModelTable
 from tests.serving.serving_models import REGRESSION, sum_model
 
 
-def test_a_model_that_cannot_be_read_for_now_is_read_later(
+def test_a_model_that_cannot_be_loaded_for_now_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models, signature = LocalModels(tmp_path), REGRESSION.model_dump_json().encode()
