@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+
+from prefect.logging import get_logger
 
 _NICENESS = 15
 _RUN_OF_A_WORKER = "PREFECT__FLOW_RUN_ID"
+logger = get_logger("perennial.flows")
 
 
 def step_back() -> None:
@@ -14,6 +16,9 @@ def step_back() -> None:
 
     Only in a process that a worker has started for this run, which ends with it.
     """
-    if _RUN_OF_A_WORKER in os.environ:
-        with suppress(OSError):  # where a sandbox forbids it, it is no reason to fail
-            os.nice(_NICENESS)
+    if _RUN_OF_A_WORKER not in os.environ:
+        return
+    try:
+        os.nice(_NICENESS)
+    except OSError as error:  # no reason for a look to fail
+        logger.warning("this run keeps its priority: %s", error)
