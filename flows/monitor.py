@@ -36,7 +36,7 @@ def _monitor_one(pipeline: str, *, last: bool) -> tuple[str, str]:
     checks = check_windows(declaration)
     asking = repeat_requests(declaration, checks)
     if last:
-        step_back()  # a heal may be starting
+        step_back(heal_begins=asking is not None)
     show_checks(declaration, checks)
     if declaration.spec.rollout.approval == "manual":
         withdraw_questions(declaration.spec.name)

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from worker.engine import use_imported_flow
 from worker.priming import prime
 from worker.protocol import Exited, Fork, Forked, Ready, Refused
 
@@ -239,6 +240,7 @@ def run_flow(job: Fork, *, configured: bool) -> None:
     reseed()
     if job.place is not None:
         os.chdir(job.place)
+        use_imported_flow()
     sys.argv = ["prefect.engine"]
     # It stands in sys.modules from the imports; running it again as the main module is meant.
     sys.modules.pop("prefect.engine", None)

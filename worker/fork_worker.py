@@ -27,10 +27,13 @@ from worker.attempts import Attempts
 from worker.certificates import read_certificates_once
 from worker.hanging import Children
 from worker.identity import Identity
+from worker.memory import remembered
 from worker.recovery import crash_lost_runs
 from worker.starter import ForkConfiguration, ForkStarter
 from worker.waking import Waking
 from worker.warm import ServerProcess, WarmProcess
+
+_LABELS_AFTER = 1.0
 
 
 class ForkWorker(ProcessWorker):
@@ -60,6 +63,8 @@ class ForkWorker(ProcessWorker):
         self._warm = WarmProcess()
         await self._warm.ensure()
         await super().setup()
+        # A submission reads it twice in a row.
+        self.client.read_deployment = remembered(self.client.read_deployment)  # type: ignore[method-assign]
         self._waking = asyncio.create_task(Waking(self.get_and_submit_flow_runs).watch())
 
     async def _initialize_after_sync(self) -> None:
@@ -90,9 +95,15 @@ class ForkWorker(ProcessWorker):
         without another word to the server."""
 
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
-        """The process does not wait for labels."""
+        """The process does not wait for labels, nor do its own requests stand behind them."""
+        give = super()._give_worker_labels_to_flow_run
+
+        async def later() -> None:
+            await asyncio.sleep(_LABELS_AFTER)
+            await give(flow_run_id)
+
         assert self._runs_task_group is not None
-        self._runs_task_group.start_soon(super()._give_worker_labels_to_flow_run, flow_run_id)
+        self._runs_task_group.start_soon(later)
 
     async def run(
         self,

@@ -6,11 +6,11 @@ Each child would do it again: half a second of work in a run that takes two.
 from __future__ import annotations
 
 import os
-import ssl
 import sys
 from collections.abc import Iterator
 
 from worker.certificates import read_certificates_once
+from worker.engine import start_sooner
 
 
 def prime() -> None:
@@ -18,6 +18,8 @@ def prime() -> None:
     _read_interface_of_s3()
     _build_models()
     _read_certificates()
+    if "prefect.flow_engine" in sys.modules:
+        start_sooner()
 
 
 def _read_interface_of_s3() -> None:
@@ -39,12 +41,12 @@ def _build_models() -> None:
 
 
 def _read_certificates() -> None:
-    """httpx reads certifi's for each client, also where it talks to a server without TLS."""
+    """httpx reads them for each client, also where it talks to a server without TLS."""
     if os.environ.get("PREFECT_API_URL", "").startswith("http://"):
-        import certifi
+        import httpx
 
         read_certificates_once()
-        ssl.create_default_context(cafile=certifi.where())
+        httpx.create_ssl_context()
 
 
 def _below(model: type) -> Iterator[type]:

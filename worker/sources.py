@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 OWN_PACKAGES = ("flows", "tasks", "perennial", "worker")
-PRELOADED = ("tasks", "perennial")
+PRELOADED = ("tasks", "perennial", "flows")
 APART = tuple(
     f"perennial.{part}"
     for part in ("__main__", "alerts", "cli", "demo", "local.__main__", "reproduce", "serving")
@@ -33,6 +35,13 @@ LIBRARIES = (
     "alibi_detect.cd",
     "great_expectations",
     "skops.io",
+    # What those import only once they are used.
+    "anyio._backends._asyncio",
+    "pandas.core.arrays.arrow.extension_types",
+    "prefect.utilities.visualization",
+    "pyarrow.dataset",
+    "pyarrow.pandas_compat",
+    "rich._emoji_codes",
 )
 
 
@@ -53,7 +62,7 @@ def modules_of(folder: Path) -> Iterator[str]:
 
 def default_preload() -> list[str]:
     """Name what flows need: the libraries, then the project's own tasks and what they may import,
-    also later."""
+    also later, and the flows."""
     mine = [module for folder in package_folders(PRELOADED) for module in modules_of(folder)]
     return [*LIBRARIES, *(module for module in mine if not module.startswith(APART))]
 
@@ -61,11 +70,11 @@ def default_preload() -> list[str]:
 def fingerprint(folders: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
     """Name, time of change and size of every Python file below some folders."""
     found = set()
-    for folder in folders:
-        for path in folder.rglob("*.py"):
-            try:
-                stat = path.stat()
-            except FileNotFoundError:  # an editor replaced it just now
-                continue
-            found.add((str(path), stat.st_mtime_ns, stat.st_size))
+    for place, _, names in (step for folder in folders for step in os.walk(folder)):
+        for name in names:
+            if name.endswith(".py"):
+                path = Path(place, name)
+                with contextlib.suppress(FileNotFoundError):  # an editor replaced it just now
+                    stat = path.stat()
+                    found.add((str(path), stat.st_mtime_ns, stat.st_size))
     return frozenset(found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 _GO_THERE = "prefect.deployments.steps.set_working_directory"
+
+
+@functools.cache
+def _settings() -> Mapping[str, str]:
+    """Prefect's settings as variables: they stay while a worker lives, and take 40 ms to write."""
+    return get_current_settings().to_environment_variables(exclude_unset=True)
 
 
 class ForkConfiguration(ProcessJobConfiguration):
@@ -48,6 +56,10 @@ class ForkConfiguration(ProcessJobConfiguration):
         place = Path(steps[0][_GO_THERE]["directory"])
         if place.is_absolute() and place.is_dir():
             self._place, self._entrypoint = place, deployment.entrypoint
+
+    @classmethod
+    def _base_environment(cls) -> dict[str, str]:
+        return dict(_settings())
 
     @property
     def place(self) -> str | None:
@@ -113,7 +125,7 @@ class ForkStarter:
             {
                 **os.environ,
                 **self._configuration.env,
-                **get_current_settings().to_environment_variables(exclude_unset=True),
+                **_settings(),
                 "PREFECT__FLOW_RUN_ID": str(flow_run.id),
                 "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",
                 **self._configuration.located,

@@ -21,6 +21,7 @@ from perennial.store import open_store, probe
 BUCKET = "perennial"
 WORKER_NAME = "perennial-local"
 PREFERRED_PORTS = {"prefect": 4200, "serving": 8080, "alerts": 8081, **seaweed.PORT_FLAGS}
+_CSRF = "PREFECT_SERVER_CSRF_PROTECTION_ENABLED"
 DATABASE = ("PREFECT_SERVER_DATABASE_", "PREFECT_API_DATABASE_")
 """Beginnings of the variables that give Prefect's server another database than its SQLite file."""
 WORKER_TYPES: Mapping[WorkerKind, str] = {"fork": "perennial-fork", "process": "process"}
@@ -251,6 +252,10 @@ def _worker(kind: WorkerKind, settings: Settings, common: Mapping[str, str]) -> 
             "PREFECT_WORKER_QUERY_SECONDS": "1" if kind == "fork" else "0.25",
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            # The server is of the same installation; that it is, and what it protects itself
+            # against, need not be asked for each run.
+            "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+            "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": os.environ.get(_CSRF, "false"),
         },
         ports=(),
         url=None,

@@ -19,6 +19,7 @@ def watched(stack, request):
     for pipeline in pipelines:
         pipeline.register(1.5)
         pipeline.start("rollout/rollout")
+    until(lambda: all(pipeline.state.stage == "shadow" for pipeline in pipelines))
     yield [(pipeline, until(pipeline.watching)) for pipeline in pipelines]
     for pipeline in pipelines:
         pipeline.start("rollback/rollback", wait=True)

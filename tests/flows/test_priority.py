@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 
-ASKED = "import os; from flows.priority import step_back; step_back(); print(os.nice(0))"
+ASKED = (
+    "import os; from flows.priority import step_back; "
+    "step_back(heal_begins=False); print(os.nice(0))"
+)
 
 
 def test_a_process_of_a_worker_steps_back_and_no_other_does() -> None:

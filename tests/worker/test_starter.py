@@ -45,3 +45,10 @@ def test_whatever_has_to_be_fetched_is_left_to_the_engine(steps):
 
 def test_so_is_a_module_path(tmp_path):
     assert prepared([{GO: {"directory": str(tmp_path)}}], "flows.monitor.monitor").located == {}
+
+
+def test_settings_are_written_out_once_for_all_runs(monkeypatch, tmp_path):
+    prepared([{GO: {"directory": str(tmp_path)}}])
+    monkeypatch.setattr("worker.starter.get_current_settings", None)
+    again = prepared([{GO: {"directory": str(tmp_path)}}])
+    assert again.env["PREFECT__FLOW_RUN_ID"]
