@@ -3,9 +3,9 @@
 Labels are the stronger evidence, because only they show whether the model suffers, and whether it
 has to: where they have come for the newest windows, what heads fitted on the newest rows do on rows
 that they have not seen (`perennial.evaluation.mixing`) decides. A head costs milliseconds, so it is
-put on wherever it has earned a share, and taken off where it has none. A new model costs a training
-and a takeover: it is worth them once heads carry a good part of the work, since then the base no
-longer knows its world. A loss that has risen where no head does better is harder rows, not a worse
+put on wherever it takes away as much of the loss as a takeover costs, and taken off where it has
+earned no share. A new model costs a training too: it is worth that once heads carry a good part of
+the work, since then the base no longer knows its world. A loss that has risen where no head does better is harder rows, not a worse
 model, and is left alone. Where labels are late or absent, an input shift that lasts confirms, if
 the loss that is estimated for such inputs has risen too; where no label has come since the model
 was trained, a retrain would learn nothing, and labels are asked for.

@@ -132,7 +132,7 @@ class Policy(Section):
         "candidate in a row that was refused.",
     )
     takeover_price: float = Field(
-        default=0.0,
+        default=0.005,
         ge=0,
         lt=1,
         description="Share of the loss that a head must be expected to take away to be worth a "
