@@ -9,6 +9,7 @@ from prefect.logging import get_logger
 
 _NICENESS = 15
 _HEAD_START = 0.5
+"""Seconds; a heal is at its first task in less."""
 _RUN_OF_A_WORKER = "PREFECT__FLOW_RUN_ID"
 logger = get_logger("perennial.flows")
 

@@ -5,10 +5,11 @@ has to: where they have come for the newest windows, what heads fitted on the ne
 that they have not seen (`perennial.evaluation.mixing`) decides. A head costs milliseconds, so it is
 put on wherever it takes away as much of the loss as a takeover costs, and taken off where it has
 earned no share. A new model costs a training too: it is worth that once heads carry a good part of
-the work, since then the base no longer knows its world. A loss that has risen where no head does better is harder rows, not a worse
-model, and is left alone. Where labels are late or absent, an input shift that lasts confirms, if
-the loss that is estimated for such inputs has risen too; where no label has come since the model
-was trained, a retrain would learn nothing, and labels are asked for.
+the work, since then the base no longer knows its world. A loss that has risen where no head does
+better is harder rows, not a worse model, and is left alone. Where labels are late or absent, an
+input shift that lasts confirms, if the loss that is estimated for such inputs has risen too; where
+no label has come since the model was trained, a retrain would learn nothing, and labels are asked
+for.
 """
 
 from __future__ import annotations
