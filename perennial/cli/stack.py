@@ -76,12 +76,8 @@ def _print_addresses(console: Console, stack: RunningStack, directory: Path) -> 
     console.print(f"  inference server  {stack.urls['serving']}")
     console.print(f"  alerts            {stack.urls['alerts']}/v1/alerts  (token in alerts.token)")
     console.print(f"  S3 store          {stack.urls['store']}  (bucket {stack.settings.bucket})")
-    if stack.settings.prefect_auth:
-        console.print(f"For Prefect's own commands: set -a; . {directory / 'stack.env'}")
-    else:
-        url = stack.settings.prefect_api_url
-        console.print(f"For Prefect's own commands: export PREFECT_API_URL={url}")
-    console.print(f"Addresses and keys for other programs: {directory / 'stack.env'}")
+    place = directory / "stack.env"
+    console.print(f"For Prefect's own commands and other programs: set -a; . {place}; set +a")
 
 
 @app.command()

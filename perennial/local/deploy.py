@@ -73,7 +73,7 @@ def deploy(files: StackFiles, project: Path, pool_id: str) -> None:
         code = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             cwd=project,
-            env={**environment, "PERENNIAL_WORK_POOL": prefect_api.POOL},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,

@@ -76,6 +76,7 @@ def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) ->
         "PERENNIAL_SERVER_URL": str(settings.server_url),
         "PREFECT_API_URL": str(settings.prefect_api_url),
         **({"PREFECT_API_AUTH_STRING": auth} if (auth := settings.prefect_auth) else {}),
+        "PERENNIAL_WORK_POOL": prefect_api.POOL,
         "PERENNIAL_PIPELINES": str(project / "data"),
         "PERENNIAL_ALERTS_URL": f"http://{LOOPBACK}:{ports['alerts']}",
         "PERENNIAL_ALERTS_TOKEN_FILE": str(files.alerts_token),
