@@ -76,8 +76,8 @@ def _print_addresses(console: Console, stack: RunningStack, directory: Path) -> 
     console.print(f"  inference server  {stack.urls['serving']}")
     console.print(f"  alerts            {stack.urls['alerts']}/v1/alerts  (token in alerts.token)")
     console.print(f"  S3 store          {stack.urls['store']}  (bucket {stack.settings.bucket})")
-    place = directory / "stack.env"
-    console.print(f"For Prefect's own commands and other programs: set -a; . {place}; set +a")
+    told = f"For Prefect's commands and others: set -a; . {directory / 'stack.env'}; set +a"
+    console.print(told, soft_wrap=True)
 
 
 @app.command()
