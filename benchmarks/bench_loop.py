@@ -71,7 +71,7 @@ def start_seconds(worker: WorkerKind, console: Console) -> list[float]:
     with tempfile.TemporaryDirectory() as place:
         try:
             settings = ensure_up(Path(place), worker=worker, progress=console.print).settings
-            api, deployments = Api(str(settings.prefect_api_url)), _deployments(settings)
+            api, deployments = Api(str(settings.prefect_address)), _deployments(settings)
             for number in range(WARM_UPS + RUNS):
                 time.sleep(random.random())  # the worker's poll must not fall into step
                 run = deployments.start("monitor/monitor", {})
@@ -86,7 +86,7 @@ def start_seconds(worker: WorkerKind, console: Console) -> list[float]:
 
 
 def _deployments(settings: Settings) -> Deployments:
-    return Deployments(str(settings.prefect_api_url))
+    return Deployments(str(settings.prefect_address))
 
 
 def heal_shares(windows: int | None, console: Console) -> tuple[list[dict[str, float]], Summary]:
@@ -97,7 +97,7 @@ def heal_shares(windows: int | None, console: Console) -> tuple[list[dict[str, f
             summary, _ = run_demo(
                 PROJECT / "data" / "bike", directory, windows=windows, keep=True, console=console
             )
-            api = Api(str(Settings.load(directory).prefect_api_url))
+            api = Api(str(Settings.load(directory).prefect_address))
             runs = api.ask("/flow_runs/filter", {"sort": "START_TIME_DESC"})
             return [_phases(api, heal, runs) for heal in summary.heals], summary
         finally:

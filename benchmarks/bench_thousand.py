@@ -75,7 +75,7 @@ def main() -> None:
             settings = ensure_up(directory, progress=console.print).settings
             state = StackFiles(directory).read_state()
             assert state is not None
-            url, ended, memory = str(settings.prefect_api_url), [], []
+            url, ended, memory = str(settings.prefect_address), [], []
             began = time.monotonic()
             with ThreadPoolExecutor(AT_ONCE) as pool:
                 for _ in track(range(SAMPLES), f"{RUNS} runs", console=console):

@@ -66,7 +66,7 @@ def rows(count: int, seed: int) -> pd.DataFrame:
 
 def raise_pipelines(settings: Settings, home: Path, console: Console) -> list[str]:
     """Declare the pipelines, have a first version of each answer, and then begin the schedules."""
-    store, deployments = open_store(settings), Deployments(str(settings.prefect_api_url))
+    store, deployments = open_store(settings), Deployments(str(settings.prefect_address))
     names = [f"pipeline-{number:02}" for number in range(1, PIPELINES + 1)]
     for number, name in enumerate(track(names, "first versions", console=console)):
         folder = home / name
@@ -176,7 +176,7 @@ def main() -> None:
                     time.sleep(SAMPLE)
             until = datetime.now(UTC)
             time.sleep(LATE)
-            late, states = lateness(Api(str(settings.prefect_api_url)), since, until)
+            late, states = lateness(Api(str(settings.prefect_address)), since, until)
             locked = _locked(directory) - locked
         finally:
             stop(directory)

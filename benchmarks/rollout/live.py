@@ -106,7 +106,7 @@ class Stage:
         self._settings = settings
         self._store: Store = open_store(settings)
         self._plan: Plan = make_plan(PROJECT / "data" / stream.name, directory, windows=None)
-        self._deployments = Deployments(str(settings.prefect_api_url))
+        self._deployments = Deployments(str(settings.prefect_address))
         self._live = self._read_live()
         self._declare()
 

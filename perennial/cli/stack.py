@@ -37,13 +37,14 @@ def up(
         ),
     ] = None,
     auth: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--auth",
-            help="Prefect asks for a password, also in the browser: prefect.auth in the directory "
-            "holds it. Once made it is asked for at each start.",
+            "--auth/--no-auth",
+            help="Prefect asks for a password, also in the browser: the line in the "
+            "directory's prefect.auth. Without it everybody on this machine may start any flow.",
+            show_default="auth",
         ),
-    ] = False,
+    ] = None,
 ) -> None:
     """Start the embedded stack: object store, Prefect server and worker, inference server,
     and the door for alerts.
@@ -71,7 +72,7 @@ def _print_addresses(console: Console, stack: RunningStack, directory: Path) -> 
     console.print("The stack is up." if stack.started else "The stack was up already.")
     for name, (usual, used) in stack.moved.items():
         console.print(f"Port {usual} is taken: the {name} part listens on {used}.")
-    asked = "  (asks for what is in prefect.auth)" if stack.settings.prefect_auth else ""
+    asked = "  (login in prefect.auth)" if stack.settings.prefect_auth else ""
     console.print(f"  Prefect           {stack.urls['prefect']}{asked}")
     console.print(f"  inference server  {stack.urls['serving']}")
     console.print(f"  alerts            {stack.urls['alerts']}/v1/alerts  (token in alerts.token)")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from perennial.errors import PerennialError
 from perennial.local.processes import default_signals
+from perennial.local.services import plan
 from perennial.local.state import StackFiles
 from perennial.local.supervisor import Supervisor
 
@@ -18,6 +20,7 @@ def main() -> int:
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--worker", choices=("fork", "process"), required=True)
+    parser.add_argument("--auth", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     default_signals()
     files = StackFiles(arguments.dir)
@@ -25,7 +28,8 @@ def main() -> int:
     if not files.take_lock():
         return 0
     try:
-        Supervisor(files, arguments.project.resolve(), arguments.worker).run()
+        make_plan = partial(plan, auth=arguments.auth)
+        Supervisor(files, arguments.project.resolve(), arguments.worker, make_plan=make_plan).run()
     except PerennialError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- this is the supervisor's log
         return 1

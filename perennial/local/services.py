@@ -54,8 +54,18 @@ class Plan:
     claims: PortClaims
 
 
-def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) -> Plan:
-    """Choose ports and write out every child's command line and environment."""
+def plan(
+    files: StackFiles, project: Path, worker: WorkerKind, stack_id: str, *, auth: bool = True
+) -> Plan:
+    """Choose ports and write out every child's command line and environment.
+
+    Args:
+        files: where the stack keeps what; keys and tokens that are missing are made there.
+        project: the folder of prefect.yaml, flows and tasks.
+        worker: how flow runs are started.
+        stack_id: the mark in each child's environment by which it is known again.
+        auth: Prefect's server asks for a password.
+    """
     claims = PortClaims(PREFERRED_PORTS)
     ports = claims.ports
     keys = seaweed.load_keys(files.keys)
@@ -66,7 +76,7 @@ def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) ->
         secret_key=keys.secret_key,
         server_url=f"http://{LOOPBACK}:{ports['serving']}",
         prefect_api_url=f"http://{LOOPBACK}:{ports['prefect']}/api",
-        prefect_auth=files.read_prefect_auth(),
+        prefect_auth=files.ensure_prefect_auth() if auth else None,
         pipeline_folders=(project / "data",),
     )
     exported = {
@@ -75,7 +85,7 @@ def plan(files: StackFiles, project: Path, worker: WorkerKind, stack_id: str) ->
         **keys.environment(),
         "PERENNIAL_SERVER_URL": str(settings.server_url),
         "PREFECT_API_URL": str(settings.prefect_api_url),
-        **({"PREFECT_API_AUTH_STRING": auth} if (auth := settings.prefect_auth) else {}),
+        **({"PREFECT_API_AUTH_STRING": secret} if (secret := settings.prefect_auth) else {}),
         "PERENNIAL_WORK_POOL": prefect_api.POOL,
         "PERENNIAL_PIPELINES": str(project / "data"),
         "PERENNIAL_ALERTS_URL": f"http://{LOOPBACK}:{ports['alerts']}",
@@ -168,7 +178,8 @@ def _store(
         name="store",
         title="S3 store (SeaweedFS)",
         command=tuple(seaweed.command(files.store, ports)),
-        environment=common,
+        # Go's collector at twice its usual zeal: half the memory, and it stops growing.
+        environment={"GOGC": "50", **common},
         ports=tuple(ports[flag] for flag in seaweed.PORT_FLAGS),
         url=settings.s3_endpoint,
         health_url=f"{settings.s3_endpoint}/healthz",
@@ -189,7 +200,11 @@ def _prefect(port: int, settings: Settings, common: Mapping[str, str]) -> Servic
             **common,
             **{name: value for name, value in os.environ.items() if name.startswith(DATABASE)},
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
-            **({"PREFECT_SERVER_API_AUTH_STRING": auth} if (auth := settings.prefect_auth) else {}),
+            **(
+                {"PREFECT_SERVER_API_AUTH_STRING": secret}
+                if (secret := settings.prefect_auth)
+                else {}
+            ),
             # A retrain that waits for another one's end looks again after so many seconds.
             "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
         },

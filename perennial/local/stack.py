@@ -89,7 +89,7 @@ def ensure_up(
     worker: WorkerKind | None = None,
     project: Path = PROJECT,
     progress: Progress | None = None,
-    auth: bool = False,
+    auth: bool | None = None,
 ) -> RunningStack:
     """Start the stack unless it is up, and have its deployments applied.
 
@@ -99,25 +99,19 @@ def ensure_up(
             None: as the stack that is up does it, else forked.
         project: the folder of prefect.yaml, flows and tasks.
         progress: called with a line for every step that begins.
-        auth: have Prefect ask for a password, which is made with the directory and kept in it; a
-            directory that has one keeps it.
+        auth: have Prefect ask for a password, which the first start makes and the directory
+            keeps; None: as the stack that is up does it, else it asks.
 
     Raises:
-        StackError: a part cannot start, a stack with another kind of worker is up, or the
-            deployments are refused.
+        StackError: a part cannot start, a stack with another kind of worker or of access is up,
+            or the deployments are refused.
     """
     announce = progress or (lambda _: None)
     files = StackFiles(directory)
     files.make()
     started = None
-    if auth and files.read_prefect_auth() is None:
-        if files.is_supervised():
-            raise StackError(
-                "Prefect asks for nothing on the stack that is up: 'perennial down' first"
-            )
-        files.ensure_prefect_auth()
     if not files.is_supervised():
-        started = _start_supervisor(files, project, worker or "fork")
+        started = _start_supervisor(files, project, worker or "fork", auth=auth is not False)
     state = _await_up(files, started, announce)
     if worker not in (None, state.worker):
         raise StackError(
@@ -125,6 +119,11 @@ def ensure_up(
             "run 'perennial down' first"
         )
     settings = Settings.from_env(read_env_file(files.environment))
+    if auth not in (None, settings.prefect_auth is not None):
+        raise StackError(
+            f"the stack that is up in {files.directory} asks for "
+            f"{'no password' if auth else 'a password'}: run 'perennial down' first"
+        )
     assert state.pool_id is not None
     if not is_deployed(files, state.project, state.pool_id):
         announce("applying prefect.yaml")
@@ -221,7 +220,7 @@ def _fault(part: PartState, files: StackFiles) -> str | None:
 
 
 def _start_supervisor(
-    files: StackFiles, project: Path, worker: WorkerKind
+    files: StackFiles, project: Path, worker: WorkerKind, *, auth: bool
 ) -> subprocess.Popen[bytes]:
     """End what a killed supervisor may have left, then start a new one."""
     left = files.read_state()
@@ -233,6 +232,7 @@ def _start_supervisor(
             [
                 *(sys.executable, "-m", "perennial.local", "--dir", str(files.directory)),
                 *("--project", str(project.resolve()), "--worker", worker),
+                "--auth" if auth else "--no-auth",
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -82,16 +82,10 @@ class StackFiles:
         """Make the token that alerts must bear, readable by its owner alone, unless it is there."""
         _ensure_secret(self.alerts_token, "")
 
-    def ensure_prefect_auth(self) -> None:
-        """Make what Prefect shall ask for from the next start on, unless it is there."""
+    def ensure_prefect_auth(self) -> str:
+        """Make what Prefect shall ask for, unless it is there, and give it: user:password."""
         _ensure_secret(self.prefect_auth, "perennial:")
-
-    def read_prefect_auth(self) -> str | None:
-        """What this stack's Prefect asks for, user:password; None: it asks for nothing."""
-        try:
-            return self.prefect_auth.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return None
+        return self.prefect_auth.read_text(encoding="utf-8").strip()
 
     def read_state(self) -> StackState | None:
         """Read the state that was last written; None where there is none."""

@@ -78,7 +78,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("stack") / ".perennial"
     try:
         settings = ensure_up(directory).settings
-        deployments = Deployments(str(settings.prefect_api_url))
+        deployments = Deployments(str(settings.prefect_address))
         yield Stack(directory, settings, open_store(settings), deployments)
         deployments.close()
     finally:

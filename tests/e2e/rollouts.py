@@ -102,7 +102,7 @@ class Stack:
     def runs(self, name: str) -> list[dict[str, Any]]:
         """Flow runs of a name, the newest first."""
         body = {"flow_runs": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC"}
-        found = httpx.post(f"{self.settings.prefect_api_url}/flow_runs/filter", json=body)
+        found = httpx.post(f"{self.settings.prefect_address}/flow_runs/filter", json=body)
         runs: list[dict[str, Any]] = found.raise_for_status().json()
         return runs
 

@@ -102,14 +102,14 @@ def test_a_second_up_says_that_it_is_up(demo):
 
 
 def test_every_station_is_a_deployment_of_its_own(demo):
-    found = httpx.post(f"{demo.settings.prefect_api_url}/deployments/filter", json={}).json()
+    found = httpx.post(f"{demo.settings.prefect_address}/deployments/filter", json={}).json()
     wanted = {"retrain", "rollout", "monitor", "score", "compact"}
     assert wanted <= {deployment["name"] for deployment in found}
 
 
 def flow_runs(demo):
     """All that were started; not those that a schedule has planned for a later day."""
-    found = httpx.post(f"{demo.settings.prefect_api_url}/flow_runs/filter", json={}).json()
+    found = httpx.post(f"{demo.settings.prefect_address}/flow_runs/filter", json={}).json()
     return [run for run in found if run["state_type"] != "SCHEDULED" or not run["auto_scheduled"]]
 
 

@@ -145,7 +145,7 @@ def asked(stack, request):
 def resume(pipeline, question, **answer):
     """Fill in the form behind the Resume button, as the UI sends it."""
     run = pipeline.stack.runs(question)[0]
-    url = f"{pipeline.stack.settings.prefect_api_url}/flow_runs/{run['id']}/resume"
+    url = f"{pipeline.stack.settings.prefect_address}/flow_runs/{run['id']}/resume"
     return httpx.post(url, json={"run_input": answer}).raise_for_status().json()
 
 

@@ -35,7 +35,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stack(directory: Path) -> Iterator[RunningStack]:
     """A stack whose Prefect asks for a password, and on which a version was trained."""
     try:
-        up = ensure_up(directory, auth=True)
+        up = ensure_up(directory)
         folder = directory.parent / "turning"
         folder.mkdir()
         drifting_stream().to_csv(folder / "data.csv", index=False)

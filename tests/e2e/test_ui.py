@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from perennial.local import offer_pipelines
+from perennial.local.state import StackFiles
 from perennial.registry import declare, read_state
 from tests.e2e.conftest import drifting_stream, perennial
 from tests.e2e.rollouts import Pipeline, Stack, until
@@ -45,6 +46,15 @@ class Browser:
     @property
     def base(self) -> str:
         return str(self.stack.settings.prefect_api_url).removesuffix("/api")
+
+    def log_in(self) -> None:
+        """Enter what the stack's own file says; the UI remembers it."""
+        self.page.goto(self.base)
+        password = StackFiles(self.stack.directory).prefect_auth.read_text().strip()
+        self.page.locator("input[type=password]").fill(password)
+        self.picture("0-login")
+        self.page.get_by_role("button", name="Login").click()
+        self.page.get_by_text("Flow Runs").first.wait_for()
 
     def visit(self, path: str, text: str) -> None:
         self.page.goto(self.base + path)
@@ -98,7 +108,9 @@ def browser(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         chromium = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = chromium.new_page(viewport={"width": 1400, "height": 1100})
         page.set_default_timeout(SLOW)
-        yield Browser(page, stack, output)
+        opened = Browser(page, stack, output)
+        opened.log_in()
+        yield opened
         chromium.close()
     print(f"screenshots: {output}")
 
@@ -157,7 +169,7 @@ def test_a_challenger_is_taken_to_a_stage_that_is_chosen_from_a_list(browser):
 
 
 def test_a_name_that_nobody_declared_starts_no_run(browser):
-    api = str(browser.stack.settings.prefect_api_url)
+    api = str(browser.stack.settings.prefect_address)
     deployment = httpx.get(f"{api}/deployments/name/retrain/retrain").json()["id"]
     body = {"parameters": {"pipeline": "nobody"}, "state": {"type": "SCHEDULED"}}
     answer = httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json=body)

@@ -28,7 +28,7 @@ def watched(stack, request):
 
 def cancel(stack, run):
     """As the button does."""
-    url = f"{stack.settings.prefect_api_url}/flow_runs/{run['id']}/set_state"
+    url = f"{stack.settings.prefect_address}/flow_runs/{run['id']}/set_state"
     body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     httpx.post(url, json=body).raise_for_status()
 
@@ -58,6 +58,6 @@ def test_also_after_the_server_was_killed(stack, watched):
 
 def _answers(stack) -> bool:
     try:
-        return httpx.get(f"{stack.settings.prefect_api_url}/health").is_success
+        return httpx.get(f"{stack.settings.prefect_address}/health").is_success
     except httpx.HTTPError:
         return False

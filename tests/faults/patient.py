@@ -209,7 +209,7 @@ def call(stack: Stack, path: str, body: Any, method: str = "POST") -> Any:
     while True:
         try:
             answer = httpx.request(
-                method, f"{stack.settings.prefect_api_url}{path}", json=body, timeout=10
+                method, f"{stack.settings.prefect_address}{path}", json=body, timeout=10
             )
             if answer.status_code < 500:
                 return answer.raise_for_status().json() if answer.content else None

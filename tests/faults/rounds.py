@@ -69,7 +69,7 @@ def running_stack(directory: Path) -> Iterator[Stack]:
         finally:
             os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
         try:
-            deployments = Deployments(str(settings.prefect_api_url))
+            deployments = Deployments(str(settings.prefect_address))
             yield Stack(directory, settings, open_store(settings), deployments)
             deployments.close()
         finally:

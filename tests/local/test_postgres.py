@@ -102,7 +102,7 @@ def test_prefects_server_keeps_its_runs_in_postgres(postgres, tmp_path, monkeypa
     monkeypatch.setenv(URL, postgres.url)
     try:
         stack = ensure_up(directory, project=project)
-        with httpx.Client(base_url=stack.settings.prefect_api_url, timeout=30) as client:
+        with httpx.Client(base_url=stack.settings.prefect_address, timeout=30) as client:
             prefect = Prefect(client)
             runs = [prefect.start() for _ in range(3)]
             assert [prefect.await_state(r, ENDED)["type"] for r in runs] == ["COMPLETED"] * 3

@@ -11,22 +11,20 @@ from perennial.local.services import plan
 from perennial.local.state import StackFiles
 
 
-def planned(directory, *, auth):
+def planned(directory, **options):
     files = StackFiles(directory)
     files.make()
-    if auth:
-        files.ensure_prefect_auth()
-    found = plan(files, directory, "fork", "an id")
+    found = plan(files, directory, "fork", "an id", **options)
     found.claims.release()
     return files, found, {service.name: service for service in found.services}
 
 
 def test_a_password_is_made_once_and_reaches_server_and_clients_by_the_environment(tmp_path):
-    files, found, services = planned(tmp_path / "s", auth=True)
-    auth = files.read_prefect_auth()
+    files, found, services = planned(tmp_path / "s")
+    auth = files.prefect_auth.read_text().strip()
+    assert len(auth.partition(":")[2]) > 20
     assert stat.S_IMODE(files.prefect_auth.stat().st_mode) == 0o600
-    files.ensure_prefect_auth()
-    assert files.read_prefect_auth() == auth
+    assert files.ensure_prefect_auth() == auth
     assert services["prefect"].environment["PREFECT_SERVER_API_AUTH_STRING"] == auth
     for name in ("worker", "alerts"):
         assert services[name].environment["PREFECT_API_AUTH_STRING"] == auth
@@ -37,7 +35,9 @@ def test_a_password_is_made_once_and_reaches_server_and_clients_by_the_environme
     assert not [line for line in lines for secret in secrets if secret in line]
 
 
-def test_without_one_prefect_asks_for_nothing_whatever_the_caller_has(tmp_path, monkeypatch):
+def test_where_none_is_wanted_prefect_asks_for_nothing_whatever_the_caller_has(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "me:elsewhere")
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:elsewhere")
     _, found, services = planned(tmp_path / "s", auth=False)
@@ -47,7 +47,7 @@ def test_without_one_prefect_asks_for_nothing_whatever_the_caller_has(tmp_path, 
 
 
 def test_the_address_is_understood_by_the_client_that_the_stack_uses(tmp_path):
-    files, found, _ = planned(tmp_path / "s", auth=True)
+    files, found, _ = planned(tmp_path / "s")
     seen = []
 
     def answer(request):
@@ -58,4 +58,4 @@ def test_the_address_is_understood_by_the_client_that_the_stack_uses(tmp_path):
     with httpx.Client(base_url=address, transport=httpx.MockTransport(answer)) as client:
         client.get("/work_pools/perennial")
     sent = base64.b64decode(seen[0].headers["Authorization"].removeprefix("Basic "))
-    assert sent.decode() == files.read_prefect_auth()
+    assert sent.decode() == files.ensure_prefect_auth()

@@ -69,7 +69,7 @@ def stack(project, directory):
 
 @pytest.fixture(scope="module")
 def prefect(stack):
-    api = stack.settings.prefect_api_url
+    api = stack.settings.prefect_address
     with httpx.Client(base_url=api, timeout=30, trust_env=False) as client:
         yield Prefect(client)
 
@@ -194,10 +194,12 @@ def test_a_second_up_says_so(stack, directory, project):
     second = perennial("up", "--dir", str(directory))
     assert second.returncode == 0
     assert "up already" in second.stdout
-    other = perennial("up", "--dir", str(directory), "--worker", "process")
-    assert other.returncode == 1
-    assert "perennial down" in other.stderr
-    assert "Traceback" not in other.stderr
+    assert "login in prefect.auth" in second.stdout
+    for otherwise in (("--worker", "process"), ("--no-auth",)):
+        other = perennial("up", "--dir", str(directory), *otherwise)
+        assert other.returncode == 1
+        assert "perennial down" in other.stderr
+        assert "Traceback" not in other.stderr
 
 
 def test_status_is_for_programs_too(stack, directory, tmp_path):
@@ -300,11 +302,12 @@ def test_down_leaves_no_process_and_keeps_the_data(stack, directory, project):
     assert not stop(directory)
 
 
-def test_the_same_deployments_run_on_prefects_own_worker(project, directory):
-    stack = ensure_up(directory, project=project, worker="process")
+def test_the_same_deployments_run_on_prefects_own_worker_and_without_a_password(project, directory):
+    stack = ensure_up(directory, project=project, worker="process", auth=False)
     try:
+        assert stack.settings.prefect_auth is None
         assert open_store(stack.settings).get("tests/one").data == b"1"
-        api = stack.settings.prefect_api_url
+        api = stack.settings.prefect_address
         with httpx.Client(base_url=api, timeout=30, trust_env=False) as client:
             prefect = Prefect(client)
             assert prefect.await_state(prefect.start(), ENDED)["type"] == "COMPLETED"
