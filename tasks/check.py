@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect.logging import get_run_logger
 
+from perennial.drift.record import Check
 from perennial.errors import Conflict
 from perennial.registry import Declaration, read_state
 from perennial.rollout.stages import in_flight
@@ -53,25 +54,20 @@ def repeat_requests(declaration: Declaration, done: list[CheckRef]) -> str | Non
     Returns:
         Why a heal is being asked for, or None.
     """
-    name, fresh = declaration.spec.name, {check.key for check in done}
+    name = declaration.spec.name
+    confirmed: CheckRef | Check | None
+    confirmed = next((check for check in done if check.decision.action == "heal"), None)
+    if confirmed is not None:
+        _ask_for_heal(name, confirmed)
     state = read_state(store(), name).state
     if state.challenger is not None or in_flight(state):
         events.emit(events.ROLLOUT_CONTINUES, name, {"version": state.challenger})
-    confirmed = unanswered(name, state)
     if confirmed is None:
-        return None
-    key = layout.check(name, confirmed.window)
-    if key in fresh or not is_under_way(key):
-        events.emit(
-            events.DRIFT_CONFIRMED,
-            name,
-            {
-                "window": confirmed.window,
-                "reason": confirmed.decision.told,
-                "verdict": key,
-                "depth": confirmed.decision.depth or "retrain",
-            },
-        )
+        confirmed = unanswered(name, state)
+        if confirmed is None:
+            return None
+        if not is_under_way(layout.check(name, confirmed.window)):
+            _ask_for_heal(name, confirmed)
     notify(
         name,
         "drift confirmed",
@@ -79,6 +75,19 @@ def repeat_requests(declaration: Declaration, done: list[CheckRef]) -> str | Non
         incident=f"drift-{confirmed.window}",
     )
     return confirmed.decision.reason
+
+
+def _ask_for_heal(pipeline: str, confirmed: CheckRef | Check) -> None:
+    events.emit(
+        events.DRIFT_CONFIRMED,
+        pipeline,
+        {
+            "window": confirmed.window,
+            "reason": confirmed.decision.told,
+            "verdict": layout.check(pipeline, confirmed.window),
+            "depth": confirmed.decision.depth or "retrain",
+        },
+    )
 
 
 @step(retries=2, retry_delay_seconds=2)

@@ -34,6 +34,7 @@ from worker.waking import Waking
 from worker.warm import ServerProcess, WarmProcess
 
 _LABELS_AFTER = 1.0
+_SAME_FLOW = 60.0
 
 
 class ForkWorker(ProcessWorker):
@@ -63,8 +64,9 @@ class ForkWorker(ProcessWorker):
         self._warm = WarmProcess()
         await self._warm.ensure()
         await super().setup()
-        # A submission reads it twice in a row.
+        # A submission reads the one twice in a row; of the other it wants what never changes.
         self.client.read_deployment = remembered(self.client.read_deployment)  # type: ignore[method-assign]
+        self.client.read_flow = remembered(self.client.read_flow, seconds=_SAME_FLOW)  # type: ignore[method-assign]
         self._waking = asyncio.create_task(Waking(self.get_and_submit_flow_runs).watch())
 
     async def _initialize_after_sync(self) -> None:

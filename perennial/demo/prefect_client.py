@@ -11,7 +11,8 @@ from perennial.errors import StackError
 from perennial.local import forms
 
 _TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-_POLL = 0.15
+_POLL = 0.4
+"""Seconds: each question takes the server from the runs that it asks about."""
 
 
 class Deployments:

@@ -265,7 +265,7 @@ def _worker(kind: WorkerKind, settings: Settings, common: Mapping[str, str]) -> 
         environment={
             **common,
             # The fork worker hears of a run by itself; the other one only asks.
-            "PREFECT_WORKER_QUERY_SECONDS": "1" if kind == "fork" else "0.25",
+            "PREFECT_WORKER_QUERY_SECONDS": "2" if kind == "fork" else "0.25",
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
             # The server is of the same installation; that it is, and what it protects itself

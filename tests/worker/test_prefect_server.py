@@ -7,10 +7,12 @@ import asyncio
 import pytest
 from prefect.server.api.server import RequestLimitMiddleware
 from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.utilities.schema_tools import ValidationError, validation
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from worker.prefect_server import count_only_requests, wait_in_line
+from worker import prefect_server
+from worker.prefect_server import check_schemas_once, count_only_requests, wait_in_line
 
 
 async def _race(url: str) -> int:
@@ -55,6 +57,54 @@ def test_in_line_both_write(url):
     assert asyncio.run(_race(url)) == 2
 
 
+async def _order_of_writers(url: str, writers: int) -> list[int]:
+    config = AioSqliteConfiguration(connection_url=url)
+    engine = await config.engine()
+    done: list[int] = []
+
+    async def write(number: int) -> None:
+        session = await config.session(engine)
+        async with session, config.begin_transaction(session):
+            await session.execute(text(f"INSERT INTO rows VALUES ({number})"))
+            await asyncio.sleep(0.02)
+            done.append(number)
+
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE rows (number INTEGER)"))
+    try:
+        await asyncio.gather(*(write(number) for number in range(writers)))
+    finally:
+        await engine.dispose()
+    return done
+
+
+def test_writers_are_served_in_the_order_in_which_they_came(url):
+    wait_in_line()
+    assert asyncio.run(_order_of_writers(url, 20)) == list(range(20))
+
+
+async def _with_one_that_does_not_end(url: str) -> int:
+    config = AioSqliteConfiguration(connection_url=url)
+    engine = await config.engine()
+    first, second = await config.session(engine), await config.session(engine)
+    try:
+        async with (
+            first,
+            second,
+            config.begin_transaction(first),
+            config.begin_transaction(second),
+        ):
+            return (await second.execute(text("SELECT 1"))).scalar_one()
+    finally:
+        await engine.dispose()
+
+
+def test_a_line_that_does_not_move_is_left(url, monkeypatch):
+    wait_in_line()
+    monkeypatch.setattr(prefect_server, "_PATIENCE", 0.05)
+    assert asyncio.run(_with_one_that_does_not_end(url)) == 1
+
+
 async def _answered_beside_websockets() -> list[str]:
     answered, open_ended = [], asyncio.Event()
 
@@ -79,3 +129,26 @@ def test_websockets_take_no_place_of_a_request(monkeypatch):
     assert asyncio.run(_answered_beside_websockets()) == []
     count_only_requests()
     assert asyncio.run(_answered_beside_websockets()) == ["http"]
+
+
+def test_a_schema_is_checked_once_and_a_wrong_one_each_time(monkeypatch):
+    asked = []
+    check = validation._VALIDATOR.check_schema
+
+    def counted(schema, **options):
+        asked.append(schema)
+        check(schema, **options)
+
+    monkeypatch.setattr(validation._VALIDATOR, "check_schema", counted)
+    check_schemas_once()
+    right, wrong = {"type": "object", "properties": {"x": {"type": "string"}}}, {"type": 7}
+    for _ in range(3):
+        validation.is_valid_schema(right, preprocess=False)
+        validation.validate({"x": "text"}, right, raise_on_error=True, preprocess=False)
+        with pytest.raises(ValueError, match="Invalid schema"):
+            validation.is_valid_schema(wrong, preprocess=False)
+    # Once with the formats that it may name, and once without.
+    assert asked.count(right) == 2
+    assert asked.count(wrong) == 3
+    with pytest.raises(ValidationError):
+        validation.validate({"x": 1}, right, raise_on_error=True, preprocess=False)
