@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble._hist_gradient_boosting.common import X_BINNED_DTYPE
 
 from perennial.training.estimator import TrainingSet
+from perennial.training.heads.split_points import MOST
 
 ROUNDS = 20
 MAX_TREES = 300
@@ -40,6 +42,7 @@ def boost(
         "max_iter": max(MIN_ROUNDS, min(ROUNDS, MAX_TREES // data.width)),
         "early_stopping": False,
         "max_leaf_nodes": 8,
+        "max_bins": MOST + 1,
         "min_samples_leaf": min(20, max(2, len(data) // 50)),
         "l2_regularization": 5.0,
         "random_state": seed,
@@ -71,8 +74,8 @@ class _OfCounts(HistGradientBoostingRegressor):  # type: ignore[misc]
         del sample_weight, is_training_data
         highest = np.nanmax(X, axis=0)
         self._bin_mapper.fit(np.minimum(np.arange(highest.max() + 1)[:, None], highest))
-        binned: NDArray[Any] = self._bin_mapper.transform(X)
-        return binned
+        bins = np.where(np.isnan(X), self._bin_mapper.missing_values_bin_idx_, X)
+        return np.asfortranarray(bins, dtype=X_BINNED_DTYPE)
 
 
 class _From:

@@ -32,13 +32,23 @@ def find_split_points(column: NDArray[Any], noise: float) -> NDArray[Any]:
     gaps = np.diff(values)
     if not len(gaps):
         return np.empty(0, dtype=np.float32)
-    blocks = np.array_split(np.arange(len(gaps)), min(MOST, len(gaps)))
-    widest = np.array([block[np.argmax(gaps[block])] for block in blocks])
+    widest = _widest_of_each(gaps, min(MOST, len(gaps)))
     kept = widest[gaps[widest] > 2 * noise * np.abs(values).max()]
     points = (values[kept] + gaps[kept] / 2).astype(np.float32)
     # Between neighbours in float32 there is no middle: what is not above the lower one is below.
     lower: NDArray[Any] = np.where(points < values[kept + 1], points, values[kept])
     return lower.astype(np.float32)
+
+
+def _widest_of_each(gaps: NDArray[Any], blocks: int) -> NDArray[np.intp]:
+    """Find the first of the widest gaps in each of so many blocks of nearly the same length."""
+    size, longer = divmod(len(gaps), blocks)
+    lengths = np.full(blocks, size)
+    lengths[:longer] += 1
+    starts = np.cumsum(lengths) - lengths
+    places = np.flatnonzero(gaps == np.repeat(np.maximum.reduceat(gaps, starts), lengths))
+    first: NDArray[np.intp] = places[np.searchsorted(places, starts)]
+    return first
 
 
 def count_below(column: NDArray[Any], points: NDArray[Any]) -> NDArray[Any]:
