@@ -54,6 +54,13 @@ def demo(
     console.print(table)
     for file in (files.html, files.png, files.json):
         console.print(f"  {file}", soft_wrap=True)
+    if keep:
+        login = directory / "prefect.auth"
+        console.print(
+            f"The stack is still up: perennial status says where, {login} holds Prefect's login; "
+            "perennial down ends it.",
+            soft_wrap=True,
+        )
 
 
 @app.command()

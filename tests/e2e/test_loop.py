@@ -95,6 +95,10 @@ def test_the_stack_tells_that_it_is_well(demo):
     assert all(part["healthy"] for part in parts.values())
 
 
+def test_a_demo_that_leaves_it_up_says_how_to_look_at_it(demo):
+    assert ".perennial/prefect.auth" in demo.output
+
+
 def test_a_second_up_says_that_it_is_up(demo):
     said = perennial("up", cwd=demo.directory.parent)
     assert said.returncode == 0
