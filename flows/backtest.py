@@ -10,8 +10,6 @@ from pydantic import Field
 
 from flows.outcome import explained, outcome
 from perennial.backtest.policies import PolicyName
-from tasks.backtest import replay_policies
-from tasks.declaration import find_pipeline
 
 
 @flow(name="backtest", flow_run_name="backtest {pipeline}")
@@ -34,6 +32,9 @@ def backtest(
         label_delay_windows: Windows by which labels come after their window's end.
         seed: Of all fits. Left out: as pipeline.yaml says.
     """
+    from tasks.backtest import replay_policies
+    from tasks.declaration import find_pipeline
+
     declaration = find_pipeline(pipeline)
     done = replay_policies(
         declaration, policies, windows, train_fraction, label_delay_windows, seed

@@ -6,11 +6,7 @@ from prefect import flow, runtime
 from prefect.states import State
 
 from flows.outcome import explained, outcome
-from perennial.rollout.stages import on_its_way, who_answers
 from perennial.spec import Goal
-from tasks.approval import withdraw_questions
-from tasks.by_hand import let_through, put_back, send_on, tell_sent_on
-from tasks.declaration import find_pipeline
 
 
 @flow(name="rollback", flow_run_name="rollback {pipeline}")
@@ -24,6 +20,10 @@ def rollback(pipeline: str, to: str | None = None, why: str = "asked for by hand
             champion before the present one comes back.
         why: Kept in the history.
     """
+    from tasks.approval import withdraw_questions
+    from tasks.by_hand import put_back
+    from tasks.declaration import find_pipeline
+
     name = find_pipeline(pipeline).spec.name
     version = put_back(name, to, why, str(runtime.flow_run.name))
     withdraw_questions(name)
@@ -42,6 +42,11 @@ def advance(pipeline: str, to: Goal = "promotion", why: str = "asked for by hand
         to: The stage, as far as pipeline.yaml declares it; promotion makes it champion.
         why: Kept in the history.
     """
+    from perennial.rollout.stages import on_its_way, who_answers
+    from tasks.approval import withdraw_questions
+    from tasks.by_hand import send_on, tell_sent_on
+    from tasks.declaration import find_pipeline
+
     declaration = find_pipeline(pipeline)
     run = str(runtime.flow_run.name)
     state = send_on(declaration, to, why, run)
@@ -61,6 +66,10 @@ def approve(pipeline: str, why: str = "approved of in the UI") -> State:
         pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
         why: Kept in the history.
     """
+    from tasks.approval import withdraw_questions
+    from tasks.by_hand import let_through
+    from tasks.declaration import find_pipeline
+
     name = find_pipeline(pipeline).spec.name
     version = let_through(name, why, str(runtime.flow_run.name))
     withdraw_questions(name)

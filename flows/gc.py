@@ -6,9 +6,6 @@ from prefect.states import Failed, State
 from flows.names import of_pipeline
 from flows.outcome import explained, outcome
 from perennial.errors import LeaseHeld, PerennialError
-from tasks.declaration import find_pipelines
-from tasks.gc import sweep_pipeline
-from tasks.lease import held_lease
 
 
 @flow(name="gc", flow_run_name=of_pipeline)
@@ -23,6 +20,10 @@ def gc(pipeline: str | None = None, dry_run: bool = False) -> State:
         pipeline: Name of the pipeline. Left out: all of them.
         dry_run: Only say what would go.
     """
+    from tasks.declaration import find_pipelines
+    from tasks.gc import sweep_pipeline
+    from tasks.lease import held_lease
+
     run = str(runtime.flow_run.name)
     told, failed = [], []
     for name in [pipeline] if pipeline is not None else find_pipelines():

@@ -8,9 +8,6 @@ from prefect.states import State
 from flows.names import of_pipeline
 from flows.outcome import explained, outcome
 from flows.priority import step_back
-from tasks.approval import withdraw_questions
-from tasks.check import check_windows, repeat_requests, show_checks
-from tasks.declaration import find_pipeline, find_pipelines
 
 DRIFT, HELD, CHECKED = "Drift confirmed", "Held", "Checked"
 
@@ -23,6 +20,8 @@ def monitor(pipeline: str | None = None) -> State:
     Args:
         pipeline: Name of the pipeline, or the folder of its pipeline.yaml. Left out: all of them.
     """
+    from tasks.declaration import find_pipelines
+
     names = [pipeline] if pipeline is not None else find_pipelines()
     told = [_monitor_one(name, last=number == len(names)) for number, name in enumerate(names, 1)]
     message = "; ".join(text for _, text in told) or "no pipeline is declared"
@@ -32,6 +31,10 @@ def monitor(pipeline: str | None = None) -> State:
 
 def _monitor_one(pipeline: str, *, last: bool) -> tuple[str, str]:
     """What a look at one pipeline came to, and why."""
+    from tasks.approval import withdraw_questions
+    from tasks.check import check_windows, repeat_requests, show_checks
+    from tasks.declaration import find_pipeline
+
     declaration = find_pipeline(pipeline)
     checks = check_windows(declaration)
     asking = repeat_requests(declaration, checks)

@@ -9,8 +9,6 @@ from prefect.states import State
 from pydantic import Field
 
 from flows.outcome import explained, outcome
-from tasks.declaration import offer_pipelines
-from tasks.recover import crash_silent_runs, free_leases, go_on_with_crashed_runs, tell
 
 
 @flow(name="recover", flow_run_name="recover")
@@ -28,6 +26,9 @@ def recover(
         silent_seconds: A run is given up after so long without a heartbeat; three of them.
         hours: Runs that crashed longer ago are left alone.
     """
+    from tasks.declaration import offer_pipelines
+    from tasks.recover import crash_silent_runs, free_leases, go_on_with_crashed_runs, tell
+
     lost = crash_silent_runs(silent_seconds)
     again = go_on_with_crashed_runs(hours)
     leases = free_leases()

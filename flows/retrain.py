@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from prefect import flow, runtime
+from prefect import Flow, flow, runtime
+from prefect.client.schemas.objects import FlowRun
 from prefect.states import State
 from pydantic import Field
 
 from flows.names import with_reason
 from flows.outcome import explained, is_tried_too_often, outcome
-from perennial.registry import Declaration
 from perennial.spec import Cure
-from perennial.store.lease import utc_now
-from tasks.declaration import find_pipeline
-from tasks.gate import judge_candidate
-from tasks.heal import heal_champion
-from tasks.lease import held_lease
-from tasks.register import (
-    RetrainRequest,
-    is_answered,
-    refuse_candidate,
-    register_candidate,
-)
-from tasks.rollout import begin_rollout
-from tasks.tell_failed import tell_failed
-from tasks.train import train_candidate
-from tasks.validate import snapshot_sound_rows, tell_held
+
+if TYPE_CHECKING:
+    from perennial.registry import Declaration
+    from tasks.register import RetrainRequest
 
 
-@flow(name="retrain", flow_run_name=with_reason, on_failure=[tell_failed])
+def _tell_failed(of: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
+    from tasks.tell_failed import tell_failed
+
+    tell_failed(of, run, state)
+
+
+@flow(name="retrain", flow_run_name=with_reason, on_failure=[_tell_failed])
 @explained
 def retrain(
     pipeline: str,
@@ -53,6 +48,11 @@ def retrain(
         span: Newest labelled rows that a head is fitted on. Left out: up to six windows.
         attempt: Which try this is; a run that crashed is started again a few times.
     """
+    from perennial.store.lease import utc_now
+    from tasks.declaration import find_pipeline
+    from tasks.register import RetrainRequest
+    from tasks.rollout import begin_rollout
+
     if given_up := is_tried_too_often(attempt):
         return given_up
     run = str(runtime.flow_run.name)
@@ -66,6 +66,13 @@ def retrain(
 
 
 def _heal(declaration: Declaration, request: RetrainRequest) -> State:
+    from tasks.gate import judge_candidate
+    from tasks.heal import heal_champion
+    from tasks.lease import held_lease
+    from tasks.register import is_answered, refuse_candidate, register_candidate
+    from tasks.train import train_candidate
+    from tasks.validate import snapshot_sound_rows, tell_held
+
     name = declaration.spec.name
     with held_lease(name, holder=f"{request.run} ({runtime.flow_run.id})") as lease:
         if is_answered(name, request):

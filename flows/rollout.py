@@ -10,17 +10,16 @@ from prefect.states import State
 from pydantic import Field
 
 from flows.outcome import explained, is_tried_too_often, outcome
-from tasks.approval import withdraw_questions
-from tasks.declaration import find_pipeline
-from tasks.lease import held_watch
-from tasks.rollout import WATCH_SECONDS, next_step, wake_rollout
+
+_WATCH_SECONDS = 900.0
+"""How long one run watches; the next one goes on from the state and the log."""
 
 
 @flow(name="rollout", flow_run_name="rollout {pipeline}")
 @explained
 def rollout(
     pipeline: str,
-    seconds: Annotated[float, Field(ge=0)] = WATCH_SECONDS,
+    seconds: Annotated[float, Field(ge=0)] = _WATCH_SECONDS,
     attempt: Annotated[int, Field(ge=1)] = 1,
 ) -> State:
     """Take the challenger of a pipeline through its stages: shadow, canary, promotion, bake.
@@ -33,6 +32,11 @@ def rollout(
         seconds: How long this run watches at most; 0: one look.
         attempt: Which try this is; a run that crashed is started again a few times.
     """
+    from tasks.approval import withdraw_questions
+    from tasks.declaration import find_pipeline
+    from tasks.lease import held_watch
+    from tasks.rollout import next_step, wake_rollout
+
     if given_up := is_tried_too_often(attempt):
         return given_up
     declaration = find_pipeline(pipeline)

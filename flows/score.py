@@ -6,7 +6,6 @@ from prefect import flow
 from prefect.states import State
 
 from flows.outcome import explained, outcome
-from tasks.score import open_scoring, score_parts
 
 
 @flow(name="score", flow_run_name="score {pipeline}: {source}")
@@ -32,6 +31,8 @@ def score(
         version: A version of the pipeline. Left out: the champion of when the scoring begins.
         keep: Columns of the input that stand beside the scores; such as an id.
     """
+    from tasks.score import open_scoring, score_parts
+
     scoring = open_scoring(pipeline, source, output, version, keep or [])
     scored = score_parts(scoring)
     return outcome(

@@ -6,8 +6,6 @@ from prefect import flow
 from prefect.states import State
 
 from flows.outcome import explained, outcome
-from tasks.declaration import find_pipeline
-from tasks.hold_against import hold_against
 
 
 @flow(name="validate", flow_run_name="validate {pipeline}: {data}")
@@ -22,6 +20,9 @@ def validate(pipeline: str, data: str = "the source") -> State:
         data: s3://bucket/key, or a key in Perennial's bucket; one .parquet file, or a folder of
             them. Left as it is: what pipeline.yaml names.
     """
+    from tasks.declaration import find_pipeline
+    from tasks.hold_against import hold_against
+
     declaration = find_pipeline(pipeline)
     held = hold_against(declaration, None if data == "the source" else data)
     if held.held:

@@ -28,8 +28,6 @@ from tasks.step import may_pass, step
 from tasks.versions import load_version
 
 _BETWEEN_LOOKS = 1.0
-WATCH_SECONDS = 900.0
-"""How long one run watches; the next one goes on from the state and the log."""
 
 _TITLES: dict[Move, str] = {
     "stay": "Watching",

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from datetime import timedelta
 
 import numpy as np
@@ -8,8 +10,8 @@ from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled
 
-import flows.retrain
 import tasks.events
+import tasks.rollout
 from flows.monitor import monitor
 from flows.outcome import MOST_TRIES
 from flows.retrain import retrain
@@ -66,10 +68,10 @@ def test_a_rollout_that_a_killed_run_did_not_begin_is_begun_by_the_next(
     def die(*_args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(flows.retrain, "begin_rollout", die)
+    monkeypatch.setattr(tasks.rollout, "begin_rollout", die)
     with pytest.raises(KeyboardInterrupt):
         run(retrain, pipeline="line", cause=cause)
-    monkeypatch.setattr(flows.retrain, "begin_rollout", begin_rollout)
+    monkeypatch.setattr(tasks.rollout, "begin_rollout", begin_rollout)
     assert read_state(connected, "line").state.stage == "registered"
     assert run(retrain, pipeline="line", cause=cause).name == "Answered already"
     assert read_state(connected, "line").state.stage == "shadow"
@@ -189,7 +191,9 @@ def test_a_drift_is_not_asked_for_again_while_a_retrain_for_it_waits(
     connected, pipeline, monkeypatch
 ):
     trained(pipeline)
-    pipeline(pd.concat([frame(400), frame(150, slope=-3.0, seed=5)], ignore_index=True))
+    calm = frame(250, seed=6)  # another window than in the test before: Prefect has a run for that
+    turned = frame(150, slope=-3.0, seed=5)
+    pipeline(pd.concat([frame(400), calm, turned], ignore_index=True))
     sent = []
     monkeypatch.setattr(tasks.events, "emit", lambda *event: sent.append(event))
     for _ in range(2):
@@ -203,3 +207,16 @@ def test_a_drift_is_not_asked_for_again_while_a_retrain_for_it_waits(
         client.set_flow_run_state(waiting.id, Cancelled(), force=True)
     run(monitor, pipeline="line")
     assert len(sent) == 3
+
+
+def test_a_flow_is_read_without_what_only_its_tasks_need():
+    names = ("monitor", "retrain", "rollout", "by_hand", "gc", "recover", "score", "validate")
+    read = "; ".join(f"import flows.{name}" for name in names)
+    said = "print(sorted({'boto3', 'pandas', 'sklearn', 'torch'} & {*sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {read}; {said}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"

@@ -6,7 +6,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pytest
 
-import flows.retrain
 import perennial.rollout.observer
 import tasks.connection
 import tasks.lease
@@ -74,7 +73,7 @@ def train_both(store, pipeline, monkeypatch):
     assert run(retrain, pipeline="line").name == "Registered"
     pipeline(noisy(1.5, seed=1))
     with monkeypatch.context() as killed:  # as after a kill between the two
-        killed.setattr(flows.retrain, "begin_rollout", lambda *_: None)
+        killed.setattr(tasks.rollout, "begin_rollout", lambda *_: None)
         assert run(retrain, pipeline="line").name == "Registered"
     keys = [info.key for info in store.scan("line/")]
     own = (layout.declaration("line"), layout.lease("line"), layout.rollout_lease("line"))
