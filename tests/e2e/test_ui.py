@@ -5,6 +5,7 @@ The output folder is TEST_OUTPUT, else pytest's own of this run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -48,13 +49,22 @@ class Browser:
         return str(self.stack.settings.prefect_api_url).removesuffix("/api")
 
     def log_in(self) -> None:
-        """Enter what the stack's own file says; the UI remembers it."""
-        self.page.goto(self.base)
+        """Enter what the stack's own file says; the UI remembers it.
+
+        Before it shows the form it has asked for what only the password opens. A refusal of that
+        which comes after the login, as on a busy machine, makes it forget the password again.
+        """
+        self.page.goto(self.base, wait_until="networkidle")
         password = StackFiles(self.stack.directory).prefect_auth.read_text().strip()
-        self.page.locator("input[type=password]").fill(password)
-        self.picture("0-login")
-        self.page.get_by_role("button", name="Login").click()
-        self.page.get_by_text("Flow Runs").first.wait_for()
+        inside = self.page.get_by_text("Flow Runs").first
+        for _ in range(3):
+            self.page.locator("input[type=password]").fill(password)
+            self.picture("0-login")
+            self.page.get_by_role("button", name="Login").click()
+            with contextlib.suppress(sync_api.TimeoutError):
+                inside.wait_for(timeout=SLOW / 3)
+                break
+        inside.wait_for()
 
     def visit(self, path: str, text: str) -> None:
         self.page.goto(self.base + path)
