@@ -16,8 +16,8 @@ def rollback(pipeline: str, to: str | None = None, why: str = "asked for by hand
 
     Args:
         pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
-        to: The version that shall answer. Left out: a challenger on its way is given up, else the
-            champion before the present one comes back.
+        to: The version that shall answer, or the start of its name. Left out: a challenger on its
+            way is given up, else the champion before the present one comes back.
         why: Kept in the history.
     """
     from tasks.approval import withdraw_questions

@@ -87,15 +87,23 @@ def test_a_challenger_on_its_way_is_given_up(bike):
     assert last.by.endswith("the command line")
 
 
-def test_a_version_can_be_named(bike):
-    told = run("rollback", "bike", "--to", "0002-b", "--json")
+@pytest.mark.parametrize("to", ["0002-b", "0002"])
+def test_a_version_can_be_named_by_the_start_of_its_name_too(bike, to):
+    told = run("rollback", "bike", "--to", to, "--json")
     assert json.loads(told.output)["champion"] == "0002-b"
     assert state(bike).challenger is None
 
 
 def test_a_version_that_is_not_there_is_refused_with_those_that_are(bike):
-    with pytest.raises(SpecError, match="no version '7'; its versions: 0001-a, 0002-b"):
+    with pytest.raises(SpecError, match="no version '7'; known: 0001-a, 0002-b"):
         run("rollback", "bike", "--to", "7")
+
+
+@pytest.mark.parametrize("to", ["000", ""])
+def test_a_name_that_may_be_several_versions_moves_nothing(bike, to):
+    with pytest.raises(SpecError, match="known: 0001-a, 0002-b"):
+        run("rollback", "bike", "--to", to)
+    assert state(bike).challenger == "0002-b"
 
 
 def test_without_an_earlier_champion_a_version_has_to_be_named(bike):

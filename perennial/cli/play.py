@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from perennial.cli.common import Directory, Json, app
-from perennial.settings import DEFAULT_DIR
+from perennial.settings import DEFAULT_DIR, Settings
 
 
 @app.command()
@@ -55,10 +55,10 @@ def demo(
     for file in (files.html, files.png, files.json):
         console.print(f"  {file}", soft_wrap=True)
     if keep:
-        login = directory / "prefect.auth"
+        login = f", {directory / 'prefect.auth'} holds Prefect's login"
         console.print(
-            f"The stack is still up: perennial status says where, {login} holds Prefect's login; "
-            "perennial down ends it.",
+            f"The stack is still up: perennial status says where"
+            f"{login if Settings.load(directory).prefect_auth else ''}; perennial down ends it.",
             soft_wrap=True,
         )
 

@@ -65,8 +65,8 @@ def rollback(
     to: Annotated[
         str | None,
         typer.Option(
-            help="The version that shall answer. Left out: a challenger on its way is given up, "
-            "else the champion before the present one comes back."
+            help="The version that shall answer, or the start of its name. Left out: a challenger "
+            "on its way is given up, else the champion before the present one comes back."
         ),
     ] = None,
     why: Annotated[str, typer.Option(help="Kept in the history.")] = "by hand",

@@ -6,6 +6,7 @@ A version's files are written first and its manifest last; without a manifest th
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from perennial.errors import ModelError, NotFound, SpecError
 from perennial.packaging.signature import Signature
@@ -99,20 +100,33 @@ def find_version(store: Store, pipeline: str, name: str) -> Manifest:
         if found is None:
             raise SpecError(f"{pipeline} has no {name} now: see 'perennial versions {pipeline}'")
         return read_manifest(store, pipeline, found)
-    names = [version for version in _names(store, pipeline) if version.startswith(name)]
-    if name in names:
-        names = [name]
-    if len(names) != 1:
-        listed = ", ".join(names or _names(store, pipeline)) or "none"
-        problem = "several versions start with" if names else "there is no version"
-        raise SpecError(f"{pipeline}: {problem} {name!r}; known: {listed}")
+    version = full_name(pipeline, name, _names(store, pipeline))
     try:
-        return read_manifest(store, pipeline, names[0])
+        return read_manifest(store, pipeline, version)
     except NotFound:
-        refused = find_refused(store, pipeline, names[0])
+        refused = find_refused(store, pipeline, version)
     if refused is None:
-        raise SpecError(f"{names[0]} of {pipeline} was never finished: it has no manifest")
+        raise SpecError(f"{version} of {pipeline} was never finished: it has no manifest")
     return refused
+
+
+def full_name(pipeline: str, name: str, known: Sequence[str]) -> str:
+    """Complete the start of a version's name.
+
+    Args:
+        known: names of all that may be meant.
+
+    Raises:
+        SpecError: none starts so, or several do.
+    """
+    if name in known:
+        return name
+    found = [version for version in known if name and version.startswith(name)]
+    if len(found) != 1:
+        listed = ", ".join(found or known) or "none"
+        problem = "several versions start with" if found else "there is no version"
+        raise SpecError(f"{pipeline}: {problem} {name!r}; known: {listed}")
+    return found[0]
 
 
 def find_refused(store: Store, pipeline: str, version: str) -> RefusedCandidate | None:

@@ -11,6 +11,7 @@ from perennial.registry import (
     HistoryEntry,
     State,
     change_state,
+    full_name,
     is_outcome,
     new_entry,
     read_manifest,
@@ -227,16 +228,13 @@ def _not_the_challenger(state: State, version: str) -> SpecError:
 
 def _target(store: Store, seen: State, to: str | None) -> str:
     versions = version_names(store, seen.pipeline)
-    listed = ", ".join(versions) or "none"
     if to is not None:
-        if to not in versions:
-            raise SpecError(f"{seen.pipeline} has no version {to!r}; its versions: {listed}")
-        return to
+        return full_name(seen.pipeline, to, versions)
     target = seen.champion if seen.challenger is not None else seen.previous
     if target is None:
         raise SpecError(
             f"{seen.pipeline} has no earlier champion on record to go back to: name a version with "
-            f"--to; its versions: {listed}"
+            f"--to; its versions: {', '.join(versions) or 'none'}"
         )
     return target
 

@@ -53,7 +53,7 @@ def test_without_a_version_it_gives_the_challenger_up(line):
 def test_a_version_that_is_not_there_is_refused_in_one_line(line):
     state = rollback("line", to="7", return_state=True)
     assert state.type.value == "FAILED"
-    assert state.message == "line has no version '7'; its versions: 0001-a, 0002-b"
+    assert state.message == "line: there is no version '7'; known: 0001-a, 0002-b"
     assert state_of(line).challenger == "0002-b"
 
 
