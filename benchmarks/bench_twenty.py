@@ -1,7 +1,7 @@
 """Twenty pipelines on one machine, each looked at every minute, while requests come to all of them.
 
 ``make bench-twenty`` (MINUTES=10, PIPELINES=20) counts runs that began late and errors of a locked
-database, follows the memory of the whole stack, prints the table and writes
+database, follows the memory of the whole stack and of each part, prints the table and writes
 benchmarks/results/twenty.json.
 """
 
@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from perennial.demo.client import Client
 from perennial.demo.prefect_client import Deployments
 from perennial.local import ensure_up, stop
 from perennial.local.processes import stack_processes
-from perennial.local.state import StackFiles
+from perennial.local.state import StackFiles, StackState
 from perennial.registry import declare, read_state
 from perennial.settings import Settings
 from perennial.store import open_store
@@ -127,6 +127,21 @@ def memory_mb(stack_id: str) -> float:
     return total / 2**20
 
 
+def lasting(state: StackState) -> dict[str, list[psutil.Process]]:
+    """The processes of each part of the stack, before any run is forked."""
+    roots = {p.title: psutil.Process(p.process.pid) for p in state.parts if p.process is not None}
+    return {part: [root, *root.children(recursive=True)] for part, root in roots.items()}
+
+
+def resident_mb(processes: list[psutil.Process]) -> float:
+    """Resident memory of processes that have not ended."""
+    total = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total / 2**20
+
+
 def lateness(api: Api, since: datetime, until: datetime) -> tuple[list[float], dict[str, int]]:
     """Seconds by which each scheduled run began late, and in what states they are."""
     seconds: list[float] = []
@@ -165,7 +180,9 @@ def main() -> None:
             names = raise_pipelines(settings, Path(place) / "pipelines", console)
             state = StackFiles(directory).read_state()
             assert state is not None
-            memory = []
+            memory: list[float] = []
+            parts = lasting(state)
+            by_part: dict[str, list[float]] = {part: [] for part in parts}
             time.sleep(60 - time.time() % 60)
             since = datetime.now(UTC)
             locked = _locked(directory)
@@ -173,6 +190,8 @@ def main() -> None:
                 samples = int(minutes * 60 / SAMPLE)
                 for _ in track(range(samples), f"{minutes:g} minutes", console=console):
                     memory.append(memory_mb(state.id))
+                    for part, processes in parts.items():
+                        by_part[part].append(resident_mb(processes))
                     time.sleep(SAMPLE)
             until = datetime.now(UTC)
             time.sleep(LATE)
@@ -180,7 +199,7 @@ def main() -> None:
             locked = _locked(directory) - locked
         finally:
             stop(directory)
-    _tell(console, minutes, late, states, memory, locked)
+    _tell(console, minutes, late, states, memory, by_part, locked)
 
 
 def _locked(directory: Path) -> int:
@@ -194,6 +213,7 @@ def _tell(
     late: list[float],
     states: dict[str, int],
     memory: list[float],
+    by_part: dict[str, list[float]],
     locked: int,
 ) -> None:
     part = max(1, len(memory) // 5)
@@ -216,6 +236,7 @@ def _tell(
             "highest_in_last_fifth": round(max(memory[-part:])),
             "every_5_s": [round(mb) for mb in memory],
         },
+        "resident_mb": {part: [round(mb) for mb in resident] for part, resident in by_part.items()},
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     table = Table("", f"{PIPELINES} pipelines, {minutes:g} minutes", box=None)
@@ -223,6 +244,9 @@ def _tell(
         table.add_row(key.replace("_", " "), str(result[key]))
     for end, some in (("first", memory[:part]), ("last", memory[-part:])):
         table.add_row(f"memory, {end} fifth", f"{min(some):.0f} to {max(some):.0f} MB")
+    for name, resident in by_part.items():
+        first, last = statistics.median(resident[:part]), statistics.median(resident[-part:])
+        table.add_row(f"resident, {name}", f"{first:.0f} MB, in the last fifth {last:.0f} MB")
     console.print(table)
 
 
