@@ -178,7 +178,7 @@ def _store(
         name="store",
         title="S3 store (SeaweedFS)",
         command=tuple(seaweed.command(files.store, ports)),
-        # Go's collector at twice its usual zeal: half the memory, and it stops growing.
+        # Go's collector at twice its usual zeal: half the memory above what is in use.
         environment={"GOGC": "50", **common},
         ports=tuple(ports[flag] for flag in seaweed.PORT_FLAGS),
         url=settings.s3_endpoint,
