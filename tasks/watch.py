@@ -27,7 +27,7 @@ from perennial.registry import (
     read_state,
     rollbacks_in_a_row,
 )
-from perennial.spec import HeadDepth
+from perennial.spec import HeadName
 from perennial.store.lease import utc_now
 from tasks.connection import fetch, store
 from tasks.judge import Due, Judge, PendingWindow, read_due
@@ -264,6 +264,6 @@ class Watch:
         return 1 + sum(check.at > moment for check in self.recent)
 
 
-def _shares(version: Manifest) -> dict[HeadDepth, float]:
+def _shares(version: Manifest) -> dict[HeadName, float]:
     recipe = version.lineage.recipe
     return {} if recipe is None else recipe.shares

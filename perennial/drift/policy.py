@@ -191,7 +191,10 @@ def _by_trials(
         words = [f"heads on the base {_taking_away(found)}: it no longer knows its world"]
         reason = "; ".join([*words, *moved.values()])
         return Decision(action="heal", depth="retrain", reason=reason, **evidence)
-    shares = f"recalibrated {mixture.recalibrate:.0%}, corrected {mixture.correct:.0%}"
+    shares = (
+        f"recalibrated {mixture.recalibrate:.0%}, renewed {mixture.renew:.0%}, "
+        f"corrected {mixture.correct:.0%}"
+    )
     if mixture.depth is not None and sum(mixture.shares) >= _LEAST_SHARE:
         expected = expected_gain(trials, mixture)
         if expected < policy.takeover_price:

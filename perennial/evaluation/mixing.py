@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict
 
 from perennial.evaluation.metrics import row_weights
 from perennial.evaluation.paired import MAX_BATCHES
-from perennial.spec import HeadDepth, MetricName, Task
+from perennial.spec import HeadDepth, HeadName, MetricName, Task
 
-HEADS: tuple[HeadDepth, ...] = ("recalibrate", "correct")
+HEADS: tuple[HeadName, ...] = ("recalibrate", "renew", "correct")
 """The order in which arrays over heads are written."""
 REMEMBERED = 8
 """Trials older than so many windows are forgotten."""
@@ -36,17 +36,20 @@ class Mixture(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     recalibrate: float = 0.0
+    renew: float = 0.0
     correct: float = 0.0
 
     @property
     def shares(self) -> tuple[float, ...]:
         """In the order of `HEADS`."""
-        return self.recalibrate, self.correct
+        return self.recalibrate, self.renew, self.correct
 
     @property
     def depth(self) -> HeadDepth | None:
         """The deepest head that has a part; None: the base stands alone."""
-        return "correct" if self.correct > 0 else "recalibrate" if self.recalibrate > 0 else None
+        if self.correct > 0 or self.renew > 0:
+            return "correct"
+        return "recalibrate" if self.recalibrate > 0 else None
 
 
 class HeadTrial(BaseModel):
@@ -133,6 +136,7 @@ def mix(trials: Sequence[HeadTrial]) -> Mixture:
     """Choose the shares, from trials on one base, the newest last."""
     from scipy.optimize import nnls
 
+    trials = _comparable(trials)
     if not trials:
         return Mixture()
     gram, cross, _ = _weighted(trials)
@@ -150,9 +154,14 @@ def mix(trials: Sequence[HeadTrial]) -> Mixture:
 
 def expected_gain(trials: Sequence[HeadTrial], mixture: Mixture) -> float:
     """Say what share of the base's loss a mixture would have taken away in these trials."""
-    gram, cross, base = _weighted(trials)
+    gram, cross, base = _weighted(_comparable(trials))
     shares = np.array(mixture.shares)
     return float(2 * shares @ cross - shares @ gram @ shares) / base if base > 0 else 0.0
+
+
+def _comparable(trials: Sequence[HeadTrial]) -> list[HeadTrial]:
+    """Leave out what an earlier release tried, of which one head was missing."""
+    return [trial for trial in trials if len(trial.cross) == len(HEADS)]
 
 
 def _weighted(

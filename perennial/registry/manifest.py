@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from perennial.errors import ModelError
 from perennial.registry.sealed import Sealed
-from perennial.spec import Cure, HeadDepth, Task
+from perennial.spec import Cure, HeadName, Task
 
 MODEL_FILE = "model.onnx"
 BASE_FILE = "base.onnx"
@@ -54,7 +54,7 @@ class Recipe(BaseModel):
     is fitted on them too, once it was judged without."""
     head_rows: int = 0
     """The newest rows that a retrain left to its head, those of the gate among them."""
-    shares: dict[HeadDepth, float] = Field(default_factory=dict)
+    shares: dict[HeadName, float] = Field(default_factory=dict)
     """Of heads in the answer, which otherwise is the base's."""
 
 

@@ -13,6 +13,7 @@ from perennial.spec.names import (
     EstimatorName,
     Goal,
     HeadDepth,
+    HeadName,
     MetricName,
     Task,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Goal",
     "Guardrails",
     "HeadDepth",
+    "HeadName",
     "Labels",
     "MetricName",
     "Model",

@@ -9,6 +9,9 @@ MetricName = Literal["rmse", "mae", "auc", "log_loss", "accuracy", "balanced_acc
 DetectorName = Literal["moments", "tabular", "classifier"]
 EstimatorName = Literal["hist_gradient_boosting", "linear", "mlp"]
 HeadDepth = Literal["recalibrate", "correct"]
+HeadName = Literal["recalibrate", "renew", "correct"]
+"""What a head may consist of: a map of the base's output, a small model of the newest rows alone,
+and a small residual model. With either model in it, its depth is ``correct``."""
 Depth = Literal["recalibrate", "correct", "retrain"]
 """Of a heal: a map of the champion's output, a small residual model, a new model."""
 Cure = Literal["recalibrate", "correct", "retrain", "unhead"]

@@ -26,6 +26,10 @@ MAX_CLASSES = 10
 """Multiclass targets are coded against this many of the most frequent classes."""
 
 
+Numbered = tuple[tuple[Levels, ...], NDArray[Any]]
+"""The levels of each categorical column, and numbers for its strings: (rows, columns)."""
+
+
 @dataclass(frozen=True, eq=False)
 class TargetEncoder:
     """Codes for every categorical column."""
@@ -48,18 +52,24 @@ def fit_target_encoder(data: TrainingSet) -> tuple[TargetEncoder, NDArray[Any]]:
         The encoder for rows to come, and the cross-fitted codes of the training rows, float32
         (rows, columns * targets).
     """
-    return fit_encoder(data.categorical, encoding_targets(data))
+    return fit_encoder(number_levels(data.categorical), encoding_targets(data))
 
 
-def fit_encoder(
-    categorical: NDArray[Any], targets: NDArray[Any]
-) -> tuple[TargetEncoder, NDArray[Any]]:
-    """Learn codes for other targets than the model's: strings (rows, columns), floats (rows, any).
+def number_levels(categorical: NDArray[Any]) -> Numbered:
+    """Number the strings (rows, columns) that occur twice, from 1 on; 0 is any other."""
+    return learn_levels(categorical, min_count=2, limit=MAX_LEVELS)
+
+
+def fit_encoder(categorical: Numbered, targets: NDArray[Any]) -> tuple[TargetEncoder, NDArray[Any]]:
+    """Learn codes for other targets than the model's: float64 (rows, any).
+
+    Args:
+        categorical: of the same rows, as `number_levels` gives them.
 
     Returns:
         As `fit_target_encoder`.
     """
-    levels, numbered = learn_levels(categorical, min_count=2, limit=MAX_LEVELS)
+    levels, numbered = categorical
     folds = np.arange(len(targets)) * FOLDS // len(targets)
     tables, codes = [], [np.empty((len(targets), 0), dtype=np.float32)]
     for j, known in enumerate(levels):

@@ -172,7 +172,8 @@ def tried(*shares: float, asked: float = 0.0, ratio: float = 1.0) -> list[Verdic
     history = []
     for number, share in enumerate(shares):
         y = rng.normal(size=200)
-        heads = [np.zeros((200, 1)), share * y[:, None] + rng.normal(0, 0.05, (200, 1))]
+        idle = [np.zeros((200, 1))] * 2
+        heads = [*idle, share * y[:, None] + rng.normal(0, 0.05, (200, 1))]
         window = f"w{number:06d}"
         base = np.zeros((200, 1))
         trial = try_heads(window, "regression", y, base, heads, Mixture(correct=asked))

@@ -11,17 +11,18 @@ from perennial.evaluation.mixing import HeadTrial, Mixture, expected_gain, gain,
 
 
 def trial(good: float, seed: int = 0, mixture: Mixture | None = None, rows: int = 200) -> HeadTrial:
-    """The correction takes ``good`` of the base's error away, the recalibration moves at random."""
+    """The correction takes ``good`` of the base's error away, the others move at random."""
     rng = np.random.default_rng(seed)
     y, base = rng.normal(size=rows), np.zeros((rows, 1))
-    heads = [rng.normal(size=(rows, 1)), good * y[:, None] + rng.normal(0, 0.1, (rows, 1))]
+    idle = [rng.normal(size=(rows, 1)) for _ in range(2)]
+    heads = [*idle, good * y[:, None] + rng.normal(0, 0.1, (rows, 1))]
     return try_heads("w", "regression", y, base, heads, mixture or Mixture())
 
 
 def test_a_head_that_is_right_gets_most_of_the_answer() -> None:
     shares = mix([trial(1.0, seed) for seed in range(4)])
     assert shares.correct > 0.8
-    assert shares.recalibrate < 0.1
+    assert shares.recalibrate + shares.renew < 0.2
     assert shares.depth == "correct"
 
 
@@ -43,6 +44,21 @@ def test_without_a_trial_the_base_stands_alone() -> None:
 def test_the_first_trial_earns_less_than_many() -> None:
     trials = [trial(1.0, seed) for seed in range(6)]
     assert mix(trials[:1]).correct < mix(trials).correct
+
+
+def test_two_that_err_apart_are_better_than_either() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=2000)
+    first, second = (y[:, None] + rng.normal(0, 1, (2000, 1)) for _ in range(2))
+    mixture = mix([try_heads("w", "regression", y, first, [first, second, first], Mixture())] * 8)
+    assert mixture.renew == pytest.approx(0.5, abs=0.1)
+    assert mixture.depth == "correct"
+
+
+def test_trials_of_an_earlier_release_that_knew_fewer_heads_do_not_count() -> None:
+    old = trial(1.0).model_copy(update={"gram": ((1.0, 0.0), (0.0, 1.0)), "cross": (0.0, 0.9)})
+    assert mix([old]) == Mixture()
+    assert mix([old, trial(1.0)]) == mix([trial(1.0)])
 
 
 def test_newer_trials_weigh_more() -> None:
@@ -75,14 +91,14 @@ def test_classes_are_compared_by_probabilities() -> None:
     base = np.full((30, 3), 1 / 3)
     y = np.arange(30) % 3
     right = np.eye(3)[y]
-    shares = mix([try_heads("w", "multiclass", y, base, [base, right], Mixture())] * 4)
+    shares = mix([try_heads("w", "multiclass", y, base, [base, base, right], Mixture())] * 4)
     assert shares.correct > 0.8
 
 
 def test_a_wild_row_does_not_sway_what_is_judged_by_absolute_errors() -> None:
     rng = np.random.default_rng(0)
     y, base = rng.normal(size=200), np.zeros((200, 1))
-    heads = [base, 0.8 * y[:, None]]
+    heads = [base, base, 0.8 * y[:, None]]
     y[7] = -1e6 * np.sign(y[7])
     squares = try_heads("w", "regression", y, base, heads, Mixture())
     absolute = try_heads("w", "regression", y, base, heads, Mixture(), metric="mae")
@@ -94,9 +110,9 @@ def test_each_class_counts_alike_where_the_metric_says_so() -> None:
     y = (np.arange(200) < 4).astype(int)
     base = np.full((200, 1), 0.02)
     louder = np.full((200, 1), 0.5)
-    alike = try_heads("w", "binary", y, base, [base, louder], Mixture(), metric="auc")
+    alike = try_heads("w", "binary", y, base, [base, base, louder], Mixture(), metric="auc")
     balanced = try_heads(
-        "w", "binary", y, base, [base, louder], Mixture(), metric="balanced_accuracy"
+        "w", "binary", y, base, [base, base, louder], Mixture(), metric="balanced_accuracy"
     )
     assert mix([alike]).correct == 0
     assert mix([balanced]).correct > 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,18 @@ from sklearn.ensemble._hist_gradient_boosting.common import X_BINNED_DTYPE
 from perennial.training.estimator import TrainingSet
 from perennial.training.heads.split_points import MOST
 
-ROUNDS = 20
 MAX_TREES = 300
 """A round grows one tree a class: with many classes, fewer rounds keep a head small."""
 MIN_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a small model: how many trees (a class) of how many leaves, and what each counts for."""
+
+    rounds: int
+    leaves: int
+    rate: float
 
 
 def boost(
@@ -25,6 +34,7 @@ def boost(
     scores: NDArray[Any],
     weights: NDArray[Any],
     seed: int,
+    size: Size,
 ) -> Any:
     """Fit trees whose sum, added to ``scores``, lowers the loss.
 
@@ -33,15 +43,16 @@ def boost(
         data: the same rows with their targets.
         scores: where they start from, on the scale of `perennial.training.heads.scores`.
         weights: (rows,), 1 on average.
+        size: of the model.
 
     Returns:
         A fitted booster; its `_raw_predict` is the sum of the trees, (rows, width).
     """
     settings = {
-        "learning_rate": 0.2,
-        "max_iter": max(MIN_ROUNDS, min(ROUNDS, MAX_TREES // data.width)),
+        "learning_rate": size.rate,
+        "max_iter": max(MIN_ROUNDS, min(size.rounds, MAX_TREES // data.width)),
         "early_stopping": False,
-        "max_leaf_nodes": 8,
+        "max_leaf_nodes": size.leaves,
         "max_bins": MOST + 1,
         "min_samples_leaf": min(20, max(2, len(data) // 50)),
         "l2_regularization": 5.0,

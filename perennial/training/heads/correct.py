@@ -1,7 +1,8 @@
-"""A small residual model: some twenty trees on the features and the base's output.
+"""Small models of the newest rows: some trees on the features and the base's output.
 
-They start from the recalibrated base and boost its loss from there on (Friedman 2001; Ke et al.
-2017): what they learn is where the base errs, not the whole task again.
+A correction starts from the recalibrated base and boosts its loss from there on (Friedman 2001; Ke
+et al. 2017): what it learns is where the base errs, not the whole task again. A renewal starts from
+nothing, and learns the whole task from these rows.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from perennial.packaging.trees import add_tree_ensemble
 from perennial.spec import HeadDepth, Task
 from perennial.threads import one_thread
 from perennial.training.estimator import Columns, TrainingSet, both
-from perennial.training.heads.boosting import boost
+from perennial.training.heads.boosting import Size, boost
 from perennial.training.heads.head import Head
 from perennial.training.heads.recalibrate import Recalibration, fit_recalibration, trust_in
 from perennial.training.heads.scores import (
@@ -26,20 +27,24 @@ from perennial.training.heads.scores import (
     to_output,
     to_scores,
 )
-from perennial.training.heads.split_points import (
-    NOISE,
-    count_below,
-    find_split_points,
-    split_at,
-)
-from perennial.training.hist_gradient_boosting import fill_empty_columns
+from perennial.training.heads.split_points import NOISE, Counted, count_columns, split_at
 from perennial.training.levels import lookup_levels
-from perennial.training.target_encoding import TargetEncoder, fit_encoder, frequent_classes
+from perennial.training.target_encoding import (
+    Numbered,
+    TargetEncoder,
+    encoding_targets,
+    fit_encoder,
+    frequent_classes,
+    number_levels,
+)
+
+CORRECTION = Size(rounds=20, leaves=8, rate=0.2)
+RENEWAL = Size(rounds=8, leaves=16, rate=0.4)
 
 
 @dataclass(frozen=True, eq=False)
 class Correction(Head):
-    """Trees that add to the scores of a recalibrated base."""
+    """Trees that add to the scores of a recalibrated base, or to a constant."""
 
     depth: ClassVar[HeadDepth] = "correct"
 
@@ -76,24 +81,76 @@ class Correction(Head):
         return output_to_graph(graph, self.task, total)
 
 
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What both models take from the same rows."""
+
+    numeric: Counted
+    categorical: Numbered
+
+
+def prepare(data: TrainingSet) -> Inputs:
+    """Choose split points of the numeric columns, and number the strings of the others."""
+    return Inputs(count_columns(data.numeric), number_levels(data.categorical))
+
+
 def fit_correction(
-    data: TrainingSet, base_output: NDArray[Any], weights: NDArray[Any], *, seed: int
+    data: TrainingSet,
+    base_output: NDArray[Any],
+    weights: NDArray[Any],
+    inputs: Inputs,
+    *,
+    seed: int,
 ) -> Correction:
-    """Fit the trees; see `perennial.training.heads.fit_head`."""
+    """Fit trees that start from the recalibrated base; see `perennial.training.heads.fit_head`.
+
+    Args:
+        inputs: of ``data``, as `prepare` gives them.
+    """
     start = fit_recalibration(data, base_output, weights)
+    output = to_output(data.task, start.rescale(to_scores(data.task, base_output)))
+    encoder, codes = fit_encoder(inputs.categorical, _errors(data, output))
+    columns = inputs.numeric.beside(count_columns(codes), count_columns(base_output, noise=NOISE))
+    return _grow(data, base_output, weights, start, encoder, columns, CORRECTION, seed)
+
+
+def fit_renewal(
+    data: TrainingSet,
+    base_output: NDArray[Any],
+    weights: NDArray[Any],
+    inputs: Inputs,
+    *,
+    seed: int,
+) -> Correction:
+    """Fit trees that know nothing of the base: a small model of the newest rows alone.
+
+    It is no better than the base, but errs elsewhere, and so is worth its share of a mixture.
+    Arguments as `fit_correction`.
+    """
+    start = _nothing_but_the_mean(data, weights)
+    encoder, codes = fit_encoder(inputs.categorical, encoding_targets(data))
+    # A column without a split point: the trees do not look at the base.
+    unseen = Counted(
+        tuple(np.empty(0, dtype=np.float32) for _ in range(data.width)), np.zeros_like(base_output)
+    )
+    columns = inputs.numeric.beside(count_columns(codes), unseen)
+    return _grow(data, base_output, weights, start, encoder, columns, RENEWAL, seed)
+
+
+def _grow(
+    data: TrainingSet,
+    base_output: NDArray[Any],
+    weights: NDArray[Any],
+    start: Recalibration,
+    encoder: TargetEncoder,
+    columns: Counted,
+    size: Size,
+    seed: int,
+) -> Correction:
     scores = start.rescale(to_scores(data.task, base_output))
-    errors = _errors(data, to_output(data.task, scores))
-    encoder, codes = fit_encoder(data.categorical, errors)
-    x = fill_empty_columns(np.hstack([data.numeric, codes, base_output]))
-    exact = x.shape[1] - data.width
-    points = [
-        find_split_points(column, noise=0.0 if place < exact else NOISE)
-        for place, column in enumerate(x.T)
-    ]
-    counts = np.column_stack([count_below(*pair) for pair in zip(x.T, points, strict=True)])
     with one_thread():
-        booster = boost(counts, data, scores, weights, seed)
-    split_at(points, booster)
+        booster = boost(columns.counts, data, scores, weights, seed, size)
+    split_at(columns.points, booster)
     return Correction(
         task=data.task,
         width=data.width,
@@ -103,6 +160,19 @@ def fit_correction(
         booster=booster,
         trust=trust_in(weights),
     )
+
+
+def _nothing_but_the_mean(data: TrainingSet, weights: NDArray[Any]) -> Recalibration:
+    """A map of every output to what the rows are on average, each class with one row more."""
+    if data.task == "regression":
+        absolute = data.metric == "mae"
+        middle = np.median(data.y) if absolute else np.average(data.y, weights=weights)
+        return Recalibration(data.task, 1, 0.0, np.array([float(middle)]))
+    classes = max(2, data.width)
+    counts = np.bincount(data.y, weights=weights, minlength=classes) + 1
+    scores = np.log(counts / counts.sum())
+    shift = scores[1:] - scores[:1] if data.task == "binary" else scores
+    return Recalibration(data.task, data.width, 0.0, shift)
 
 
 def _errors(data: TrainingSet, output: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Fit a head of either depth."""
+"""Fit heads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from perennial.errors import TrainingError
 from perennial.evaluation.metrics import row_weights
 from perennial.spec import HeadDepth
 from perennial.training.estimator import TrainingSet
-from perennial.training.heads.correct import Correction, fit_correction
+from perennial.training.heads.correct import fit_correction, fit_renewal, prepare
 from perennial.training.heads.head import Head
 from perennial.training.heads.recalibrate import fit_recalibration
 
 MOST_ROWS = 10_000
-"""That a pair of heads is fitted on."""
+"""That heads are fitted on."""
 
 
 def fit_head(
@@ -43,27 +43,35 @@ def fit_head(
     Raises:
         TrainingError: there are no rows, or an answer of the base is no finite number.
     """
-    if not len(data):
-        raise TrainingError("no labelled rows: a head has nothing to learn from")
-    if not np.isfinite(base_output).all():
-        raise TrainingError("the base's answers are not all numbers: a head cannot mend that")
-    base_output = base_output.astype(np.float32)
-    weights = row_weights(data.metric, data.y) * (1.0 if weights is None else weights)
-    weights = weights / weights.mean()
+    base_output, weights = _prepared(data, base_output, weights)
     if depth == "recalibrate":
         return fit_recalibration(data, base_output, weights)
-    return fit_correction(data, base_output, weights, seed=seed)
+    return fit_correction(data, base_output, weights, prepare(data), seed=seed)
 
 
 def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tuple[Head, ...]:
-    """Fit a head of each depth, in the order of `perennial.evaluation.mixing.HEADS`.
+    """Fit all that a head may consist of, in the order of `perennial.evaluation.mixing.HEADS`.
 
     The correction starts from the recalibration, so that both cost little more than one. Of more
     rows than `MOST_ROWS` evenly chosen ones are taken: what so small a model can learn, they teach.
     Arguments and errors as `fit_head`.
     """
     step = max(1, -(-len(data) // MOST_ROWS))
-    data, base_output = data.take(slice(None, None, step)), base_output[::step]
-    correction = fit_head("correct", data, base_output, seed=seed)
-    assert isinstance(correction, Correction)
-    return correction.start, correction
+    data = data.take(slice(None, None, step))
+    base_output, weights = _prepared(data, base_output[::step], None)
+    inputs = prepare(data)
+    correction = fit_correction(data, base_output, weights, inputs, seed=seed)
+    renewal = fit_renewal(data, base_output, weights, inputs, seed=seed)
+    return correction.start, renewal, correction
+
+
+def _prepared(
+    data: TrainingSet, base_output: NDArray[Any], weights: NDArray[Any] | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give the base's answers as the packaged graph does, and weights of 1 on average."""
+    if not len(data):
+        raise TrainingError("no labelled rows: a head has nothing to learn from")
+    if not np.isfinite(base_output).all():
+        raise TrainingError("the base's answers are not all numbers: a head cannot mend that")
+    weights = row_weights(data.metric, data.y) * (1.0 if weights is None else weights)
+    return base_output.astype(np.float32), weights / weights.mean()

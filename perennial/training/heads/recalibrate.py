@@ -11,6 +11,7 @@ among those fitted on keeps a share of its probability by the same token.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -80,13 +81,13 @@ def fit_recalibration(
         fit = _absolute if data.metric == "mae" else _squares
         slope, shift = fit(scores[:, 0], data.y - scores[:, 0], weights)
         return Recalibration(data.task, 1, 1 + trust * slope, np.array([trust * shift]))
+    seen = data.y[:, None] if data.task == "binary" else np.eye(data.width)[data.y]
+    targets = trust * seen + (1 - trust) * to_output(data.task, scores)
+    weights = weights / weights.sum()
     if data.task == "binary":
-        scores = np.hstack([np.zeros_like(scores), scores])
-    seen = np.eye(scores.shape[1])[data.y]
-    targets = trust * seen + (1 - trust) * to_output("multiclass", scores)
-    scale, shifts = _maximum_likelihood(scores, targets, weights / weights.sum())
-    if data.task == "binary":
-        shifts = shifts[1:] - shifts[:1]
+        scale, shift = _platt(scores[:, 0], targets[:, 0], weights)
+        return Recalibration(data.task, 1, scale, np.array([shift]))
+    scale, shifts = _maximum_likelihood(scores, targets, weights)
     return Recalibration(data.task, data.width, scale, shifts)
 
 
@@ -123,6 +124,30 @@ def _absolute(
     return slope, shift
 
 
+def _platt(score: NDArray[Any], target: NDArray[Any], weights: NDArray[Any]) -> tuple[float, float]:
+    """Scale and shift of log-odds that make the targets most likely; see `_maximum_likelihood`.
+
+    Args:
+        target: probability of the second class; (rows,).
+    """
+    x = np.stack([score, np.ones_like(score)])
+    start = np.array([1.0, 0.0])
+
+    def loss(at: NDArray[Any]) -> float:
+        odds = at @ x
+        data = weights @ (np.logaddexp(0, odds) - target * odds)
+        return float(data + _RIDGE / 2 * np.square(at - start).sum())
+
+    def step(at: NDArray[Any]) -> NDArray[Any]:
+        chance = to_output("binary", at @ x)
+        gradient = x @ (weights * (chance - target)) + _RIDGE * (at - start)
+        curvature = (x * (weights * chance * (1 - chance))) @ x.T
+        return np.linalg.solve(curvature + _RIDGE * np.eye(2), gradient)
+
+    scale, shift = _descend(start, loss, step)
+    return float(scale), float(shift)
+
+
 def _maximum_likelihood(
     scores: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any]
 ) -> tuple[float, NDArray[Any]]:
@@ -134,8 +159,7 @@ def _maximum_likelihood(
         weights: (rows,), 1 in all.
     """
     classes = scores.shape[1]
-    parameters = np.r_[np.zeros(classes), 1.0]
-    start = parameters.copy()
+    start = np.r_[np.zeros(classes), 1.0]
 
     def loss(at: NDArray[Any]) -> float:
         logits = at[-1] * scores + at[:-1]
@@ -144,16 +168,29 @@ def _maximum_likelihood(
         data = weights @ (total - (targets * logits).sum(axis=1))
         return float(data + _RIDGE / 2 * np.square(at - start).sum())
 
-    now = loss(parameters)
+    def step(at: NDArray[Any]) -> NDArray[Any]:
+        return _newton_step(scores, targets, weights, at, start)
+
+    found = _descend(start, loss, step)
+    return float(found[-1]), found[:-1]
+
+
+def _descend(
+    start: NDArray[Any],
+    loss: Callable[[NDArray[Any]], float],
+    step: Callable[[NDArray[Any]], NDArray[Any]],
+) -> NDArray[Any]:
+    """Find where a convex loss is least by Newton's steps, each halved until it goes down."""
+    at, now = start, loss(start)
     for _ in range(_STEPS):
-        step = _newton_step(scores, targets, weights, parameters, start)
+        move = step(at)
         share = 1.0
-        while (then := loss(parameters - share * step)) > now and share > 1e-4:
+        while (then := loss(at - share * move)) > now and share > 1e-4:
             share /= 2
         if then >= now - 1e-12:
             break
-        parameters, now = parameters - share * step, then
-    return float(parameters[-1]), parameters[:-1]
+        at, now = at - share * move, then
+    return at
 
 
 def _newton_step(

@@ -10,15 +10,44 @@ choice of bins takes far longer than the trees.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.training.hist_gradient_boosting import fill_empty_columns
+
 MOST = 62
 """Split points a column: enough for small trees."""
 NOISE = 2e-6
 """Of a model's output, as a share of its largest value: some units in the last place of float32."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Columns as counts of the split points below each value, which trees are grown on."""
+
+    points: tuple[NDArray[Any], ...]
+    """One float32 array a column."""
+    counts: NDArray[Any]
+    """float32 (rows, columns); see `count_below`."""
+
+    def beside(self, *others: Counted) -> Counted:
+        """Put the columns of others of the same rows behind these."""
+        parts = (self, *others)
+        points = tuple(array for part in parts for array in part.points)
+        return Counted(points, np.hstack([part.counts for part in parts]))
+
+
+def count_columns(x: NDArray[Any], *, noise: float = 0.0) -> Counted:
+    """Choose split points for each column of float32 (rows, columns), and count; see
+    `find_split_points`."""
+    x = fill_empty_columns(x)
+    points = tuple(find_split_points(column, noise) for column in x.T)
+    counts = [count_below(*pair) for pair in zip(x.T, points, strict=True)]
+    empty = np.empty((len(x), 0), dtype=np.float32)
+    return Counted(points, np.column_stack(counts) if counts else empty)
 
 
 def find_split_points(column: NDArray[Any], noise: float) -> NDArray[Any]:
@@ -58,7 +87,7 @@ def count_below(column: NDArray[Any], points: NDArray[Any]) -> NDArray[Any]:
     return counts
 
 
-def split_at(points: list[NDArray[Any]], booster: Any) -> None:
+def split_at(points: tuple[NDArray[Any], ...], booster: Any) -> None:
     """Let trees that were grown on counts compare the values themselves.
 
     Args:

@@ -12,11 +12,13 @@ from tests.training.heads.bases import make_base
 
 
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
-@pytest.mark.parametrize("shares", [(0.3, 0.5), (0.0, 1.0), (0.7, 0.0)])
+@pytest.mark.parametrize(
+    "shares", [(0.3, 0.0, 0.5), (0.0, 0.0, 1.0), (0.7, 0.0, 0.0), (0.2, 0.3, 0.4), (0.0, 1.0, 0.0)]
+)
 def test_the_graph_answers_as_the_mixture(task: str, shares: tuple[float, float]) -> None:
     base = make_base(task)
     heads = fit_heads(base.data, base.output, seed=0)
-    mixed = mix_heads(Mixture(recalibrate=shares[0], correct=shares[1]), heads)
+    mixed = mix_heads(Mixture(recalibrate=shares[0], renew=shares[1], correct=shares[2]), heads)
     model = mixed.compose(base.model, base.signature)
 
     def source(numeric, categorical):
@@ -28,7 +30,7 @@ def test_the_graph_answers_as_the_mixture(task: str, shares: tuple[float, float]
 def test_answers_lie_between_those_of_base_and_heads() -> None:
     base = make_base("multiclass")
     heads = fit_heads(base.data, base.output, seed=0)
-    mixed = mix_heads(Mixture(recalibrate=0.4, correct=0.4), heads)
+    mixed = mix_heads(Mixture(recalibrate=0.4, renew=0.2, correct=0.2), heads)
     output = mixed.predict(base.numeric, base.categorical, base.output)
     parts = [base.output, *(h.predict(base.numeric, base.categorical, base.output) for h in heads)]
     assert (output >= np.min(parts, axis=0) - 1e-6).all()
@@ -36,12 +38,24 @@ def test_answers_lie_between_those_of_base_and_heads() -> None:
     np.testing.assert_allclose(output.sum(axis=1), 1, atol=1e-5)
 
 
-def test_a_pair_is_fitted_as_each_alone_would_be() -> None:
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
+def test_a_renewal_does_not_look_at_the_base(task: str) -> None:
+    base = make_base(task)
+    _, renewal, _ = fit_heads(base.data, base.output, seed=0)
+    answers = renewal.predict(base.numeric, base.categorical, base.output)
+    other = np.roll(base.output, 1, axis=0)
+    np.testing.assert_array_equal(renewal.predict(base.numeric, base.categorical, other), answers)
+    assert np.ptp(answers[:, 0]) > 0
+    if task != "regression":
+        assert ((answers > 0) & (answers < 1)).all()
+
+
+def test_together_they_are_fitted_as_each_alone_would_be() -> None:
     from perennial.training.heads import fit_head
 
     base = make_base("binary")
-    pair = fit_heads(base.data, base.output, seed=0)
-    for head, depth in zip(pair, ("recalibrate", "correct"), strict=True):
+    recalibration, _, correction = fit_heads(base.data, base.output, seed=0)
+    for head, depth in ((recalibration, "recalibrate"), (correction, "correct")):
         alone = fit_head(depth, base.data, base.output, seed=0)
         args = (base.numeric, base.categorical, base.output)
         np.testing.assert_array_equal(head.predict(*args), alone.predict(*args))
