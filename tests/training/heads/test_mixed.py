@@ -50,6 +50,18 @@ def test_a_renewal_does_not_look_at_the_base(task: str) -> None:
         assert ((answers > 0) & (answers < 1)).all()
 
 
+@pytest.mark.parametrize("rows", [1, 7, 400])
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_renewal_of_one_class_alone_leaves_the_others_a_chance(task: str, rows: int) -> None:
+    base = make_base(task)
+    first = np.flatnonzero(base.data.y == 0)[:rows]
+    _, renewal, _ = fit_heads(base.data.take(first), base.output[first], seed=0)
+    output = renewal.predict(base.numeric, base.categorical, base.output)
+    assert ((output > 0) & (output < 1)).all()
+    of_first = 1 - output[:, 0] if task == "binary" else output[:, 0]
+    assert of_first.mean() >= 0.5
+
+
 def test_together_they_are_fitted_as_each_alone_would_be() -> None:
     from perennial.training.heads import fit_head
 

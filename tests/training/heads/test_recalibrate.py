@@ -55,6 +55,15 @@ def test_log_odds_are_found() -> None:
     assert head.shift[0] == pytest.approx(-1, abs=0.05)
 
 
+def test_two_classes_are_mapped_alike_in_one_column_or_two() -> None:
+    logits = answers(300)
+    one = to_output("binary", logits)
+    y = (np.random.default_rng(3).random(300) < one[:, 0]).astype(np.int64)
+    narrow, wide = fit("binary", y, one), fit("multiclass", y, np.hstack([1 - one, one]))
+    assert narrow.scale == pytest.approx(wide.scale, rel=1e-4)
+    assert narrow.shift[0] == pytest.approx(wide.shift[1] - wide.shift[0], abs=1e-4)
+
+
 @pytest.mark.parametrize("classes", [2, 3, 40])
 def test_shares_of_classes_are_found(classes: int) -> None:
     output = to_output("multiclass", answers(4000, classes))
