@@ -38,8 +38,9 @@ from perennial.training.target_encoding import (
     number_levels,
 )
 
-CORRECTION = Size(rounds=20, leaves=8, rate=0.2)
+CORRECTION = Size(rounds=10, leaves=12, rate=0.35)
 RENEWAL = Size(rounds=8, leaves=16, rate=0.4)
+"""Few trees of more leaves: a tree costs more than a leaf."""
 
 
 @dataclass(frozen=True, eq=False)
