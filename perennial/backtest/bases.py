@@ -20,7 +20,7 @@ from perennial.training.estimator import Columns, TrainingSet, both, load_estima
 
 Rows = NDArray[np.intp]
 
-BASE_ROUNDS = 45
+BASE_ROUNDS = 60
 """Boosting rounds of a base, of which a search would cost more than it gains here."""
 
 

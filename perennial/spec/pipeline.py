@@ -119,7 +119,7 @@ class Policy(Section):
         description="Windows after a heal of any depth in which none is asked for again.",
     )
     retrain_gain: float = Field(
-        default=0.04,
+        default=0.06,
         ge=0,
         lt=1,
         description="Share of the base's loss that small heads on it must take away before a new "
