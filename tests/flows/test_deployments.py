@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -14,9 +15,13 @@ import yaml
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.events.schemas.deployment_triggers import DeploymentTriggerTypes
 from prefect.settings import get_current_settings
 from pydantic import TypeAdapter
+
+from perennial.local.forms import offer
+from tests.serving.serving_process import wait_for
 
 PROJECT = Path(__file__).parents[2]
 DECLARED = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
@@ -65,8 +70,8 @@ def test_deployed_twice_everything_is_there_once(prefect_server):
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name="elsewhere", type="process"))
         seen = []
-        for _ in range(2):
-            deploy("elsewhere")
+        for command in DEPLOY, in_a_terminal(DEPLOY):
+            deploy("elsewhere", command)
             deployments = [d for d in client.read_deployments() if "perennial" in d.tags]
             automations = client.request("POST", "/automations/filter", json={}).json()
             seen.append(
@@ -79,20 +84,53 @@ def test_deployed_twice_everything_is_there_once(prefect_server):
     first, second = seen
     assert first == second
     assert first[0] == sorted(NAMES)
-    assert first[1] == Counter("schedules" in d and d["name"] for d in DECLARED if "schedules" in d)
+    assert first[1] == Counter(d["name"] for d in DECLARED for _ in d["schedules"] or ())
     assert len(first[2]) == sum(len(d.get("triggers", ())) for d in DECLARED)
     assert {d.work_pool_name for d in deployments if d.name in NAMES} == {"elsewhere"}
 
 
-def deploy(pool: str) -> None:
+@pytest.mark.slow
+def test_applied_again_forms_are_told_of_the_pipelines_once_more(prefect_server):
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="anew", type="process"), overwrite=True)
+        deploy("anew", DEPLOY)
+
+        def call(method, path, body):
+            answer = client.request(method, path, json=body).raise_for_status()
+            return answer.json() if answer.content else None
+
+        def asked_to_recover() -> int:
+            recover = client.read_deployment_by_name("recover/recover").id
+            runs = client.read_flow_runs(
+                deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[recover]))
+            )
+            return sum(not run.auto_scheduled for run in runs)
+
+        offer(call, ["bike"])
+        wait_for(lambda: asked_to_recover() > 0)  # by the offer itself, which changes the form
+        before = asked_to_recover()
+        deploy("anew", DEPLOY)
+        wait_for(lambda: asked_to_recover() > before)
+
+
+DEPLOY = [sys.executable, "-m", "prefect", "deploy", "--all"]
+
+
+def in_a_terminal(command: list[str]) -> list[str]:
+    """Where Prefect asks for what a declaration leaves open, and nobody is there to answer."""
+    return ["script", "--quiet", "--return", "--command", shlex.join(command), os.devnull]
+
+
+def deploy(pool: str, command: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        command,
         cwd=PROJECT,
         env={
             **os.environ,
             "PREFECT_API_URL": str(get_current_settings().api.url),
             "PERENNIAL_WORK_POOL": pool,
         },
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
