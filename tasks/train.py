@@ -196,18 +196,18 @@ def _rows_that_teach(
     frame: pd.DataFrame, spec: PipelineSpec, usual: int, held: int, judged: int
 ) -> pd.DataFrame:
     """Leave out the oldest rows where a quick model shows that they teach what no longer holds."""
-    from perennial.training.heads.spans import headed_losses
+    from perennial.training.heads.spans import Spans
     from perennial.training.train import training_set
 
     end = len(frame) - held
     data = training_set(frame, spec)
-    losses = headed_losses(
+    spans = Spans(
         data.take(slice(None, end)),
         data.take(slice(end, len(frame) - judged)),
         data.take(slice(len(frame) - judged, None)),
         seed=spec.model.seed,
     )
-    choice = choose_span(end, losses, usual=usual)
+    choice = choose_span(end, spans.losses, usual=usual)
     get_run_logger().info("training on the newest %d of %d rows", choice.rows, end)
     return frame.iloc[end - choice.rows : end]
 

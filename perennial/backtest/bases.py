@@ -16,7 +16,8 @@ from perennial.packaging.predictor import encode_frame
 from perennial.packaging.signature import Signature
 from perennial.spec import PipelineSpec
 from perennial.training.columns import infer_features
-from perennial.training.estimator import Columns, TrainingSet, both, load_estimator
+from perennial.training.estimator import Columns, TrainingSet, both
+from perennial.training.hist_gradient_boosting import Growth
 
 Rows = NDArray[np.intp]
 
@@ -35,14 +36,18 @@ class Model(Protocol):
 class Fit(Protocol):
     """Fits a base."""
 
-    def __call__(self, data: TrainingSet, *, seed: int) -> Model:
-        """Fit on labelled rows in time order, of two classes at least."""
+    def __call__(self, data: TrainingSet, *, seed: int, begun: Growth | None = None) -> Model:
+        """Fit on labelled rows in time order, of two classes at least.
+
+        Args:
+            begun: a quick model of the same rows and seed, if there is one.
+        """
         ...
 
 
-def fit_booster(data: TrainingSet, *, seed: int) -> Model:
-    """Fit the pipeline's own boosted trees, of a fixed number of rounds."""
-    return load_estimator("hist_gradient_boosting").fit(data, seed=seed, rounds=BASE_ROUNDS)
+def fit_booster(data: TrainingSet, *, seed: int, begun: Growth | None = None) -> Model:
+    """Fit the pipeline's own boosted trees, of a fixed number of rounds; see `Fit`."""
+    return (begun or Growth(data, seed=seed)).until(BASE_ROUNDS)
 
 
 @dataclass(frozen=True)
@@ -149,8 +154,12 @@ class Base:
         return replace(mine, y=y, width=len(self.classes)), kept
 
 
-def fit_base(stream: Stream, rows: Rows, fit: Fit) -> Base:
-    """Fit on labelled rows; where there is no second class (or value) it answers a constant."""
+def fit_base(stream: Stream, rows: Rows, fit: Fit, begun: Growth | None = None) -> Base:
+    """Fit on labelled rows; where there is no second class (or value) it answers a constant.
+
+    Args:
+        begun: a quick model of these rows, in which every class occurs; see `Fit`.
+    """
     data, spec = stream.take(rows), stream.spec
     present = np.unique(data.y)
     classes = np.empty(0, dtype=np.intp)
@@ -160,7 +169,7 @@ def fit_base(stream: Stream, rows: Rows, fit: Fit) -> Base:
     if spec.task == "multiclass":
         classes = present.astype(np.intp)
         data = replace(data, y=np.searchsorted(classes, data.y), width=len(classes))
-    return Base(fit(data, seed=spec.model.seed), classes, present)
+    return Base(fit(data, seed=spec.model.seed, begun=begun), classes, present)
 
 
 def _or_none(numeric: NDArray[Any], categorical: NDArray[Any]) -> tuple[Columns, Columns]:

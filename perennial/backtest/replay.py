@@ -43,7 +43,8 @@ from perennial.evaluation.yardstick import raw_features
 from perennial.spec import Cure, PipelineSpec
 from perennial.training.heads import Head, fit_heads, mix_heads
 from perennial.training.heads.heal import MIN_HEAD_ROWS, head_span, held_rows, is_stale
-from perennial.training.heads.spans import headed_losses
+from perennial.training.heads.spans import Spans
+from perennial.training.hist_gradient_boosting import Growth
 
 _START = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -342,9 +343,10 @@ class _Replay:
         rows = self._stream.labelled(0, self._where.labelled(window + 1))
         held = held_rows(len(rows), self._window_rows)
         training, trial_rows, judged = rows[:-held], rows[-held : -held // 2], rows[-held // 2 :]
-        training = training[-self._choose_span(training, trial_rows, judged) :]
+        span, begun = self._choose_span(training, trial_rows, judged)
+        training = training[-span:]
         with self._counted():
-            base = self._fit_base(training)
+            base = self._fit_base(training, begun)
         candidate = self._new(base, training)
         gate = self._judge(candidate, trial_rows, judged, training)
         self._attempts.append(Attempt(window, "retrain", len(training), gate))
@@ -354,15 +356,17 @@ class _Replay:
             self._put_heads_on(candidate, trial_rows, judged, window)
             self._standing = candidate
 
-    def _choose_span(self, training: Rows, trial_rows: Rows, judged: Rows) -> int:
+    def _choose_span(
+        self, training: Rows, trial_rows: Rows, judged: Rows
+    ) -> tuple[int, Growth | None]:
         with self._counted():
-            losses = headed_losses(
+            spans = Spans(
                 *(self._stream.take(rows) for rows in (training, trial_rows, judged)),
                 seed=self._spec.model.seed,
             )
-            choice = choose_span(len(training), losses, usual=self._usual_rows)
+            choice = choose_span(len(training), spans.losses, usual=self._usual_rows)
         self._fits += len(choice.tried)
-        return choice.rows
+        return choice.rows, spans.begun.get(choice.rows)
 
     def _judge(
         self, candidate: _Standing, trial_rows: Rows, judged: Rows, training: Rows
@@ -429,9 +433,9 @@ class _Replay:
         )
         return standing
 
-    def _fit_base(self, rows: Rows) -> Base:
+    def _fit_base(self, rows: Rows, begun: Growth | None = None) -> Base:
         self._fits += 1
-        return fit_base(self._stream, rows, self._fit)
+        return fit_base(self._stream, rows, self._fit, begun)
 
     def _new(self, base: Base, training: Rows) -> _Standing:
         width = len(base.classes) or self._stream.width

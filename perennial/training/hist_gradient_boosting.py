@@ -7,7 +7,7 @@ scikit-learn's own ``categorical_features`` are kept away: they do not survive a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,13 +104,13 @@ class HistGradientBoosting:
 
     def fit(self, data: TrainingSet, *, seed: int, rounds: int | None = None) -> FittedBooster:
         """Fit given rounds, or as many as the newest tenth says; see `Estimator`."""
-        with one_thread():
-            return _fit(data, seed, rounds or _search(data, seed))
+        return Growth(data, seed=seed).until(rounds or _search(data, seed))
 
 
 ESTIMATOR = HistGradientBoosting()
 
 
+@one_thread()
 def _search(data: TrainingSet, seed: int) -> int:
     """Find the number of rounds after which the loss on the newest rows no longer falls."""
     aside = newest(data.y, data.task, STOPPING_SHARE)
@@ -131,21 +131,29 @@ def _search(data: TrainingSet, seed: int) -> int:
     return max(MIN_ROUNDS, int(np.argmax(booster.validation_score_)))
 
 
-def _fit(data: TrainingSet, seed: int, rounds: int) -> FittedBooster:
-    encoder, codes = fit_target_encoder(data)
-    booster = _booster(data, seed, rounds, stops=False)
-    x = fill_empty_columns(np.hstack([data.numeric, codes]))
-    booster.fit(x, data.y, sample_weight=_weights(data))
-    if isinstance(booster, _OfPlainBins):
-        booster.__class__ = HistGradientBoostingClassifier  # which a source file may name
-    return FittedBooster(
-        task=data.task,
-        width=data.width,
-        numeric_columns=data.numeric.shape[1],
-        encoder=encoder,
-        booster=booster,
-        rounds=rounds,
-    )
+class Growth:
+    """A booster with the rows that it grows on: more rounds go on where fewer have ended."""
+
+    def __init__(self, data: TrainingSet, *, seed: int) -> None:
+        self._data = data
+        self._encoder, codes = fit_target_encoder(data)
+        self._x = fill_empty_columns(np.hstack([data.numeric, codes]))
+        self._booster = _booster(data, seed, rounds=0, stops=False).set_params(warm_start=True)
+
+    def until(self, rounds: int) -> FittedBooster:
+        """Grow to so many rounds, no fewer than before."""
+        data = self._data
+        self._booster.set_params(max_iter=rounds)
+        with one_thread():
+            self._booster.fit(self._x, data.y, sample_weight=_weights(data))
+        return FittedBooster(
+            task=data.task,
+            width=data.width,
+            numeric_columns=data.numeric.shape[1],
+            encoder=self._encoder,
+            booster=self._booster.plain(),
+            rounds=rounds,
+        )
 
 
 def _weights(data: TrainingSet) -> NDArray[Any] | None:
@@ -170,21 +178,50 @@ def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:
         "random_state": seed,
     }
     if data.task != "regression":
-        return _OfPlainBins(**settings)
+        return _Classifier(**settings)
     loss = "absolute_error" if data.metric == "mae" else "squared_error"
-    return HistGradientBoostingRegressor(loss=loss, **settings)
+    return _Regressor(loss=loss, **settings)
 
 
-class _OfPlainBins(HistGradientBoostingClassifier):  # type: ignore[misc]
-    """A booster whose bins hold as many rows each: bins of equal weight take scikit-learn longer
-    than the trees, and give no better ones."""
+class _Growing:
+    """A booster of scikit-learn's whose bins are found once, however often it grows on."""
+
+    _kin: ClassVar[type]
+    """The class that a source file may name."""
+    _bin_mapper: Any
+    _predictors: list[Any]
+    _kept: Any = None
 
     def _bin_data(
         self, X: NDArray[Any], sample_weight: NDArray[Any] | None, is_training_data: bool
     ) -> NDArray[Any]:
+        """Let bins hold as many rows each: bins of equal weight take scikit-learn longer than the
+        trees, and give no better ones."""
         del sample_weight
-        binned: NDArray[Any] = super()._bin_data(X, None, is_training_data)
+        binned: NDArray[Any]
+        if self._kept is not None:
+            self._bin_mapper, binned = self._kept
+            return binned
+        binned = super()._bin_data(X, None, is_training_data)  # type: ignore[misc]
+        if self.warm_start:  # type: ignore[attr-defined]
+            self._kept = self._bin_mapper, binned
         return binned
+
+    def plain(self) -> Any:
+        """Give scikit-learn's own booster as it stands, which does not grow on."""
+        booster = self._kin()
+        vars(booster).update(vars(self), warm_start=False)
+        booster._predictors = [*self._predictors]
+        del booster._kept, booster._feature_subsample_rng
+        return booster
+
+
+class _Classifier(_Growing, HistGradientBoostingClassifier):  # type: ignore[misc]
+    _kin = HistGradientBoostingClassifier
+
+
+class _Regressor(_Growing, HistGradientBoostingRegressor):  # type: ignore[misc]
+    _kin = HistGradientBoostingRegressor
 
 
 def fill_empty_columns(x: NDArray[Any]) -> NDArray[Any]:

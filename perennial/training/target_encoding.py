@@ -96,10 +96,14 @@ def frequent_classes(data: TrainingSet) -> NDArray[Any]:
 def _encode(
     index: NDArray[Any], size: int, targets: NDArray[Any], folds: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    counts = np.zeros((FOLDS, size))
-    sums = np.zeros((FOLDS, size, targets.shape[1]))
-    np.add.at(counts, (folds, index), 1.0)
-    np.add.at(sums, (folds, index), targets)
+    cells = folds * size + index
+
+    def sum_up(weights: NDArray[Any] | None) -> NDArray[np.float64]:
+        found = np.bincount(cells, weights=weights, minlength=FOLDS * size)
+        return found.astype(np.float64).reshape(FOLDS, size)
+
+    counts = sum_up(None)
+    sums = np.stack([sum_up(column) for column in targets.T], axis=-1)
     rest_counts = counts.sum(axis=0) - counts
     rest_sums = sums.sum(axis=0) - sums
     overall = _overall(counts.sum(axis=0), sums.sum(axis=0))

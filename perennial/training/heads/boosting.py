@@ -83,9 +83,13 @@ class _OfCounts(HistGradientBoostingRegressor):  # type: ignore[misc]
         self, X: NDArray[Any], sample_weight: NDArray[Any] | None, is_training_data: bool
     ) -> NDArray[Any]:
         del sample_weight, is_training_data
-        highest = np.nanmax(X, axis=0)
-        self._bin_mapper.fit(np.minimum(np.arange(highest.max() + 1)[:, None], highest))
-        bins = np.where(np.isnan(X), self._bin_mapper.missing_values_bin_idx_, X)
+        highest = np.nanmax(X, axis=0).astype(np.uint32)
+        mapper = self._bin_mapper
+        mapper.is_categorical_ = np.zeros(len(highest), dtype=np.uint8)
+        mapper.missing_values_bin_idx_ = mapper.n_bins - 1
+        mapper.bin_thresholds_ = [np.arange(last) + 0.5 for last in highest]
+        mapper.n_bins_non_missing_ = highest + 1
+        bins = np.where(np.isnan(X), mapper.missing_values_bin_idx_, X)
         return np.asfortranarray(bins, dtype=X_BINNED_DTYPE)
 
 

@@ -8,42 +8,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.evaluation.metrics import row_losses, row_weights
-from perennial.evaluation.span import Losses
-from perennial.training.estimator import Columns, TrainingSet, load_estimator
+from perennial.training.estimator import Columns, TrainingSet
 from perennial.training.heads.fit import fit_head
+from perennial.training.hist_gradient_boosting import Growth
 
 QUICK_ROUNDS = 20
 """A quick model learns from all rows of its span: thinned out, the longer one would be tried by
 less than it has to teach."""
 
 
-def headed_losses(
-    training: TrainingSet, trial: TrainingSet, judged: TrainingSet, *, seed: int
-) -> Losses:
-    """Give the function by which `perennial.evaluation.span.choose_span` tries spans.
+class Spans:
+    """What models of different spans do on the newest rows, each with a head on it."""
 
-    Args:
-        training: rows to choose from, in time order.
-        trial: the rows behind them, on which heads are fitted.
-        judged: the rows behind those.
-        seed: of all fits.
-    """
+    def __init__(
+        self, training: TrainingSet, trial: TrainingSet, judged: TrainingSet, *, seed: int
+    ) -> None:
+        """Take the rows.
 
-    def losses(span: int) -> NDArray[Any] | None:
-        data = training.take(slice(len(training) - span, None))
+        Args:
+            training: rows to choose from, in time order.
+            trial: the rows behind them, on which heads are fitted.
+            judged: the rows behind those.
+            seed: of all fits.
+        """
+        self._training, self._trial, self._judged = training, trial, judged
+        self._seed = seed
+        self.begun: dict[int, Growth] = {}
+        """The quick models by their spans: a base may grow on from there."""
+
+    def losses(self, span: int) -> NDArray[Any] | None:
+        """Try so many of the newest training rows; see `perennial.evaluation.span.Losses`."""
+        data = self._training.take(slice(len(self._training) - span, None))
         if data.task != "regression" and len(np.unique(data.y)) < max(2, data.width):
             return None
-        base = load_estimator("hist_gradient_boosting").fit(data, seed=seed, rounds=QUICK_ROUNDS)
+        self.begun[span] = Growth(data, seed=self._seed)
+        base = self.begun[span].until(QUICK_ROUNDS)
 
         def answer(rows: TrainingSet) -> NDArray[Any]:
             return base.predict(*_columns(rows)).astype(np.float32)
 
-        head = fit_head("recalibrate", trial, answer(trial), seed=seed)
+        trial, judged = self._trial, self._judged
+        head = fit_head("recalibrate", trial, answer(trial), seed=self._seed)
         output = head.predict(*_columns(judged), answer(judged))
         losses = row_losses(judged.task, judged.metric, judged.y, output)
         return losses * row_weights(judged.metric, judged.y)
-
-    return losses
 
 
 def _columns(rows: TrainingSet) -> tuple[Columns, Columns]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from perennial.training.estimator import TrainingSet
-from perennial.training.heads.spans import headed_losses
+from perennial.training.heads.spans import Spans
 
 
 def test_a_long_span_is_tried_by_all_that_it_teaches_though_a_short_one_was_usual():
@@ -11,13 +11,13 @@ def test_a_long_span_is_tried_by_all_that_it_teaches_though_a_short_one_was_usua
     x = rng.uniform(-3, 3, (3_400, 4))
     y = np.sin(2 * x[:, 0]) * x[:, 1] + rng.normal(scale=0.1, size=len(x))
     rows = TrainingSet("regression", "rmse", 1, x, np.empty((len(x), 0)), y)
-    losses = headed_losses(
+    spans = Spans(
         rows.take(slice(0, 3_000)),
         rows.take(slice(3_000, 3_200)),
         rows.take(slice(3_200, None)),
         seed=0,
     )
-    long, short = losses(3_000), losses(200)
+    long, short = spans.losses(3_000), spans.losses(200)
     assert long is not None
     assert short is not None
     assert long.mean() < 0.7 * short.mean()
