@@ -30,6 +30,7 @@ from perennial.threads import one_thread
 BaselinePolicy = Literal["never", "every", "periodic-5"]
 Progress = Callable[[int, int], None]
 
+_THREADS = "OMP_NUM_THREADS"
 _PERIOD: dict[BaselinePolicy, int] = {"every": 1, "periodic-5": 5}
 
 
@@ -117,13 +118,32 @@ def processes(
     frame: pd.DataFrame, spec: PipelineSpec, jobs: int | None = None
 ) -> Iterator[ProcessPoolExecutor]:
     """Start workers of one thread each that hold the stream; None: one for each core."""
-    with ProcessPoolExecutor(
-        jobs or os.cpu_count(),
-        get_context("spawn"),
-        initializer=_hold_stream,
-        initargs=(frame, spec),
-    ) as pool:
+    with (
+        _children_on_one_thread(),
+        ProcessPoolExecutor(
+            jobs or os.cpu_count(),
+            get_context("spawn"),
+            initializer=_hold_stream,
+            initargs=(frame, spec),
+        ) as pool,
+    ):
         yield pool
+
+
+@contextmanager
+def _children_on_one_thread() -> Iterator[None]:
+    """Keep processes that are started meanwhile to one thread each, so that sums do not depend on
+    how many cores there are, and no thread counts that only waits for work. A library reads this
+    when it is imported, which may be before an initializer runs."""
+    before = os.environ.get(_THREADS)
+    os.environ[_THREADS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_THREADS]
+        else:
+            os.environ[_THREADS] = before
 
 
 def submit_refits(
@@ -194,9 +214,6 @@ def held_stream() -> tuple[pd.DataFrame, PipelineSpec]:
 
 
 def _hold_stream(frame: pd.DataFrame, spec: PipelineSpec) -> None:
-    """Keep a worker to one core, so that its sums do not depend on how many there are. Unless the
-    main module imports scikit-learn, this runs before it: so workers are spawned, not forked."""
-    os.environ["OMP_NUM_THREADS"] = "1"
     _held.update(frame=frame, spec=spec)
 
 

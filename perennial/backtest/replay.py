@@ -41,6 +41,7 @@ from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
 from perennial.evaluation.span import choose_span
 from perennial.evaluation.yardstick import raw_features
 from perennial.spec import Cure, PipelineSpec
+from perennial.threads import one_thread
 from perennial.training.heads import Head, fit_heads, mix_heads
 from perennial.training.heads.heal import MIN_HEAD_ROWS, head_span, held_rows, is_stale
 from perennial.training.heads.spans import Spans
@@ -465,7 +466,8 @@ class _Replay:
     @contextmanager
     def _counted(self) -> Iterator[None]:
         started = time.process_time()
-        yield
+        with one_thread():  # others that wait for work would count, too
+            yield
         self._cpu += time.process_time() - started
 
 

@@ -19,6 +19,7 @@ from perennial.packaging.graph import Graph
 from perennial.packaging.trees import add_tree_ensemble
 from perennial.spec import EstimatorName, Task
 from perennial.threads import one_thread
+from perennial.training.bins import find_thresholds, set_bins
 from perennial.training.estimator import Columns, TrainingSet, both
 from perennial.training.levels import Levels, lookup_levels
 from perennial.training.plain_skops import dump_plain, load_plain
@@ -33,6 +34,7 @@ MIN_ROUNDS = 10
 DEFAULT_ROUNDS = 60
 """Where there are too few rows to find out."""
 PATIENCE = 15
+BINS = 63
 STOPPING_SHARE = 0.1
 MIN_STOPPING_ROWS = 20
 
@@ -168,7 +170,7 @@ def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:
     settings = {
         "max_iter": rounds,
         "learning_rate": 0.16,
-        "max_bins": 63,
+        "max_bins": BINS,
         "early_stopping": stops,
         "n_iter_no_change": PATIENCE,
         "max_leaf_nodes": 15,
@@ -190,7 +192,8 @@ class _Growing:
     """The class that a source file may name."""
     _bin_mapper: Any
     _predictors: list[Any]
-    _kept: Any = None
+    warm_start: bool
+    _kept: tuple[Any, NDArray[Any]] | None = None
 
     def _bin_data(
         self, X: NDArray[Any], sample_weight: NDArray[Any] | None, is_training_data: bool
@@ -202,8 +205,10 @@ class _Growing:
         if self._kept is not None:
             self._bin_mapper, binned = self._kept
             return binned
-        binned = super()._bin_data(X, None, is_training_data)  # type: ignore[misc]
-        if self.warm_start:  # type: ignore[attr-defined]
+        if is_training_data:
+            set_bins(self._bin_mapper, [find_thresholds(column, BINS) for column in X.T])
+        binned = self._bin_mapper.transform(X)
+        if self.warm_start:
             self._kept = self._bin_mapper, binned
         return binned
 

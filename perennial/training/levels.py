@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,13 @@ class Levels:
 
     def index(self, column: NDArray[Any]) -> NDArray[Any]:
         """Number the strings of a column: int64 (rows,)."""
-        known = pd.Index(self.names, dtype=object)
-        found: NDArray[Any] = known.get_indexer(pd.Index(column, dtype=object)).astype(np.int64) + 1
-        return found
+        found = self._numbers.get_indexer(pd.Index(column, dtype=object))
+        numbers: NDArray[Any] = found.astype(np.int64) + 1
+        return numbers
+
+    @cached_property
+    def _numbers(self) -> pd.Index:
+        return pd.Index(self.names, dtype=object)
 
 
 def learn_levels(

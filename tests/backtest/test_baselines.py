@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,3 +89,29 @@ def test_recovered_is_zero_as_never_and_one_as_every() -> None:
     assert recovered(5.0, 10.0, 5.0) == 1.0
     assert recovered(0.8, 0.7, 0.8) == pytest.approx(1.0)
     assert np.isnan(recovered(1.0, 2.0, 2.0))
+
+
+def test_a_worker_has_one_thread_though_its_main_module_imports_libraries_first(tmp_path) -> None:
+    main = tmp_path / "main.py"
+    main.write_text(
+        """
+import sklearn.ensemble
+from threadpoolctl import threadpool_info
+
+from perennial.backtest.baselines import processes
+
+
+def threads():
+    return [pool["num_threads"] for pool in threadpool_info()]
+
+
+if __name__ == "__main__":
+    with processes(None, None, 1) as pool:
+        print(set(pool.submit(threads).result()))
+"""
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, main], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "{1}"

@@ -11,6 +11,7 @@ from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.ensemble._hist_gradient_boosting.common import X_BINNED_DTYPE
 
+from perennial.training.bins import set_bins
 from perennial.training.estimator import TrainingSet
 from perennial.training.heads.split_points import MOST
 
@@ -83,12 +84,9 @@ class _OfCounts(HistGradientBoostingRegressor):  # type: ignore[misc]
         self, X: NDArray[Any], sample_weight: NDArray[Any] | None, is_training_data: bool
     ) -> NDArray[Any]:
         del sample_weight, is_training_data
-        highest = np.nanmax(X, axis=0).astype(np.uint32)
+        highest = np.nanmax(X, axis=0)
         mapper = self._bin_mapper
-        mapper.is_categorical_ = np.zeros(len(highest), dtype=np.uint8)
-        mapper.missing_values_bin_idx_ = mapper.n_bins - 1
-        mapper.bin_thresholds_ = [np.arange(last) + 0.5 for last in highest]
-        mapper.n_bins_non_missing_ = highest + 1
+        set_bins(mapper, [np.arange(last) + 0.5 for last in highest])
         bins = np.where(np.isnan(X), mapper.missing_values_bin_idx_, X)
         return np.asfortranarray(bins, dtype=X_BINNED_DTYPE)
 

@@ -149,8 +149,7 @@ def _grow(
     seed: int,
 ) -> Correction:
     scores = start.rescale(to_scores(data.task, base_output))
-    with one_thread():
-        booster = boost(columns.counts, data, scores, weights, seed, size)
+    booster = boost(columns.counts, data, scores, weights, seed, size)
     split_at(columns.points, booster)
     return Correction(
         task=data.task,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from perennial.errors import TrainingError
 from perennial.evaluation.metrics import row_weights
 from perennial.spec import HeadDepth
+from perennial.threads import one_thread
 from perennial.training.estimator import TrainingSet
 from perennial.training.heads.correct import fit_correction, fit_renewal, prepare
 from perennial.training.heads.head import Head
@@ -19,6 +20,7 @@ MOST_ROWS = 10_000
 """That heads are fitted on."""
 
 
+@one_thread()
 def fit_head(
     depth: HeadDepth,
     data: TrainingSet,
@@ -49,6 +51,7 @@ def fit_head(
     return fit_correction(data, base_output, weights, prepare(data), seed=seed)
 
 
+@one_thread()
 def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tuple[Head, ...]:
     """Fit all that a head may consist of, in the order of `perennial.evaluation.mixing.HEADS`.
 
