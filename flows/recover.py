@@ -20,19 +20,20 @@ def recover(
 
     A run that was alive and has not been heard of is reported as crashed. Crashed runs that may be
     repeated are started again, twice at most. A lease whose holder has ended is given back. Forms
-    offer the pipelines that have been declared meanwhile. Safe beside everything, and itself.
+    offer the pipelines that have been declared meanwhile, and the monitor has their schedules, also
+    after Prefect's database was made anew. Safe beside everything, and itself.
 
     Args:
         silent_seconds: A run is given up after so long without a heartbeat; three of them.
         hours: Runs that crashed longer ago are left alone.
     """
-    from tasks.declaration import offer_pipelines
+    from tasks.declaration import keep_deployments
     from tasks.recover import crash_silent_runs, free_leases, go_on_with_crashed_runs, tell
 
     lost = crash_silent_runs(silent_seconds)
     again = go_on_with_crashed_runs(hours)
     leases = free_leases()
-    offer_pipelines()
+    keep_deployments()
     if not (lost or again or leases):
         return outcome("Nothing to do", "no run was silent, none had crashed")
     tell(lost, again, leases)

@@ -1,4 +1,4 @@
-"""Find a pipeline's declaration, and keep its schedule as it says."""
+"""Find a pipeline's declaration, and keep schedules and forms as declarations say."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
 from perennial.local import forms
-from perennial.registry import Declaration, known_pipelines, resolve
+from perennial.registry import Declaration, find_declaration, known_pipelines, resolve
+from perennial.spec import PipelineSpec
 from tasks.connection import settings, store
 from tasks.step import may_pass, step
 
@@ -26,7 +28,7 @@ def find_pipeline(pipeline: str) -> Declaration:
         SpecError: there is none, or it may not stand as it does.
     """
     declaration = resolve(store(), pipeline, settings().pipeline_folders)
-    _keep_deployments(declaration)
+    _keep_pipeline(declaration.spec)
     return declaration
 
 
@@ -37,10 +39,17 @@ def find_pipelines() -> list[str]:
 
 
 @step(retries=2, retry_delay_seconds=2)
-def offer_pipelines() -> None:
-    """Have every form offer the pipelines that the store or a folder in sight declares."""
+def keep_deployments() -> None:
+    """Have every form offer the pipelines that the store or a folder in sight declares, and the
+    monitor look at each on schedule: the store has the facts, Prefect's database may be new."""
     with get_client(sync_client=True) as client:
+        monitor = _find_monitor(client)
+        if monitor is None:
+            return
         _offer(client)
+        for name in known_pipelines(store()):
+            if (declaration := find_declaration(store(), name)) is not None:
+                _keep_schedule(client, monitor, declaration.spec)
 
 
 def _offer(client: SyncPrefectClient) -> None:
@@ -51,25 +60,37 @@ def _offer(client: SyncPrefectClient) -> None:
     forms.offer(call, forms.pipeline_names(store(), settings().pipeline_folders))
 
 
-def _keep_deployments(declaration: Declaration) -> None:
-    """Give the monitor the schedule that the pipeline declares, and the forms its name."""
-    spec = declaration.spec
+def _keep_pipeline(spec: PipelineSpec) -> None:
+    """Have the forms offer one pipeline, and the monitor look at it on schedule."""
     with get_client(sync_client=True) as client:
-        try:
-            deployment = client.read_deployment_by_name(MONITOR)
-        except ObjectNotFound:
-            get_run_logger().info("no deployment %s here: nothing to schedule", MONITOR)
+        monitor = _find_monitor(client)
+        if monitor is None:
             return
-        if not forms.is_offered(deployment.parameter_openapi_schema or {}, spec.name):
+        if not forms.is_offered(monitor.parameter_openapi_schema or {}, spec.name):
             _offer(client)
-        mine = [s for s in deployment.schedules if s.slug == spec.name]
-        crons = [s.schedule.cron for s in mine if isinstance(s.schedule, CronSchedule)]
-        if crons == ([spec.monitor.schedule] if spec.monitor.schedule else []):
-            return
-        for old in mine:
-            client.delete_deployment_schedule(deployment.id, old.id)
-        if spec.monitor.schedule:
-            _create_schedule(client, deployment.id, spec.name, spec.monitor.schedule)
+        _keep_schedule(client, monitor, spec)
+
+
+def _find_monitor(client: SyncPrefectClient) -> DeploymentResponse | None:
+    try:
+        return client.read_deployment_by_name(MONITOR)
+    except ObjectNotFound:
+        get_run_logger().info("no deployment %s here: nothing to schedule", MONITOR)
+        return None
+
+
+def _keep_schedule(
+    client: SyncPrefectClient, monitor: DeploymentResponse, spec: PipelineSpec
+) -> None:
+    """Give the monitor the schedule that a pipeline declares."""
+    mine = [s for s in monitor.schedules if s.slug == spec.name]
+    crons = [s.schedule.cron for s in mine if isinstance(s.schedule, CronSchedule)]
+    if crons == ([spec.monitor.schedule] if spec.monitor.schedule else []):
+        return
+    for old in mine:
+        client.delete_deployment_schedule(monitor.id, old.id)
+    if spec.monitor.schedule:
+        _create_schedule(client, monitor.id, spec.name, spec.monitor.schedule)
 
 
 def _create_schedule(client: SyncPrefectClient, deployment: object, name: str, cron: str) -> None:

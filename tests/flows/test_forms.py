@@ -14,7 +14,8 @@ import flows.names
 from flows.monitor import monitor
 from flows.retrain import retrain
 from perennial.errors import SourceError, SpecError
-from tasks.declaration import offer_pipelines
+from perennial.registry import declare
+from tasks.declaration import MONITOR, keep_deployments
 from tasks.step import step
 from tests.flows.conftest import frame
 
@@ -38,7 +39,7 @@ def deployed(client, what):
 def test_a_form_offers_the_pipelines_and_nonsense_starts_no_run(connected, client, pipeline):
     pipeline(frame(40))
     deployments = [deployed(client, what) for what in (retrain, monitor)]
-    flow(offer_pipelines.fn)()
+    flow(keep_deployments.fn)()
     start = client.create_flow_run_from_deployment
     for deployment in deployments:
         start(deployment, parameters={"pipeline": "line"})
@@ -48,6 +49,30 @@ def test_a_form_offers_the_pipelines_and_nonsense_starts_no_run(connected, clien
     for wrong in ({"depth": "deeper"}, {"span": 0}, {"span": "many"}, {"deph": "correct"}):
         with pytest.raises(PrefectHTTPStatusError):
             start(deployments[0], parameters={"pipeline": "line", **wrong})
+
+
+def test_schedules_come_back_where_prefects_database_was_made_anew(connected, client, pipeline):
+    folder = pipeline(frame(40))
+    file = folder / "pipeline.yaml"
+    written = file.read_text()
+
+    def scheduled(when):
+        file.write_text(written.replace("50 rows", f"50 rows, schedule: {when}"))
+        declare(connected, folder)
+
+    scheduled("'7 3 * * *'")
+    deployed(client, monitor)
+
+    def crons():
+        return [s.schedule.cron for s in client.read_deployment_by_name(MONITOR).schedules]
+
+    assert crons() == []
+    for _ in range(2):
+        flow(keep_deployments.fn)()
+        assert crons() == ["7 3 * * *"]
+    scheduled("null")
+    flow(keep_deployments.fn)()
+    assert crons() == []
 
 
 @pytest.mark.parametrize(
