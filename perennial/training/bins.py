@@ -37,8 +37,9 @@ def find_thresholds(column: NDArray[Any], bins: int) -> NDArray[np.float64]:
     values = values[: len(values) - np.count_nonzero(np.isnan(values))].astype(np.float64)
     distinct = values[np.concatenate([[True], values[1:] != values[:-1]])]
     if len(distinct) <= bins:
-        with np.errstate(invalid="ignore"):  # between the two infinities
+        with np.errstate(invalid="ignore"):
             found = (distinct[1:] + distinct[:-1]) / 2
+        found = np.where(np.isnan(found), 0.0, found)  # between the two infinities
     else:
         places = len(values) * (np.linspace(0, 100, bins + 1)[1:-1] / 100) - 1
         below = np.floor(places).astype(np.intp)

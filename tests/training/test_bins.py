@@ -12,16 +12,25 @@ from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper, _find_b
 
 from perennial.training.bins import find_thresholds, set_bins
 
-VALUES = st.floats(width=32, allow_nan=True)
+
+def numbers(**more: Any) -> st.SearchStrategy[list[float]]:
+    return st.lists(st.floats(width=32, allow_nan=True, **more), min_size=1, max_size=60)
 
 
-@given(st.lists(VALUES, min_size=1, max_size=60), st.integers(2, 20))
+@given(numbers(allow_infinity=False), st.integers(2, 20))
 def test_thresholds_are_those_of_scikit_learn(values: list[float], bins: int) -> None:
     column = np.array([*values, 0.0], dtype=np.float32)  # one is not missing
-    with np.errstate(all="ignore"):
-        theirs = _find_binning_thresholds(column.astype(np.float64), bins)
-        mine = find_thresholds(column, bins)
-    np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+    theirs = _find_binning_thresholds(column.astype(np.float64), bins)
+    np.testing.assert_allclose(find_thresholds(column, bins), theirs, rtol=1e-12)
+
+
+@given(numbers(), st.integers(2, 20))
+def test_infinite_values_are_on_one_side_of_each_threshold(values: list[float], bins: int) -> None:
+    column = np.array([*values, -np.inf, np.inf], dtype=np.float32)
+    found = find_thresholds(column, bins)
+    assert not np.isnan(found).any()
+    assert (np.diff(found) > 0).all()
+    assert (found < np.inf).all()
 
 
 @pytest.mark.parametrize("rows", [3, 62, 63, 64, 1_000, 25_017])
