@@ -25,7 +25,6 @@ from perennial.backtest.stream import Cut, cut
 from perennial.evaluation.metrics import score
 from perennial.evaluation.yardstick import encode_target, fit_yardstick, target_classes
 from perennial.spec import PipelineSpec
-from perennial.threads import one_thread
 
 BaselinePolicy = Literal["never", "every", "periodic-5"]
 Progress = Callable[[int, int], None]
@@ -221,6 +220,5 @@ def _refit(where: Cut, start: int) -> Refit:
     frame, spec = held_stream()
     classes = () if spec.task == "regression" else target_classes(frame[spec.target])
     known_until = where.labelled(start)
-    with one_thread():
-        model = fit_yardstick(frame.iloc[known_until - where.first : known_until], spec, classes)
+    model = fit_yardstick(frame.iloc[known_until - where.first : known_until], spec, classes)
     return Refit(start, model.predict(frame.iloc[where.bounds[start] :]), model.cpu_seconds)

@@ -106,7 +106,8 @@ class HistGradientBoosting:
 
     def fit(self, data: TrainingSet, *, seed: int, rounds: int | None = None) -> FittedBooster:
         """Fit given rounds, or as many as the newest tenth says; see `Estimator`."""
-        return Growth(data, seed=seed).until(rounds or _search(data, seed))
+        rounds = rounds or _search(data, seed)
+        return Growth(data, seed=seed).until(rounds)
 
 
 ESTIMATOR = HistGradientBoosting()

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from prefect.events.schemas.deployment_triggers import DeploymentTriggerTypes
 from prefect.settings import get_current_settings
 from pydantic import TypeAdapter
 
-from perennial.local.forms import offer
+from perennial.local.prefect_api import offer_pipelines
 from tests.serving.serving_process import wait_for
 
 PROJECT = Path(__file__).parents[2]
@@ -95,10 +96,6 @@ def test_applied_again_forms_are_told_of_the_pipelines_once_more(prefect_server)
         client.create_work_pool(WorkPoolCreate(name="anew", type="process"), overwrite=True)
         deploy("anew", DEPLOY)
 
-        def call(method, path, body):
-            answer = client.request(method, path, json=body).raise_for_status()
-            return answer.json() if answer.content else None
-
         def asked_to_recover() -> int:
             recover = client.read_deployment_by_name("recover/recover").id
             runs = client.read_flow_runs(
@@ -106,9 +103,15 @@ def test_applied_again_forms_are_told_of_the_pipelines_once_more(prefect_server)
             )
             return sum(not run.auto_scheduled for run in runs)
 
-        offer(call, ["bike"])
-        wait_for(lambda: asked_to_recover() > 0)  # by the offer itself, which changes the form
-        before = asked_to_recover()
+        def settled() -> int:
+            """How often, once what went before (an offer changes the form, too) has been heard."""
+            count = -1
+            while count != (count := asked_to_recover()):
+                time.sleep(3)
+            return count
+
+        offer_pipelines(str(get_current_settings().api.url), ["bike"])
+        before = settled()
         deploy("anew", DEPLOY)
         wait_for(lambda: asked_to_recover() > before)
 
