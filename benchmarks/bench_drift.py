@@ -9,7 +9,6 @@ defaults, which look at each window alone.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,7 @@ from benchmarks.drift_estimates import Estimates, measure_estimates
 from benchmarks.drift_loss import LossRun, measure_loss
 from benchmarks.drift_peers import Alibi, Pair, evidently
 from benchmarks.drift_streams import CHANGES, FEATURES, QUIET, REFERENCE_WINDOWS, Scenario
-from benchmarks.machine import describe
+from benchmarks.machine import describe, peak_memory
 from perennial.drift import InputVerdict, build_detector
 from perennial.packaging.signature import Feature
 from perennial.spec import Policy
@@ -213,7 +212,7 @@ def check_parquet(path: Path) -> None:
     batches = pq.ParquetFile(path).iter_batches(batch_size=LARGE)
     verdict = detector.check_parts((batch.to_pandas(), None) for batch in batches)
     assert verdict.rows == HUGE
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory() / 2**30
     print(json.dumps({"seconds": time.perf_counter() - started, "peak_gb": peak}))
 
 

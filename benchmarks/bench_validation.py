@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, peak_memory
 from perennial.validation import Evaluation, validate_parquet
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -157,20 +157,10 @@ RUNS = {"perennial": run_perennial, "great_expectations": run_gx, "pandera": run
 
 
 def _forget_peak() -> int:
-    """Begin to measure the peak anew; return what is held now, in bytes.
-
-    By Linux's /proc: getrusage's peak starts from that of the process which started this one.
-    """
+    """Begin to measure the peak anew; return what is held now, in bytes."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     held: int = psutil.Process().memory_info().rss
     return held
-
-
-def _peak() -> int:
-    """Peak of resident memory since then, in bytes."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 def child(name: str, data: str) -> None:
@@ -185,7 +175,7 @@ def child(name: str, data: str) -> None:
         started = time.perf_counter()
         broken = RUNS[name](frame, suite)
         seconds.append(time.perf_counter() - started)
-    peak = _peak()
+    peak = peak_memory()
     figures = {
         "seconds": sorted(seconds)[len(seconds) // 2],
         "broken": broken,
@@ -202,7 +192,7 @@ def child_folder(folder: str) -> None:
     started = time.perf_counter()
     report = validate_parquet(Path(folder), _of_folder(make_suite()), share=0.05)
     seconds = time.perf_counter() - started
-    peak = _peak()
+    peak = peak_memory()
     figures = {
         "rows": report.rows,
         "seconds": seconds,

@@ -15,6 +15,9 @@ series, window by window, and the next value is held against a prediction interv
   features (Smyth, "Linear models and empirical Bayes methods for assessing differential
   expression", Stat. Appl. Genet. Mol. Biol. 3, 2004), as far as these agree;
 - Student's t with the degrees of freedom that follow.
+
+Among many series chance makes some look like a line, or like one that wanders; among those that are
+alike the rate of such false discoveries is held (Benjamini & Hochberg, J. R. Stat. Soc. B 57, 1995).
 """
 
 from __future__ import annotations
@@ -27,15 +30,18 @@ from numpy.typing import NDArray
 
 Floats = NDArray[Any]
 
-_TREND_LEVEL = 0.1
-"""A trend overlooked is an alarm for ever after, one imagined only a wider interval."""
+_DISCOVERIES = 0.2
+"""So many of the like series that are taken for a line, or for one that wanders, may be neither.
+
+A trend overlooked is an alarm for ever after, one imagined only a wider interval."""
 _DOUBT = 0.5
 """A line is expected to go on, give or take so much of its slope: a season's rise ends."""
-_ALIKE_LEVEL = 1.282
-"""Residuals are alike where the first autocorrelation is beyond its one-sided 10%."""
 _LEAST_WINDOWS = 3.0
 _LEAST_DISPERSION = 0.25
+_STILL = 0.05
+"""What varies by so small a part of what chance does hardly varies (a category nobody uses)."""
 _MANY = 1e6
+_CONSTANT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def predict(
         rows: (K,) how many rows they have; 0: there is no prediction (no freedom).
         windows: how many they are.
     """
-    fit = _fit(series, unit)
+    fit = _fit(series, unit, group)
     dispersion, freedom = _moderate(fit.dispersion, fit.freedom, group)
     dispersion = np.maximum(dispersion, 1.0)
     known = (fit.windows >= 2) & (rows > 0)
@@ -133,7 +139,7 @@ class _Fit:
     freedom: Floats
 
 
-def _fit(series: Series, unit: Floats) -> _Fit:
+def _fit(series: Series, unit: Floats, group: NDArray[Any]) -> _Fit:
     from scipy.stats import t
 
     w, y, at = series.rows, np.where(series.rows > 0, series.values, 0.0), series.at[:, None]
@@ -145,13 +151,14 @@ def _fit(series: Series, unit: Floats) -> _Fit:
     scale = np.sqrt(w / unit)
     level = scale * (y - mean)
     line = scale * (y - mean - slope * (at - centre))
-    of_level, of_line = _effective(level, windows), _effective(line, windows)
+    of_level, of_line = (_effective(left, windows, group) for left in (level, line))
     freedom = of_line - 2
     certain = windows > 3
     error = np.sqrt((line**2).sum(axis=0) / np.maximum(freedom, 0.5) * unit / spread)
     with np.errstate(divide="ignore", invalid="ignore"):
         strength = np.where(error > 0, np.abs(slope) / error, 0.0)
-    trends = certain & (freedom >= 1) & (2 * t.sf(strength, np.maximum(freedom, 1)) < _TREND_LEVEL)
+    chance = 2 * t.sf(strength, np.maximum(freedom, 1))
+    trends = _discovered(np.where(certain & (freedom >= 1), chance, 1.0), group)
     freedom = np.where(trends, freedom, np.maximum(of_level - 1, 1.0))
     residual = np.where(trends, (line**2).sum(axis=0), (level**2).sum(axis=0))
     return _Fit(
@@ -183,23 +190,44 @@ def _wander(series: Series, k: int, at: float, least: float) -> tuple[float, flo
     return float(y[-1]), max(float(np.sqrt(apart)), least)
 
 
-def _effective(residuals: Floats, windows: Floats) -> Floats:
-    """As how many independent windows the residuals (B, K) count."""
-    total = np.maximum((residuals**2).sum(axis=0), 1e-12)
-    alike = (residuals[1:] * residuals[:-1]).sum(axis=0) / total
-    alike = np.where(alike > _ALIKE_LEVEL / np.sqrt(np.maximum(windows, 1)), alike, 0.0)
+def _effective(residuals: Floats, windows: Floats, group: NDArray[Any]) -> Floats:
+    """As how many independent windows the residuals (B, K) count.
+
+    Fewer than they are where the first autocorrelation is more than chance makes it.
+    """
+    from scipy.stats import norm
+
+    total = (residuals**2).sum(axis=0)
+    alike = (residuals[1:] * residuals[:-1]).sum(axis=0) / np.maximum(total, _CONSTANT)
+    chance = np.where(total > _CONSTANT, norm.sf(alike * np.sqrt(windows)), 1.0)
+    alike = np.where(_discovered(chance, group), np.maximum(alike, 0.0), 0.0)
     effective = windows * (1 - alike) / (1 + alike)
     return np.minimum(windows, np.maximum(effective, _LEAST_WINDOWS))
 
 
+def _discovered(p_values: Floats, group: NDArray[Any]) -> NDArray[Any]:
+    """Which p-values (K,) count among those that are alike; 1 stands for none."""
+    from scipy.stats import false_discovery_control
+
+    found = np.zeros(len(p_values), dtype=bool)
+    for g in np.unique(group):
+        of = (group == g) & (p_values < 1)
+        if of.any():
+            found[of] = false_discovery_control(p_values[of]) < _DISCOVERIES
+    return found
+
+
 def _moderate(dispersion: Floats, freedom: Floats, group: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Draw each dispersion towards those of its group (Smyth 2004, equations 5 to 7)."""
+    """Draw each dispersion towards those of its group (Smyth 2004, equations 5 to 7).
+
+    A series that hardly varies says nothing of how the others do.
+    """
     from scipy.special import digamma, polygamma
 
     dispersion, freedom = dispersion.copy(), freedom.copy()
     floored = np.maximum(dispersion, _LEAST_DISPERSION)
     for g in np.unique(group):
-        of = group == g
+        of = (group == g) & (dispersion > _STILL)
         if of.sum() < 3:
             continue
         half = freedom[of] / 2

@@ -2,9 +2,9 @@
 
 Each feature, its missing rate, the champion's output and the correlations of all pairs are series
 of window statistics (`perennial.drift.statistics`) whose next values the reference predicts
-(`perennial.drift.baseline`). A feature's p-value is that of its strongest statistic, corrected for
-their number; the false discovery rate over all of them is held (Benjamini & Hochberg, J. R. Stat.
-Soc. B 57, 1995). A significant shift only counts with an effect.
+(`perennial.drift.baseline`). A feature's p-value comes from how far its statistics are from that
+(`perennial.drift.scoring`); the false discovery rate over all features is held (Benjamini &
+Hochberg, J. R. Stat. Soc. B 57, 1995). A significant shift only counts with an effect.
 """
 
 from __future__ import annotations

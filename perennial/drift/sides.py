@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.drift.baseline import Prediction, Series, predict
-from perennial.drift.columns import Column, NumericColumn, column_of, thin
+from perennial.drift.baseline import Series, predict
+from perennial.drift.columns import CategoricalColumn, Column, NumericColumn, column_of, thin
 from perennial.drift.comparison import Comparison, Lasting
 from perennial.drift.detector import Aspect, Direction, InputVerdict
 from perennial.drift.effect import stability_index
+from perennial.drift.scoring import Part, Scores, score
 from perennial.drift.statistics import (
     Kind,
     associations_of,
@@ -34,8 +35,6 @@ MIN_VALUES = 5
 _HELD_BACK = 3
 """Quiet windows join the baseline only this many windows later: they may have been the beginning of
 a slow change."""
-_LEANS = 1.645
-"""By so many standard errors each of several windows must lean the way they do together."""
 _JOINT = 64
 """Pairs are made of so many features at most."""
 
@@ -123,18 +122,23 @@ class Side:
             newest = before.followed_by(newest)
         units = np.concatenate([s.units for s in seen])
         kinds = np.concatenate([s.kinds for s in seen])
-        alone = predict(series, units, kinds, at=at, rows=newest.rows[-1])
-        scores, p_values = alone.score(newest.values[-1])
-        together = _together(series, units, kinds, newest, alone, persistence)
-        found, start = [], 0
-        for statistic in seen:
-            part = slice(start, start + len(statistic.units))
-            start = part.stop
-            of = _Scores(scores[part], p_values[part], together[part])
-            found += self._comparison(
-                statistic, window, of, history[max(len(history) - persistence + 1, 0) :]
-            )
+        ends = np.cumsum([len(s.units) for s in seen])
+        parts = [
+            Part(slice(end - len(s.units), end), self._has_shares(s))
+            for s, end in zip(seen, ends, strict=True)
+        ]
+        scores = score(series, newest, units, kinds, parts, persistence=persistence)
+        before_it = history[max(len(history) - persistence + 1, 0) :]
+        found = [
+            comparison
+            for statistic, of in zip(seen, scores, strict=True)
+            for comparison in self._comparison(statistic, window, of, before_it)
+        ]
         return found + self._association(window, at)
+
+    def _has_shares(self, statistic: _Statistic) -> bool:
+        column = self.columns[statistic.column]
+        return isinstance(column, CategoricalColumn) and statistic.aspect != "missing"
 
     def _levels(self, history: Sequence[InputVerdict], at: Floats, *, quiet: bool) -> Series:
         """The statistics of earlier windows, of all columns side by side.
@@ -160,7 +164,7 @@ class Side:
         self,
         statistic: _Statistic,
         window: Summary,
-        of: _Scores,
+        of: Scores,
         before_it: Sequence[InputVerdict],
     ) -> list[Comparison]:
         column = self.columns[statistic.column]
@@ -190,14 +194,14 @@ class Side:
                 aspect=statistic.aspect,
                 test="moments",
                 statistic=float(of.scores[np.argmax(np.abs(of.scores))]),
-                p_value=_of_many(of.p_values),
+                p_value=of.p_value,
                 effect=effect,
                 direction=direction,
                 detail=detail,
                 values=int(statistic.series.rows[0].max()),
                 levels=tuple(float(v) for v in statistic.series.values[0]),
                 lasting=Lasting(
-                    _of_many(of.together), _mean_effect(column.name, statistic, effect, before_it)
+                    of.together, _mean_effect(column.name, statistic, effect, before_it)
                 ),
             )
         ]
@@ -234,48 +238,11 @@ class Side:
         ]
 
 
-@dataclass(frozen=True)
-class _Scores:
-    """What became of the statistics of one comparison; each (K,)."""
-
-    scores: Floats
-    p_values: Floats
-    together: Floats
-    """p-values of the newest windows together."""
-
-
 def _side_by_side(parts: Sequence[Series]) -> Series:
     """All statistics of the same windows as one series."""
     return Series(
         np.hstack([s.values for s in parts]), np.hstack([s.rows for s in parts]), parts[0].at
     )
-
-
-def _together(
-    known: Series,
-    units: Floats,
-    kinds: NDArray[Any],
-    newest: Series,
-    alone: Prediction,
-    persistence: int,
-) -> Floats:
-    """p-values (K,) of the newest windows' mean; 1 where one of them does not lean that way."""
-    if len(newest.at) < persistence:
-        return np.ones(len(units))
-    there = (newest.rows > 0).all(axis=0)
-    rows = np.where(there, newest.rows.sum(axis=0), 0.0)
-    prediction = predict(
-        known, units, kinds, at=float(newest.at.mean()), rows=rows, windows=persistence
-    )
-    means = (newest.values * newest.rows).sum(axis=0) / np.maximum(rows, 1.0)
-    scores, p_values = prediction.score(means)
-    leaning = (newest.values - prediction.mean) / alone.stderr * np.sign(scores)
-    return np.where(there & (leaning > _LEANS).all(axis=0), p_values, 1.0)
-
-
-def _of_many(p_values: Floats) -> float:
-    """Correct the least p-value for their number."""
-    return min(1.0, float(p_values.min()) * len(p_values))
 
 
 def _mean_effect(
@@ -312,11 +279,11 @@ def _statistics(
         if aspect == "prediction":
             # A model is bolder on the rows that it was fitted on: their spread is no standard.
             values, rows = values[:, :1], rows[:, :1]
-        kinds = np.array([Kind.LOCATION, Kind.SPREAD, Kind.SKEWNESS])[: values.shape[1]]
+        kinds = np.array([Kind.MEAN, Kind.SPREAD, Kind.SKEWNESS])[: values.shape[1]]
     else:
         values = shares_of(sums.counts, sums.present)
         rows = np.repeat(sums.present[:, None], column.bins, axis=1)
-        kinds = np.full(column.bins, Kind.SHARE)
+        kinds = np.full(column.bins, Kind.MEAN)
     yield _Statistic(
         number, aspect, Series(values, rows, at), units[number][: values.shape[1]], kinds
     )

@@ -30,12 +30,12 @@ _CLIP = 0.999
 class Kind(IntEnum):
     """Statistics that are alike, across features."""
 
-    LOCATION = 0
+    MEAN = 0
+    """Of a number; a category's share is one, too."""
     SPREAD = 1
     SKEWNESS = 2
-    SHARE = 3
-    MISSING = 4
-    CORRELATION = 5
+    MISSING = 3
+    CORRELATION = 4
 
 
 def shape_units(standard: Floats) -> Floats:
@@ -84,6 +84,12 @@ def shape_of(column: NumericColumn, sums: ColumnSums, units: Floats) -> tuple[Fl
 def shares_of(counts: Floats, total: Floats) -> Floats:
     """Variance-stabilised shares (B, K) of counts (B, K) among totals (B,)."""
     found: Floats = np.arcsin(np.sqrt((counts + 0.375) / (total[:, None] + 0.75)))
+    return found
+
+
+def shares_from(values: Floats) -> Floats:
+    """The shares of which these are the variance-stabilised values."""
+    found: Floats = np.sin(np.clip(values, 0.0, np.pi / 2)) ** 2
     return found
 
 

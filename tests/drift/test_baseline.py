@@ -71,6 +71,25 @@ def test_what_wanders_is_predicted_from_where_it_was_last() -> None:
     assert p_values(walk[:12], walk[11] + 30, 14.5).max() < 0.001
 
 
+def test_among_many_series_chance_is_not_taken_for_a_trend() -> None:
+    """Of 200 independent series twenty would look like lines, and twenty as if they wandered."""
+    rng = np.random.default_rng(4)
+    values, at = rng.normal(0, 0.1, (12, 200)), 30.0
+    kinds, rows = np.zeros(200, dtype=int), np.full(200, float(ROWS))
+    wide = predict(series(values), np.ones(200), kinds, at=at, rows=rows).stderr
+    assert (wide > 1.5 * np.median(wide)).mean() < 0.02
+
+
+def test_a_few_that_trend_are_found_among_many() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(0, 0.1, (12, 100))
+    values[:, :3] += 0.1 * np.arange(12)[:, None]
+    kinds, rows = np.zeros(100, dtype=int), np.full(100, float(ROWS))
+    mean = predict(series(values), np.ones(100), kinds, at=14.5, rows=rows).mean
+    assert mean[:3] == pytest.approx(1.4, abs=0.2)
+    assert np.abs(mean[3:]).max() < 0.4
+
+
 def test_where_nothing_is_known_nothing_is_found() -> None:
     known = Series(np.zeros((3, 1)), np.zeros((3, 1)), np.arange(3.0))
     prediction = predict(known, np.ones(1), np.zeros(1, dtype=int), at=3, rows=np.ones(1))

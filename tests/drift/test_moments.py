@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.bench_drift import in_time
+from benchmarks.drift_streams import CHANGES, category
 from perennial.drift import InputVerdict, build_detector, build_label_detector
 from perennial.drift.detector import MomentsConfig
 from perennial.drift.moments import MomentsDetector
@@ -149,6 +151,11 @@ def test_what_leans_one_way_for_two_windows_is_confirmed_before_either_stands_ou
         first.shifted and last.shifted for first, last in found
     )
     assert not any(first.confirmed for first, _ in found)
+
+
+def test_a_tenth_of_the_rows_in_another_category_is_confirmed_within_two_windows() -> None:
+    scenario = next(s for s in CHANGES if s.make is category)
+    assert np.mean([in_time(scenario, 300, seed) for seed in range(40)]) >= 0.8
 
 
 def test_one_wild_window_is_not_confirmed() -> None:

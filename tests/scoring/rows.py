@@ -8,12 +8,12 @@ import io
 import json
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.machine import peak_memory
 from perennial.packaging.predictor import Predictor
 from perennial.registry import read_file, read_manifest, read_signature
 from perennial.registry.manifest import MODEL_FILE
@@ -80,18 +80,12 @@ def expected(table: pa.Table) -> np.ndarray:
     return (frame["x"].fillna(0) + frame["z"].fillna(0) + city).to_numpy(dtype=np.float32)
 
 
-def _peak() -> int:
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
-
-
 if __name__ == "__main__":
     part_rows = int(sys.argv[1])
     home = open_store(Settings.from_env(os.environ))
     program = scorer(home, part_rows=part_rows)
     run = program.run()
     next(run)
-    before = _peak()
+    before = peak_memory()
     count = sum(1 for _ in run)
-    print(json.dumps({"parts": count + 1, "growth": _peak() - before}))
+    print(json.dumps({"parts": count + 1, "growth": peak_memory() - before}))
