@@ -16,8 +16,9 @@ series, window by window, and the next value is held against a prediction interv
   expression", Stat. Appl. Genet. Mol. Biol. 3, 2004), as far as these agree;
 - Student's t with the degrees of freedom that follow.
 
-Among many series chance makes some look like a line, or like one that wanders; among those that are
-alike the rate of such false discoveries is held (Benjamini & Hochberg, J. R. Stat. Soc. B 57, 1995).
+Chance makes some of many series look like a line, or like one that wanders; among those that are
+alike the rate of such false discoveries is held (Benjamini & Hochberg, J. R. Stat. Soc. B 57,
+1995).
 """
 
 from __future__ import annotations

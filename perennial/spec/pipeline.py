@@ -91,7 +91,7 @@ class Policy(Section):
         "window from the reference.",
     )
     p_value: float = Field(
-        default=0.01, gt=0, lt=1, description="Level of the input tests, over all features."
+        default=0.015, gt=0, lt=1, description="Level of the input tests, over all features."
     )
     effect_size: float = Field(
         default=0.02,
