@@ -32,6 +32,15 @@ class Cut:
         """Rows of the first fraction."""
         return int(self.bounds[0])
 
+    @property
+    def window_rows(self) -> int:
+        """Rows of a window."""
+        return int(self.bounds[1] - self.bounds[0])
+
+    def rows(self, window: int) -> tuple[int, int]:
+        """First row of a window, and the first behind it."""
+        return int(self.bounds[window]), int(self.bounds[window + 1])
+
     def labelled(self, done: int) -> int:
         """Rows whose labels are known once ``done`` windows are over."""
         return int(self.bounds[max(0, done - self.label_delay_windows)])
