@@ -39,7 +39,7 @@ SIZES = (300, 1000)
 """Rows a window."""
 LATER = 38
 """Windows behind the reference in a stream without a change."""
-QUIET_RUNS, CHANGE_RUNS = 25, 150
+QUIET_RUNS, CHANGE_RUNS = 25, 400
 PEER_RUNS, PEER_WINDOWS, PEER_CHANGE_RUNS = 3, 4, 4
 """Evidently takes seconds a window."""
 CHANGE_AT = (2, 20)
