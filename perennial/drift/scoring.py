@@ -1,5 +1,4 @@
-"""How far the statistics of a window, and of the newest windows together, are from what was
-predicted of them.
+"""How far a window, and the newest windows together, are from what was predicted of them.
 
 Several statistics make one comparison. Its p-value is that of the strongest, corrected for their
 number. Of a category's shares it is also that of Pearson's chi-squared statistic, which sees what
