@@ -1,10 +1,14 @@
 """Categories as the mean target of their rows (Micci-Barreca 2001), cross-fitted.
 
-A row's own target never goes into its own code: the training rows are cut into blocks of time, and
+A row's own target does not go into its own code: the training rows are cut into blocks of time, and
 each block is coded by the others. Blocks rather than random folds, because neighbours in time share
 more than their category: a code learned from the same afternoon promises too much. A block that is
 above the others in all its categories lowers their overall mean, which would tell of the block, so
 codes are taken against the mean of the blocks that they come from.
+
+A category whose target changes would tell of the block, too: trees would learn to know a time by
+its code, and take rows to come for those of another. So a category that is frequent in the other
+blocks is coded by all its rows, as it will be in service; there a row's own target hardly counts.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from perennial.training.levels import Levels, index_levels, learn_levels
 FOLDS = 5
 SMOOTHING = 20.0
 """Rows of the overall mean that are mixed into each category's own."""
+ENOUGH = 5 * SMOOTHING
+"""With so many rows in other blocks a category is coded by all its rows, as it will be later."""
 MAX_LEVELS = 10_000
 MAX_CLASSES = 10
 """Multiclass targets are coded against this many of the most frequent classes."""
@@ -111,8 +117,9 @@ def _encode(
         _smooth(c, s) - _overall(c, s) + overall
         for c, s in zip(rest_counts, rest_sums, strict=True)
     ]
-    codes = np.stack(by_fold).astype(np.float32)[folds, index]
-    return _smooth(counts.sum(axis=0), sums.sum(axis=0)).astype(np.float32), codes
+    table = _smooth(counts.sum(axis=0), sums.sum(axis=0))
+    codes = np.where(rest_counts[..., None] < ENOUGH, np.stack(by_fold), table)
+    return table.astype(np.float32), codes.astype(np.float32)[folds, index]
 
 
 def _smooth(counts: NDArray[Any], sums: NDArray[Any]) -> NDArray[Any]:

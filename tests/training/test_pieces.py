@@ -78,6 +78,19 @@ def test_a_row_is_not_told_by_its_code_how_its_block_of_time_differs_from_the_ot
     np.testing.assert_allclose(codes, 2, atol=0.02)
 
 
+def test_a_frequent_category_whose_target_changes_does_not_tell_of_the_time() -> None:
+    rng = np.random.default_rng(0)
+    names = rng.choice(["a", "b", "c", "d"], 2000).astype(object)
+    names[1000:][rng.random(1000) < 0.6] = "a"
+    names[rng.choice(2000, 40, replace=False)] = "rare"
+    encoder, codes = fit_target_encoder(categories(names, np.where(np.arange(2000) < 1000, 0.0, 5)))
+    frequent = names != "rare"
+    later = encoder.transform(names[:, None])
+    np.testing.assert_array_equal(codes[frequent], later[frequent])
+    apart = codes[~frequent] != later[~frequent]
+    assert apart.mean() > 0.5, "few rows do not code themselves"
+
+
 def test_many_classes_are_coded_against_the_most_frequent() -> None:
     y = np.arange(300) % 30
     data = categories(["a", "b", "c"] * 100, y, width=30, task="multiclass")
