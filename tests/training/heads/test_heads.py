@@ -13,6 +13,7 @@ from perennial.evaluation.metrics import row_losses
 from perennial.packaging.parity import check_parity, ensure_parity
 from perennial.packaging.predictor import Predictor
 from perennial.spec import HeadDepth
+from perennial.training.estimator import TrainingSet
 from perennial.training.heads import fit_head, fit_heads
 from perennial.training.heads.fit import MOST_ROWS
 from tests.training.frames import COLUMNS, ESTIMATORS, TASKS
@@ -56,6 +57,27 @@ def test_a_head_mends_a_base_whose_target_moved(depth: Any, task: str) -> None:
     rows = base.data.take(newer)
     mended = head.predict(rows.numeric, rows.categorical, base.output[newer])
     assert _loss(base, rows.y, mended) < 0.9 * _loss(base, rows.y, base.output[newer])
+
+
+def test_heads_learn_a_change_that_moved_a_category_too_while_most_rows_are_older() -> None:
+    rng = np.random.default_rng(0)
+    n, change, fitted = 4200, 2250, 3600
+    after = np.arange(n) >= change
+    shop = np.where(after, "w", rng.choice(["u", "v", "w"], n)).astype(object)
+    x = rng.normal(size=(n, 3)) + 3 * after[:, None] * [0, 1, 0]
+    data = TrainingSet(
+        task="regression",
+        metric="rmse",
+        width=1,
+        numeric=x.astype(np.float32),
+        categorical=shop[:, None],
+        y=3 * x[:, 0] - 5 * after + rng.normal(size=n),
+    )
+    base = (3 * x[:, :1]).astype(np.float32)
+    later = data.take(slice(fitted, None))
+    for head in fit_heads(data.take(slice(0, fitted)), base[:fitted], seed=0)[1:]:
+        answers = head.predict(later.numeric, later.categorical, base[fitted:])
+        assert np.sqrt(np.mean((answers[:, 0] - later.y) ** 2)) < 2, "never mended: 5.1"
 
 
 @pytest.mark.parametrize("task", TASKS)
