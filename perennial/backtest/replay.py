@@ -212,8 +212,7 @@ class _Replay:
         if heads is None:
             return ()
         rows = self._labelled_rows(window)
-        with self._meter.counted():
-            trial = self._standing.try_heads(heads, mixture, rows, _name(window))
+        trial = self._standing.try_heads(heads, mixture, rows, _name(window))
         return () if trial is None else (trial,)
 
     def _prepare_trial(self, window: int) -> None:

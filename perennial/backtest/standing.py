@@ -81,9 +81,10 @@ class Standing:
         if not len(data):
             return None
         rows, spec = rows[kept], self.stream.spec
-        base = self.output(rows)
-        outputs = [self._through(head, rows, base) for head in heads]
-        return try_heads(window, spec.task, data.y, base, outputs, mixture, metric=spec.metric)
+        with self.meter.counted():
+            base = self.output(rows)
+            outputs = [self._through(head, rows, base) for head in heads]
+            return try_heads(window, spec.task, data.y, base, outputs, mixture, metric=spec.metric)
 
     def earned(self) -> Mixture:
         """The heads' shares by all their trials so far."""
