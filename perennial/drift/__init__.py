@@ -16,7 +16,7 @@ from perennial.drift.detector import (
     TabularConfig,
 )
 from perennial.drift.loss import LossVerdict, Promise, check_loss, promise
-from perennial.drift.policy import Decision, HealRecord, Verdicts, decide, quiet_windows
+from perennial.drift.policy import Decision, HealRecord, Verdicts, decide
 from perennial.drift.record import Check
 from perennial.packaging.signature import Feature
 from perennial.spec import Policy
@@ -37,7 +37,6 @@ __all__ = [
     "check_loss",
     "decide",
     "promise",
-    "quiet_windows",
 ]
 
 

@@ -134,11 +134,6 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
     return _by_loss(losses, moved, heals, policy)
 
 
-def quiet_windows(policy: Policy, refused: int) -> int:
-    """Windows after a retrain in which no other is asked for; see `Policy.quiet_windows`."""
-    return policy.quiet_windows(refused)
-
-
 def labels_are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
     """Labels count as there while some came in the last few windows."""
     newest = history[-(policy.persistence + 1) :]
@@ -223,7 +218,7 @@ def _by_trials(
 def _retrain_may_be_asked(heals: HealRecord, policy: Policy, windows: int) -> bool:
     """A base is given time: heads bridge it, and a new one has little more to learn from."""
     waited = windows if heals.retrain_windows is None else heals.retrain_windows
-    return waited > quiet_windows(policy, heals.refused)
+    return waited > policy.quiet_windows(heals.refused)
 
 
 def _taking_away(found: HeadGain) -> str:
@@ -301,7 +296,7 @@ def _by_input(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) ->
 
 def _waiting(heals: HealRecord, policy: Policy) -> str | None:
     """Without heads to bridge it there is no time to be given to a first base."""
-    quiet, waited = quiet_windows(policy, heals.refused), heals.retrain_windows
+    quiet, waited = policy.quiet_windows(heals.refused), heals.retrain_windows
     if waited is None or waited > quiet:
         return None
     return f"window {waited} of {quiet} in which no retrain is asked for again"

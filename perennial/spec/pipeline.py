@@ -128,8 +128,8 @@ class Policy(Section):
     retrain_wait: int = Field(
         default=7,
         ge=0,
-        description="Windows after a retrain in which no other one is asked for; longer with every "
-        "candidate in a row that was refused.",
+        description="Windows after a retrain in which no other one is asked for; twice as many "
+        "with every candidate in a row that was refused.",
     )
     takeover_price: float = Field(
         default=0.005,
@@ -140,12 +140,9 @@ class Policy(Section):
     )
 
     def quiet_windows(self, refused: int) -> int:
-        """Windows after a retrain in which no other is asked for: half of them after the first
-        refusal in a row, doubled with every one that follows."""
-        if refused == 0:
-            return self.retrain_wait
-        doubled: int = 2**refused
-        return max(1, self.retrain_wait // 2) * doubled
+        """Windows after a retrain in which no other is asked for: twice as many with every
+        candidate in a row that was refused."""
+        return int(max(self.retrain_wait, min(refused, 1)) * 2**refused)
 
 
 class Validation(Section):

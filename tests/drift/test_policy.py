@@ -7,7 +7,7 @@ import pytest
 
 from perennial.drift.detector import FeatureVerdict, InputVerdict
 from perennial.drift.loss import LossVerdict, Promise
-from perennial.drift.policy import HealRecord, Verdicts, decide, quiet_windows
+from perennial.drift.policy import HealRecord, Verdicts, decide
 from perennial.evaluation.mixing import Mixture, try_heads
 from perennial.spec import Policy
 
@@ -158,11 +158,13 @@ def test_nothing_is_asked_for_during_the_cool_down() -> None:
     assert decide(history, HealRecord(windows_since=2), POLICY).action == "heal"
 
 
-def test_every_further_refusal_doubles_the_wait() -> None:
-    assert [quiet_windows(POLICY, refused) for refused in range(4)] == [4, 4, 8, 16]
+def test_every_refusal_in_a_row_doubles_the_wait() -> None:
+    assert [POLICY.quiet_windows(refused) for refused in range(4)] == [4, 8, 16, 32]
+    at_once = POLICY.model_copy(update={"retrain_wait": 0})
+    assert [at_once.quiet_windows(refused) for refused in range(4)] == [0, 2, 4, 8]
     history = seen(2.0, 2.0)
-    assert decide(history, HealRecord(retrain_windows=8, refused=2), POLICY).action == "keep"
-    assert decide(history, HealRecord(retrain_windows=9, refused=2), POLICY).action == "heal"
+    assert decide(history, HealRecord(retrain_windows=16, refused=2), POLICY).action == "keep"
+    assert decide(history, HealRecord(retrain_windows=17, refused=2), POLICY).action == "heal"
 
 
 def tried(*shares: float, asked: float = 0.0, ratio: float = 1.0) -> list[Verdicts]:

@@ -12,7 +12,6 @@ import tasks.lease
 import tasks.rollout
 from flows.retrain import retrain
 from flows.rollout import rollout
-from perennial.drift.policy import quiet_windows
 from perennial.registry import (
     append_history,
     change_state,
@@ -190,7 +189,7 @@ def test_with_every_rollback_in_a_row_the_policy_waits_longer(challenged):
         assert roll().name == "Rolled back"
         assert state_of(store).answered == f"w{number:06d}"
         failures = failures_in_a_row(read_history(store, "line"))
-        waits.append(quiet_windows(declared.policy, failures))
+        waits.append(declared.policy.quiet_windows(failures))
         change_state(
             store,
             "line",
