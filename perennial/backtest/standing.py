@@ -14,7 +14,8 @@ from perennial.backtest.bases import Base, Rows, Stream
 from perennial.backtest.meter import Meter
 from perennial.drift import Check, Detector, Promise, Verdicts
 from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
-from perennial.training.heads import Head, fit_heads
+from perennial.training.estimator import TrainingSet
+from perennial.training.heads import Head, fit_head, fit_heads
 from perennial.training.heads.heal import MIN_HEAD_ROWS, is_stale
 
 _NOTHING = Promise(rows=0, measured=0, mean=0, variance=0, stderr=0, freedom=0)
@@ -63,15 +64,24 @@ class Standing:
         """Fit heads, unless the last ones were fitted on nearly the same rows."""
         if self._newest is not None and not is_stale(self._newest[0], rows):
             return self._newest[1]
-        data, kept = self.base.known_to_it(self.stream.take(rows))
-        if len(data) < MIN_HEAD_ROWS:
+        known = self._to_fit_on(rows)
+        if known is None:
             return None
-        output = self.output(rows[kept])
         with self.meter.counted():
-            heads = fit_heads(data, output, seed=self.stream.spec.model.seed)
+            heads = fit_heads(*known, seed=self.stream.spec.model.seed)
         self.meter.fits += 1
         self._newest = rows, heads
         return heads
+
+    def correction(self, rows: Rows) -> Head | None:
+        """Fit only the head that corrects the base; None where there are too few rows."""
+        known = self._to_fit_on(rows)
+        if known is None:
+            return None
+        with self.meter.counted():
+            head = fit_head("correct", *known, seed=self.stream.spec.model.seed)
+        self.meter.fits += 1
+        return head
 
     def try_heads(
         self, heads: Sequence[Head], mixture: Mixture, rows: Rows, window: str
@@ -94,6 +104,11 @@ class Standing:
         """The trials by which a retrained base was judged stand before its first window."""
         trials = self.trials
         return [Verdicts(window=trials[-1].window, trials=tuple(trials))] if trials else []
+
+    def _to_fit_on(self, rows: Rows) -> tuple[TrainingSet, NDArray[Any]] | None:
+        """Rows of the base's classes and its answers to them, unless there are too few."""
+        data, kept = self.base.known_to_it(self.stream.take(rows))
+        return (data, self.output(rows[kept])) if len(data) >= MIN_HEAD_ROWS else None
 
     def _through(self, head: Head, rows: Rows, output: NDArray[Any]) -> NDArray[Any]:
         numeric, categorical = (columns[rows] for columns in self.stream.inputs)

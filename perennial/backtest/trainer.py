@@ -99,10 +99,11 @@ class Trainer:
         training: Rows,
     ) -> GateDecision:
         """Hold both bases against one another, each with a head of the same rows on it."""
-        answers = []
-        for standing in (candidate, champion):
-            heads = standing.heads(trial_rows)
-            answers.append(standing.answer(judged, heads[-1] if heads else None))
+        heads = candidate.heads(trial_rows)
+        answers = [
+            candidate.answer(judged, heads[-1] if heads else None),
+            champion.answer(judged, champion.correction(trial_rows)),
+        ]
         stream, spec = self.stream, self.stream.spec
         y = stream.y[judged]
         candidate.promised = promise(

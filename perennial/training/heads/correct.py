@@ -39,7 +39,7 @@ from perennial.training.target_encoding import (
 )
 
 CORRECTION = Size(rounds=10, leaves=12, rate=0.35)
-RENEWAL = Size(rounds=8, leaves=16, rate=0.4)
+RENEWAL = Size(rounds=6, leaves=16, rate=0.5)
 """Few trees of more leaves: a tree costs more than a leaf."""
 
 

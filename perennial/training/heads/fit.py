@@ -31,7 +31,8 @@ def fit_head(
 ) -> Head:
     """Fit a head on the newest labelled rows.
 
-    The same rows, weights and seed give the same head, bit by bit.
+    The same rows, weights and seed give the same head, bit by bit. Of more rows than `MOST_ROWS`
+    evenly chosen ones are taken: what so small a model can learn, they teach.
 
     Args:
         depth: a map of the base's output, or a residual model.
@@ -45,7 +46,7 @@ def fit_head(
     Raises:
         TrainingError: there are no rows, or an answer of the base is no finite number.
     """
-    base_output, weights = _prepared(data, base_output, weights)
+    data, base_output, weights = _prepared(data, base_output, weights)
     if depth == "recalibrate":
         return fit_recalibration(data, base_output, weights)
     return fit_correction(data, base_output, weights, prepare(data), seed=seed)
@@ -55,13 +56,10 @@ def fit_head(
 def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tuple[Head, ...]:
     """Fit all that a head may consist of, in the order of `perennial.evaluation.mixing.HEADS`.
 
-    The correction starts from the recalibration, so that both cost little more than one. Of more
-    rows than `MOST_ROWS` evenly chosen ones are taken: what so small a model can learn, they teach.
-    Arguments and errors as `fit_head`.
+    The correction starts from the recalibration, so that both cost little more than one. Rows,
+    arguments and errors as `fit_head`.
     """
-    step = max(1, -(-len(data) // MOST_ROWS))
-    data = data.take(slice(None, None, step))
-    base_output, weights = _prepared(data, base_output[::step], None)
+    data, base_output, weights = _prepared(data, base_output, None)
     inputs = prepare(data)
     correction = fit_correction(data, base_output, weights, inputs, seed=seed)
     renewal = fit_renewal(data, base_output, weights, inputs, seed=seed)
@@ -70,11 +68,14 @@ def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tup
 
 def _prepared(
     data: TrainingSet, base_output: NDArray[Any], weights: NDArray[Any] | None
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give the base's answers as the packaged graph does, and weights of 1 on average."""
+) -> tuple[TrainingSet, NDArray[Any], NDArray[Any]]:
+    """Give the rows to fit on, the base's answers as its packaged graph gives them, and weights of
+    1 on average."""
     if not len(data):
         raise TrainingError("no labelled rows: a head has nothing to learn from")
+    chosen = slice(None, None, max(1, -(-len(data) // MOST_ROWS)))
+    data, base_output = data.take(chosen), base_output[chosen]
     if not np.isfinite(base_output).all():
         raise TrainingError("the base's answers are not all numbers: a head cannot mend that")
-    weights = row_weights(data.metric, data.y) * (1.0 if weights is None else weights)
-    return base_output.astype(np.float32), weights / weights.mean()
+    weights = row_weights(data.metric, data.y) * (1.0 if weights is None else weights[chosen])
+    return data, base_output.astype(np.float32), weights / weights.mean()

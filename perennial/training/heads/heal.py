@@ -19,7 +19,7 @@ from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.signature import Signature
 from perennial.spec import PipelineSpec
 from perennial.training.estimator import Columns, TrainingSet, both
-from perennial.training.heads.fit import fit_heads
+from perennial.training.heads.fit import fit_head, fit_heads
 from perennial.training.heads.head import Head
 from perennial.training.heads.mixed import mix_heads
 
@@ -199,11 +199,11 @@ def give_heads(
     mixture = mix([trial])
     grown = mixture if mixture.depth is not None else None
     healed = heal(frame, spec, base, signature, grown, left_out=judged)
-    theirs = fit_on(older, spec, Predictor(rival, rival_signature))
+    theirs = _fit_correction(older, spec, Predictor(rival, rival_signature))
     return Born(
         model=healed.model,
         trial=heads[-1].compose(base, signature),
-        rival=theirs[-1].compose(rival, rival_signature),
+        rival=theirs.compose(rival, rival_signature),
         mixture=mixture,
         trials=(trial,),
         parity=healed.parity,
@@ -223,6 +223,11 @@ def headed_answers(
     data = _training_set(frame, spec, base.signature)
     output = _answer(base, data)
     return data.y, output, [h.predict(data.numeric, data.categorical, output) for h in heads]
+
+
+def _fit_correction(frame: pd.DataFrame, spec: PipelineSpec, base: Predictor) -> Head:
+    data = _training_set(frame, spec, base.signature)
+    return fit_head("correct", data, _answer(base, data), seed=spec.model.seed)
 
 
 def _training_set(frame: pd.DataFrame, spec: PipelineSpec, signature: Signature) -> TrainingSet:
