@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from perennial.training.heads.split_points import MOST
 MAX_TREES = 300
 """A round grows one tree a class: with many classes, fewer rounds keep a head small."""
 MIN_ROUNDS = 5
+_USUAL_ROWS = 10_000
+"""More of them can teach a larger model."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,11 @@ class Size:
     rounds: int
     leaves: int
     rate: float
+
+    def grown(self, rows: int) -> Size:
+        """Give the size for so many rows: the same, or more of everything at a lower rate."""
+        times = max(1.0, math.sqrt(rows / _USUAL_ROWS))
+        return Size(round(times * self.rounds), round(times * self.leaves), self.rate / times)
 
 
 def boost(
@@ -44,11 +52,12 @@ def boost(
         data: the same rows with their targets.
         scores: where they start from, on the scale of `perennial.training.heads.scores`.
         weights: (rows,), 1 on average.
-        size: of the model.
+        size: of the model, where rows are not many.
 
     Returns:
         A fitted booster; its `_raw_predict` is the sum of the trees, (rows, width).
     """
+    size = size.grown(len(data))
     settings = {
         "learning_rate": size.rate,
         "max_iter": max(MIN_ROUNDS, min(size.rounds, MAX_TREES // data.width)),

@@ -16,7 +16,7 @@ from perennial.training.heads.correct import fit_correction, fit_renewal, prepar
 from perennial.training.heads.head import Head
 from perennial.training.heads.recalibrate import fit_recalibration
 
-MOST_ROWS = 10_000
+MOST_ROWS = 20_000
 """That heads are fitted on."""
 
 
