@@ -25,7 +25,8 @@ from perennial.spec import PipelineSpec, load_spec
 PROJECT = Path(__file__).resolve().parents[1]
 RESULT = PROJECT / "benchmarks" / "results" / "backtest.json"
 LATE = (0, 5)
-_EVERY_NTH_ROW = {"bike": 1, "elec2": 1, "flights": 5}
+_REAL = (("bike", 1), ("elec2", 1), ("flights", 5), ("flights", 1))
+"""Folders under data/, and of how many rows one is taken."""
 _CONTROL_ROWS = 12_000
 _MIDDLE = slice(10, -10)
 """Of the cost sweep: without its first and last quarter, where only loss or only compute counts."""
@@ -98,12 +99,14 @@ def _refused(result: PolicyResult) -> int:
 
 def real_streams() -> Iterator[tuple[pd.DataFrame, PipelineSpec]]:
     """Give the streams under data/ whose source is there."""
-    for name, step in _EVERY_NTH_ROW.items():
-        folder = PROJECT / "data" / name
-        spec = load_spec(folder)
-        if spec.source.made_by is None and not (folder / spec.source.uri).exists():
+    for folder, step in _REAL:
+        declared = PROJECT / "data" / folder
+        spec = load_spec(declared)
+        if spec.source.made_by is None and not (declared / spec.source.uri).exists():
             continue
-        yield read_source(spec, folder).iloc[::step].reset_index(drop=True), spec
+        name = spec.name if step == 1 else f"{spec.name}-every-{step}"
+        rows = read_source(spec, declared).iloc[::step].reset_index(drop=True)
+        yield rows, spec.model_copy(update={"name": name})
 
 
 def controls() -> Iterator[tuple[pd.DataFrame, PipelineSpec]]:
