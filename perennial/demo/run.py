@@ -116,20 +116,27 @@ def _baseline(name: BaselinePolicy, plan: Plan) -> BaselineRun:
 def _story(
     store: Store, plan: Plan, summary: Summary, trace: Trace, never: BaselineRun, every: BaselineRun
 ) -> Story:
-    def series(name: str, scores: list[float], pooled: float, retrains: int) -> Series:
-        return Series(name=name, scores=scores, pooled=pooled, retrains=retrains)
-
-    mine = window_scores(plan, trace)
     return Story(
         pipeline=plan.spec.name,
         metric=plan.spec.metric,
         greater_is_better=GREATER_IS_BETTER[plan.spec.metric],
-        perennial=series("perennial", mine, summary.score.perennial, summary.retrains),
-        never=series("never", list(never.window_scores), never.score, 0),
-        every=series("every", list(every.window_scores), every.score, every.fits - 1),
+        perennial=Series(
+            name="perennial",
+            scores=window_scores(plan, trace),
+            pooled=summary.score.perennial,
+            retrains=summary.retrains,
+            heads=summary.heads,
+        ),
+        never=_series("never", never),
+        every=_series("every", every),
         marks=_marks(store, summary),
         recovered=summary.recovered,
     )
+
+
+def _series(name: str, run: BaselineRun) -> Series:
+    scores = list(run.window_scores)
+    return Series(name=name, scores=scores, pooled=run.score, retrains=run.fits - 1)
 
 
 def _marks(store: Store, summary: Summary) -> tuple[Mark, ...]:
@@ -175,7 +182,10 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     recovered = "n/a" if summary.recovered is None else f"{summary.recovered:.0%}"
     return [
         (recovered, "recovered of what retraining at every window gains"),
-        (str(summary.retrains), f"retrains over {summary.windows} windows"),
+        (
+            f"{summary.retrains} and {summary.heads}",
+            f"new models and heads over {summary.windows} windows",
+        ),
         (
             f"{len(summary.held)} and {len(summary.passed_over)}",
             "windows held, and alarms rightly not acted on",

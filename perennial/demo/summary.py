@@ -56,6 +56,8 @@ class Heal(BaseModel):
 
     window: int
     version: str
+    depth: str
+    """``retrain``, or that of a head."""
     reason: str
     confirmed_at: datetime
     first_line_at: datetime
@@ -75,7 +77,8 @@ class Held(BaseModel):
 
 
 class PassedOver(BaseModel):
-    """A confirmed shift of the inputs that was rightly not acted on: the loss kept its promise."""
+    """A confirmed shift of the inputs that was rightly not acted on: the loss kept its promise, or
+    missed it by no more than `perennial.spec.Policy.loss_increase`."""
 
     window: int
     shifted: list[str]
@@ -110,8 +113,11 @@ class Summary(BaseModel):
     recovered: float | None
     """(perennial - never) / (every - never); None where the two do not differ."""
     retrains: int
+    """New models."""
+    heads: int
+    """Put on a model, or taken off."""
     refused: int
-    """Retrains whose candidate failed its gate."""
+    """Heals whose candidate failed its gate."""
     promotions: list[TakeOver]
     heals: list[Heal]
     held: list[Held]
@@ -191,7 +197,9 @@ def summarise(
 ) -> Summary:
     """Gather what the store says into ``summary.json``."""
     history = list(read_history(store, plan.spec.name))
-    retrains = [e for e in history if e.event == "version.registered" and e.cause is not None]
+    caused = [e for e in history if e.event == "version.registered" and e.cause is not None]
+    heals = [_heal(store, entry, history, trace) for entry in caused]
+    retrains = sum(heal.depth == "retrain" for heal in heals)
     checks = [
         Check.model_validate_json(store.get(info.key).data)
         for info in store.scan(layout.checks(plan.spec.name))
@@ -203,12 +211,13 @@ def summarise(
         rows=len(plan.frame) - plan.cut.first,
         score=scores,
         recovered=recovered(scores.perennial, scores.never, scores.every),
-        retrains=len(retrains),
+        retrains=retrains,
+        heads=len(heals) - retrains,
         refused=sum(e.event == "version.refused" for e in history),
         promotions=_take_overs(plan, trace, history),
-        heals=[_heal(store, entry, history, trace) for entry in retrains],
+        heals=heals,
         held=_held(plan, checks),
-        passed_over=_passed_over(checks),
+        passed_over=passed_over(checks, plan.spec.policy.loss_increase),
         requests=Requests(
             sent=played.tally.sent, answered=played.tally.answered, failed=played.tally.failed
         ),
@@ -231,7 +240,13 @@ def _held(plan: Plan, checks: list[Check]) -> list[Held]:
     ]
 
 
-def _passed_over(checks: list[Check]) -> list[PassedOver]:
+def passed_over(checks: list[Check], slack: float) -> list[PassedOver]:
+    """Find the alarms that were rightly not acted on.
+
+    Args:
+        checks: all of the demo.
+        slack: share of its promise by which the loss of such a window may be higher.
+    """
     losses = {loss.window: loss for check in checks for loss in check.losses}
     return [
         PassedOver(
@@ -246,6 +261,7 @@ def _passed_over(checks: list[Check]) -> list[PassedOver]:
         and check.input.confirmed
         and check.window in losses
         and not losses[check.window].risen
+        and losses[check.window].ratio <= 1 + slack
     ]
 
 
@@ -273,6 +289,7 @@ def _heal(store: Store, entry: HistoryEntry, history: list[HistoryEntry], trace:
     return Heal(
         window=window_number(check.window),
         version=entry.version,
+        depth=check.decision.name,
         reason=entry.reason,
         confirmed_at=check.at,
         first_line_at=first_line,

@@ -88,5 +88,6 @@ def _title(story: Story) -> str:
         return story.pipeline
     return (
         f"{story.pipeline}: {story.recovered:.0%} of what retraining at every window recovers, "
-        f"with {story.perennial.retrains} retrains instead of {story.every.retrains}"
+        f"with {story.perennial.retrains} retrains and {story.perennial.heads} heads instead of "
+        f"{story.every.retrains} retrains"
     )

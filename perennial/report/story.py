@@ -25,6 +25,7 @@ class Series:
     scores: list[float]
     pooled: float
     retrains: int
+    heads: int = 0
 
 
 @dataclass(frozen=True)

@@ -159,8 +159,8 @@ def test_every_figure_is_what_the_store_tells(loop):
     assert seen["shifted_features", "p"] == 2
     assert seen["loss_ratio", "p"] == 1.5
     assert ("champion_age_seconds", "0002", "p") in seen
-    # A refusal since: half of the seven windows that are declared, twice; two have passed.
-    assert seen["budget_wait_windows", "p"] == 6 - 2
+    # A refusal since: twice the seven windows that are declared; two have passed.
+    assert seen["budget_wait_windows", "p"] == 14 - 2
 
 
 def test_a_fact_is_counted_once_and_a_new_one_is_added(store, loop):
