@@ -32,7 +32,7 @@ def demo(
 
     Version 1 is trained on the first fifth. The rest goes row by row to the inference server; the
     truth follows one window later. The monitor runs after each window, and where it confirms a
-    drift the automation retrains, with nobody's help. Against it stand a model that is never
+    drift the automation heals the model, with nobody's help. Against it stand a model that is never
     retrained and one that is retrained at every window.
     """
     from rich.console import Console

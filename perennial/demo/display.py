@@ -70,7 +70,7 @@ class Display:
         self._bar.update(self._windows, completed=window)
         self._line(str(window), check.champion, loss, check.decision.reason)
         if check.decision.action == "heal":
-            self.step(f"window {window}: the automation retrains")
+            self.step(f"window {window}: the automation heals")
 
     def healed(self, window: int, version: str | None) -> None:
         """A retrain has answered."""

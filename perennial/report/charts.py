@@ -87,7 +87,6 @@ def _title(story: Story) -> str:
     if story.recovered is None:
         return story.pipeline
     return (
-        f"{story.pipeline}: {story.recovered:.0%} of what retraining at every window recovers, "
-        f"with {story.perennial.retrains} retrains and {story.perennial.heads} heads instead of "
-        f"{story.every.retrains} retrains"
+        f"{story.pipeline}: {story.recovered:.0%} of what {story.every.retrains} retrains recover; "
+        f"new models: {story.perennial.retrains}, heads: {story.perennial.heads}"
     )
