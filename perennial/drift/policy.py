@@ -177,12 +177,12 @@ def _by_trials(
         "loss_ratio": None if alarm is None else alarm.ratio,
         "gain": found,
     }
-    if (
+    due = (
         found.windows >= MIN_TRIALS
         and found.share >= policy.retrain_gain
         and found.t >= _SIGNIFICANT
-        and _retrain_may_be_asked(heals, policy, windows)
-    ):
+    )
+    if due and _retrain_may_be_asked(heals, policy, windows):
         words = [f"heads on the base {_taking_away(found)}: it no longer knows its world"]
         reason = "; ".join([*words, *moved.values()])
         return Decision(action="heal", depth="retrain", reason=reason, **evidence)
@@ -199,7 +199,8 @@ def _by_trials(
                 **evidence,
             )
         worth = f"so heads take away {expected:.1%} of the base's loss on rows not seen"
-        reason = "; ".join([f"{shares}: {worth}", *moved.values()])
+        waiting = _waiting(heals, policy) if due else None
+        reason = "; ".join(filter(None, [f"{shares}: {worth}", waiting, *moved.values()]))
         return Decision(
             action="heal", depth=mixture.depth, mixture=mixture, reason=reason, **evidence
         )
@@ -295,11 +296,15 @@ def _by_input(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) ->
 
 
 def _waiting(heals: HealRecord, policy: Policy) -> str | None:
-    """Without heads to bridge it there is no time to be given to a first base."""
+    """Why no retrain may be asked for, where the last one is why.
+
+    Without heads to bridge it there is no time to be given to a first base.
+    """
     quiet, waited = policy.quiet_windows(heals.refused), heals.retrain_windows
     if waited is None or waited > quiet:
         return None
-    return f"window {waited} of {quiet} in which no retrain is asked for again"
+    failed = f", after {heals.refused} that failed" if heals.refused else ""
+    return f"window {waited} of {quiet} in which no retrain is asked for again{failed}"
 
 
 def _lasting(history: Sequence[Verdicts]) -> dict[str, str]:

@@ -150,6 +150,15 @@ def test_a_head_that_does_not_help_is_not_put_on() -> None:
     assert decide(tried(-0.5, -0.5), NEVER, POLICY).action == "keep"
 
 
+def test_a_head_that_stands_in_for_a_retrain_says_why_none_is_asked_for() -> None:
+    waits = HealRecord(retrain_windows=3, refused=1, headed=True)
+    decision = decide(tried(0.5, 0.5, 0.5, asked=1.0), waits, POLICY)
+    assert decision.depth == "correct"
+    assert "window 3 of 8 in which no retrain is asked for again, after 1 that" in decision.reason
+    small = decide(tried(0.02, 0.02, 0.02, asked=1.0), waits, POLICY)
+    assert "no retrain is asked for" not in small.reason
+
+
 def test_a_head_that_stops_helping_is_taken_off() -> None:
     decision = decide(tried(-0.5, -0.5), HealRecord(headed=True), POLICY)
     assert (decision.action, decision.depth) == ("heal", "unhead")
