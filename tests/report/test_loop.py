@@ -8,8 +8,6 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from perennial.drift.detector import FeatureVerdict, InputVerdict
-from perennial.drift.loss import LossVerdict, Promise
 from perennial.drift.policy import Decision
 from perennial.drift.record import Check
 from perennial.errors import StoreError
@@ -24,6 +22,7 @@ from perennial.report.loop import LoopMetrics
 from perennial.spec import PipelineSpec
 from perennial.store import layout
 from perennial.validation.quarantine import Record, Release
+from tests.drift.verdicts import inputs, loss
 from tests.serving.serving_models import put_version, sum_model
 
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
@@ -36,40 +35,10 @@ def at(seconds):
     return BEGAN + timedelta(seconds=seconds)
 
 
-SHIFT = FeatureVerdict(
-    feature="output",
-    aspect="prediction",
-    test="moments",
-    statistic=5.0,
-    p_value=0.001,
-    effect=0.4,
-    threshold=0.01,
-    direction="up",
-    detail="d",
-    shifted=True,
-)
-MOVED = InputVerdict(
-    detector="moments",
-    rows=50,
-    reference_rows=500,
-    p_value=0.001,
-    effect=0.4,
-    features=(SHIFT, SHIFT.model_copy(update={"aspect": "values", "effect": 0.9})),
-    shifted=True,
-)
-RISEN = LossVerdict(
-    window="w000004",
-    rows=50,
-    loss=3.0,
-    stderr=0.1,
-    freedom=4,
-    promise=Promise(rows=50, measured=2.0, mean=2.0, variance=1.0, stderr=0.1, freedom=4),
-    ratio=1.5,
-    low=1.2,
-    high=1.8,
-    p_value=0.01,
-    risen=True,
-)
+SHIFT = inputs("heat").features[0].model_copy(update={"aspect": "prediction", "effect": 0.4})
+ALSO = SHIFT.model_copy(update={"aspect": "values", "effect": 0.9})
+MOVED = inputs("heat").model_copy(update={"features": (SHIFT, ALSO)})
+RISEN = loss(1.5).model_copy(update={"window": "w000004", "risen": True})
 
 
 def check(store, number, action, seconds, depth=None, moved=None, losses=()):
