@@ -105,7 +105,8 @@ def _train(frame: pd.DataFrame, spec: PipelineSpec, recipe: Recipe, seed: int) -
     # Families that the time budget left out then are left out now, and no other.
     changes = {"estimators": recipe.estimators, "time_budget": _NO_LIMIT, "seed": seed}
     spec = spec.model_copy(update={"model": spec.model.model_copy(update=changes)})
-    trained = train(frame.iloc[end - recipe.trained_rows : end], spec)
+    rows = frame.iloc[end - recipe.trained_rows : end]
+    trained = train(rows, spec, half_life=recipe.half_life)
     base = export(trained.model, trained.signature)
     if not recipe.shares:
         return base

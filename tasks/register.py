@@ -188,6 +188,7 @@ def _lineage(
         recipe=Recipe(
             estimators=candidate.estimators,
             trained_rows=candidate.trained_rows,
+            half_life=candidate.half_life,
             holdout_rows=candidate.holdout_rows,
             head_rows=candidate.head_rows,
             shares={k: v for k, v in candidate.mixture.model_dump().items() if v > 0},

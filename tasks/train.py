@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from perennial.datasets.stream import window_rows
 from perennial.evaluation.gate import holdout_rows
 from perennial.evaluation.mixing import HeadTrial, Mixture
-from perennial.evaluation.span import choose_span
+from perennial.evaluation.span import Span
 from perennial.registry import (
     Declaration,
     FileEntry,
@@ -36,6 +36,7 @@ from perennial.spec import Cure, EstimatorName, PipelineSpec
 from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
+from tasks.span import choose_rows
 from tasks.step import step
 from tasks.versions import find_champion, metrics_of
 
@@ -76,6 +77,8 @@ class CandidateRef(BaseModel):
     estimator: str
     files: dict[str, FileEntry]
     trained_rows: int
+    half_life: int | None = None
+    """A row that is so many rows older than another counted half as much; None: all alike."""
     usual_rows: int
     """Rows that the pipeline's first version was trained on."""
     holdout_rows: int
@@ -121,14 +124,17 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     champion = find_champion(spec.name)
     if champion is None:
         held = judged = holdout_rows(len(frame), window, spec.gates)
-        seen = frame.iloc[: len(frame) - held]
-        usual = len(seen)
+        span = Span(len(frame) - held)
+        usual = span.rows
     else:
         held = held_rows(len(frame), window)
         judged = held // 2
         usual = metrics_of(champion).usual_rows
-        seen = _rows_that_teach(frame, spec, usual, held, judged)
-    trained = train(seen, spec)
+        span = choose_rows(frame, spec, champion, held=held, judged=judged)
+    end = len(frame) - held
+    seen = frame.iloc[end - span.rows : end]
+    choosing = time.perf_counter() - started
+    trained = train(seen, spec, half_life=span.half_life, spent=choosing)
     base = export(trained.model, trained.signature)
     probe = encode_frame(trained.signature, seen)
     parity = check_parity(base, trained.signature, trained.model.predict, *probe)
@@ -174,6 +180,7 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
             for name, data in files.items()
         },
         trained_rows=len(seen),
+        half_life=span.half_life,
         usual_rows=usual,
         holdout_rows=judged,
         head_rows=0 if born is None else held,
@@ -190,26 +197,6 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
 def worse(one: Parity, other: Parity) -> Parity:
     """The parity check that came out worse."""
     return max(one, other, key=lambda parity: sum(check.off for check in parity.checks))
-
-
-def _rows_that_teach(
-    frame: pd.DataFrame, spec: PipelineSpec, usual: int, held: int, judged: int
-) -> pd.DataFrame:
-    """Leave out the oldest rows where a quick model shows that they teach what no longer holds."""
-    from perennial.training.heads.spans import Spans
-    from perennial.training.train import training_set
-
-    end = len(frame) - held
-    data = training_set(frame, spec)
-    spans = Spans(
-        data.take(slice(None, end)),
-        data.take(slice(end, len(frame) - judged)),
-        data.take(slice(len(frame) - judged, None)),
-        seed=spec.model.seed,
-    )
-    choice = choose_span(end, spans.losses, usual=usual)
-    get_run_logger().info("training on the newest %d of %d rows", choice.rows, end)
-    return frame.iloc[end - choice.rows : end]
 
 
 def made_from(spec: PipelineSpec) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,9 +88,12 @@ def registered(store: Store) -> Store:
     """A version that was trained, and one that puts a head on it."""
     old = rows(600, 0.0)
     snapshot = take_snapshot(store, "p", old, source="p.csv", source_rows=len(old))
-    trained = train(old.iloc[:-HELD], SPEC)
+    trained = train(old.iloc[:-HELD], SPEC, half_life=200)
     recipe = Recipe(
-        estimators=("hist_gradient_boosting", "linear"), trained_rows=550, holdout_rows=HELD
+        estimators=("hist_gradient_boosting", "linear"),
+        trained_rows=550,
+        half_life=200,
+        holdout_rows=HELD,
     )
     signature = trained.signature.model_dump_json().encode()
     model = export(trained.model, trained.signature)
@@ -121,9 +125,10 @@ def test_another_release_of_a_library_is_named(registered: Store) -> None:
     assert (difference.input, difference.then) == ("environment, numpy", "0.1")
 
 
-def test_other_rows_give_other_bytes(registered: Store) -> None:
+@pytest.mark.parametrize("update", [{"trained_rows": 400}, {"half_life": None}])
+def test_other_rows_or_weights_give_other_bytes(registered: Store, update: dict[str, Any]) -> None:
     manifest = read_manifest(registered, "p", BASE)
-    recipe = manifest.lineage.recipe.model_copy(update={"trained_rows": 400})
+    recipe = manifest.lineage.recipe.model_copy(update=update)
     changed = manifest.model_copy(
         update={"lineage": manifest.lineage.model_copy(update={"recipe": recipe})}
     )

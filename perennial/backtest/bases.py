@@ -154,13 +154,20 @@ class Base:
         return replace(mine, y=y, width=len(self.classes)), kept
 
 
-def fit_base(stream: Stream, rows: Rows, fit: Fit, begun: Growth | None = None) -> Base:
+def fit_base(
+    stream: Stream,
+    rows: Rows,
+    fit: Fit,
+    begun: Growth | None = None,
+    half_life: int | None = None,
+) -> Base:
     """Fit on labelled rows; where there is no second class (or value) it answers a constant.
 
     Args:
         begun: a quick model of these rows, in which every class occurs; see `Fit`.
+        half_life: see `TrainingSet`.
     """
-    data, spec = stream.take(rows), stream.spec
+    data, spec = replace(stream.take(rows), half_life=half_life), stream.spec
     present = np.unique(data.y)
     classes = np.empty(0, dtype=np.intp)
     if len(present) < 2:

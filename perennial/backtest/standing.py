@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from perennial.backtest.bases import Base, Rows, Stream
 from perennial.backtest.meter import Meter
 from perennial.drift import Check, Detector, Promise, Verdicts
+from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
 from perennial.training.estimator import TrainingSet
 from perennial.training.heads import Head, fit_head, fit_heads
@@ -51,6 +52,11 @@ class Standing:
         if len(missing):
             self._outputs[missing] = self.base.output(self.stream, missing)
         return self._outputs[rows]
+
+    def base_losses(self, rows: Rows) -> NDArray[Any]:
+        """The base's loss on each of these rows that is of a class it knows."""
+        data, kept = self.base.known_to_it(self.stream.take(rows))
+        return row_losses(data.task, data.metric, data.y, self.output(rows[kept]))
 
     def answer(self, rows: Rows, head: Head | None) -> NDArray[Any]:
         """Answers to rows with a head on the base, in all of the stream's classes."""

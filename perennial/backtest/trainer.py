@@ -15,7 +15,7 @@ from perennial.drift import Detector, build_detector, promise
 from perennial.evaluation.decision import GateDecision
 from perennial.evaluation.gate import holdout_rows, judge
 from perennial.evaluation.mixing import Mixture
-from perennial.evaluation.span import choose_span
+from perennial.evaluation.span import Span, choose_span, rows_since_rise
 from perennial.evaluation.yardstick import raw_features
 from perennial.training.heads import mix_heads
 from perennial.training.heads.heal import held_rows
@@ -67,10 +67,10 @@ class Trainer:
         """
         held = held_rows(len(rows), self.where.window_rows)
         training, trial_rows, judged = rows[:-held], rows[-held : -held // 2], rows[-held // 2 :]
-        span, begun = self._choose_span(training, trial_rows, judged)
-        training = training[-span:]
+        span, begun = self._choose_span(champion, training, trial_rows, judged)
+        training = training[-span.rows :]
         with self.meter.counted():
-            base = self._fit_base(training, begun)
+            base = self._fit_base(training, begun, span.half_life)
         candidate = self._stand(base, training)
         gate = self._judge(candidate, champion, trial_rows, judged, training)
         if gate.passed:
@@ -78,17 +78,20 @@ class Trainer:
         return Candidate(candidate, len(training), gate)
 
     def _choose_span(
-        self, training: Rows, trial_rows: Rows, judged: Rows
-    ) -> tuple[int, Growth | None]:
+        self, champion: Standing, training: Rows, trial_rows: Rows, judged: Rows
+    ) -> tuple[Span, Growth | None]:
         usual = len(self.stream.labelled(0, self.where.first))
         with self.meter.counted():
+            losses = champion.base_losses(training[training >= champion.fresh_from])
             spans = Spans(
                 *(self.stream.take(rows) for rows in (training, trial_rows, judged)),
                 seed=self.stream.spec.model.seed,
             )
-            choice = choose_span(len(training), spans.losses, usual=usual)
+            choice = choose_span(
+                len(training), spans.losses, usual=usual, risen=rows_since_rise(losses)
+            )
         self.meter.fits += len(choice.tried)
-        return choice.rows, spans.begun.get(choice.rows)
+        return choice.span, spans.begun.get(choice.span)
 
     def _judge(
         self,
@@ -121,9 +124,11 @@ class Trainer:
             features=tuple(f.name for f in raw_features(stream.frame, spec)),
         )
 
-    def _fit_base(self, rows: Rows, begun: Growth | None = None) -> Base:
+    def _fit_base(
+        self, rows: Rows, begun: Growth | None = None, half_life: int | None = None
+    ) -> Base:
         self.meter.fits += 1
-        return fit_base(self.stream, rows, self.fit, begun)
+        return fit_base(self.stream, rows, self.fit, begun, half_life)
 
     def _stand(self, base: Base, training: Rows) -> Standing:
         return Standing(

@@ -1,57 +1,130 @@
-"""How far back a training should reach, by forward validation on the newest rows.
+"""Which rows to train on, by forward validation on the newest ones.
 
 On some streams old rows are the best teacher there is, on others they are poison, and no test of
-the inputs tells which. So a quick model is fitted on a few spans, each ending right before the
+the inputs tells which. So a quick model is fitted on a few choices, each ending right before the
 newest rows, and is scored on those, with a head on it as a new model will have: what a head makes
-good again needs no shorter span. The choice is deliberately coarse: the best of many spans on one
-stretch of a stream is mostly luck, and the next stretch pays for it. All rows are taken unless the
-newest of them, as many as the first version had, are clearly the better teacher.
+good again needs no shorter span. All rows are taken unless newer ones are clearly the better
+teacher: as many as the first version had, or those since the champion's loss has risen. Only where
+they are, half as many are tried, too, and all rows weighed by their age. The choice is deliberately
+coarse: the best of many spans on one stretch of a stream is mostly luck, and the next pays for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from perennial.evaluation.paired import batch_mean
 
-SHORTEST = 100
-"""With less than twice so many rows there is nothing to choose."""
+SHORTEST = 200
+"""Of fewer rows no model is made where there are more."""
 _CONFIDENCE = 0.95
+_LONGEST = 0.9
+"""A span of a larger share of all rows is no other choice."""
+_BATCHES = 40
+_ROWS_A_BATCH = 30
+_RISEN = 3.0
+"""Student's t from which on the best of all splits is no chance."""
 
-Losses = Callable[[int], NDArray[Any] | None]
-"""``losses(span)``: the loss, on each of the newest rows, of a model trained on so many rows before
-them; None where none can be fitted on these."""
+
+@dataclass(frozen=True)
+class Span:
+    """The newest rows to train on."""
+
+    rows: int
+    half_life: int | None = None
+    """A row that is so many rows older than another counts half as much; None: all alike."""
+
+    def __str__(self) -> str:
+        aged = "" if self.half_life is None else f", weighed by age (half-life {self.half_life:,})"
+        return f"{self.rows:,} rows{aged}"
+
+
+Losses = Callable[[Span], NDArray[Any] | None]
+"""The loss, on each of the newest rows, of a model trained on a span before them; None where none
+can be fitted on it."""
 
 
 @dataclass(frozen=True)
 class SpanChoice:
-    """How many of the newest rows to train on, and the mean validation loss of each span tried."""
+    """What to train on, and the mean validation loss of each span tried."""
 
-    rows: int
-    tried: dict[int, float]
+    span: Span
+    tried: dict[Span, float]
 
 
-def choose_span(rows: int, losses: Losses, *, usual: int) -> SpanChoice:
-    """Choose between all rows and as many as usual.
+def choose_span(
+    rows: int,
+    losses: Losses,
+    *,
+    usual: int,
+    risen: int | None = None,
+    in_time: Callable[[], bool] = lambda: True,
+) -> SpanChoice:
+    """Choose a span.
 
     Args:
         rows: rows there are to train on, in time order.
-        losses: fits and scores a quick model; called twice at most.
+        losses: fits and scores a quick model.
         usual: as many rows as the first version had.
+        risen: rows since the champion's loss has risen, see `rows_since_rise`; None: it has not.
+        in_time: whether there is time to try one more.
     """
-    if rows <= usual or rows < 2 * SHORTEST:
-        return SpanChoice(rows, {})
-    found = {span: losses(span) for span in (rows, usual)}
-    tried = {span: loss for span, loss in found.items() if loss is not None}
-    both = len(tried) == len(found)
-    chosen = usual if both and _better(tried[usual], tried[rows]) else rows
-    return SpanChoice(chosen, {span: float(loss.mean()) for span, loss in tried.items()})
+    found: dict[Span, NDArray[Any]] = {}
+
+    def better(standing: Span, rivals: Sequence[Span]) -> Span:
+        """The best of the rivals that are clearly better than what stands, or that."""
+        for span in (standing, *rivals):
+            if span not in found and in_time():
+                loss = losses(span)
+                if loss is not None:
+                    found[span] = loss
+        if standing not in found:
+            return standing
+        tried = [rival for rival in rivals if rival in found]
+        # Corrected for their number (Bonferroni).
+        level = 1 - (1 - _CONFIDENCE) / max(1, len(tried))
+        clearly = [r for r in tried if _lower(found[r], found[standing], level)]
+        return min(clearly, key=lambda rival: float(found[rival].mean()), default=standing)
+
+    everything = Span(rows)
+    lengths = {usual} if risen is None else {usual, risen}
+    newer = [Span(n) for n in sorted(lengths) if SHORTEST <= n <= _LONGEST * rows]
+    best = better(everything, newer) if newer else everything
+    if best != everything:
+        half = [Span(best.rows // 2)] if best.rows >= 2 * SHORTEST else []
+        best = better(best, [*half, Span(rows, half_life=best.rows)])
+    return SpanChoice(best, {span: float(loss.mean()) for span, loss in found.items()})
 
 
-def _better(mine: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether the mean of ``mine`` is clearly lower."""
-    return batch_mean(mine - other).interval(2 * _CONFIDENCE - 1)[1] < 0
+def rows_since_rise(losses: NDArray[Any]) -> int | None:
+    """Say for how many rows losses (rows,), in time order, have been higher than before.
+
+    The split that explains most of their variance, as in binary segmentation (Scott & Knott,
+    Biometrics 30, 1974), over means of batches of rows. None: there is no clear rise.
+    """
+    count = min(_BATCHES, len(losses) // _ROWS_A_BATCH)
+    if count < 5:
+        return None
+    parts = np.array_split(losses, count)
+    means = np.array([part.mean() for part in parts])
+    before = np.arange(2, count - 1)
+    total = np.cumsum(means)
+    low = total[before - 1] / before
+    high = (total[-1] - total[before - 1]) / (count - before)
+    left = np.square(means).sum() - before * low**2 - (count - before) * high**2
+    spread = np.sqrt(np.maximum(left, 0) / (count - 2) * (1 / before + 1 / (count - before)))
+    t = (high - low) / np.maximum(spread, np.finfo(np.float64).tiny)
+    best = int(np.argmax(t))
+    if t[best] < _RISEN:
+        return None
+    return sum(len(part) for part in parts[before[best] :])
+
+
+def _lower(mine: NDArray[Any], other: NDArray[Any], level: float) -> bool:
+    """Whether the mean of ``mine`` is lower, by a one-sided test."""
+    return batch_mean(mine - other).interval(2 * level - 1)[1] < 0

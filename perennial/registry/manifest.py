@@ -49,6 +49,8 @@ class Recipe(BaseModel):
     estimators: tuple[str, ...]
     """Families that competed; those that the time budget left out are not among them."""
     trained_rows: int
+    half_life: int | None = None
+    """A row that is so many rows older than another counted half as much; None: all alike."""
     holdout_rows: int
     """The newest rows of the snapshot, kept for the gate. Those trained on end before them; a head
     is fitted on them too, once it was judged without."""

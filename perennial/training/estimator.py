@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from perennial.evaluation.metrics import row_weights
 from perennial.spec import EstimatorName, MetricName, Task
 
 Columns = NDArray[Any] | None
@@ -29,6 +31,8 @@ class TrainingSet:
     """Strings as objects, (rows, categorical features), empty where missing."""
     y: NDArray[Any]
     """float64 values, or int64 indices of the classes, every one of which occurs; (rows,)."""
+    half_life: int | None = None
+    """A row that is so many rows older than another counts half as much; None: all alike."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -38,6 +42,19 @@ class TrainingSet:
         return replace(
             self, numeric=self.numeric[rows], categorical=self.categorical[rows], y=self.y[rows]
         )
+
+    @cached_property
+    def weights(self) -> NDArray[Any] | None:
+        """What each row counts for in a fit, by its age and by the metric: a vote that is to be
+        right for each class alike is learned from each class alike. 1 on average (rows,); None: all
+        count alike."""
+        if self.half_life is None and self.metric != "balanced_accuracy":
+            return None
+        weights = row_weights(self.metric, self.y)
+        if self.half_life is not None:
+            weights = weights * 0.5 ** (np.arange(len(self))[::-1] / self.half_life)
+            weights /= weights.mean()
+        return weights
 
 
 class FittedModel(Protocol):

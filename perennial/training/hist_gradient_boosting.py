@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from perennial.evaluation.metrics import row_weights
 from perennial.packaging.graph import Graph
 from perennial.packaging.trees import add_tree_ensemble
 from perennial.spec import EstimatorName, Task
@@ -126,10 +125,10 @@ def _search(data: TrainingSet, seed: int) -> int:
     booster.fit(
         fill_empty_columns(np.hstack([older.numeric, codes])),
         older.y,
-        sample_weight=_weights(older),
+        sample_weight=older.weights,
         X_val=np.hstack([newer.numeric, encoder.transform(newer.categorical)]),
         y_val=newer.y,
-        sample_weight_val=_weights(newer),
+        sample_weight_val=newer.weights,
     )
     return max(MIN_ROUNDS, int(np.argmax(booster.validation_score_)))
 
@@ -148,7 +147,7 @@ class Growth:
         data = self._data
         self._booster.set_params(max_iter=rounds)
         with one_thread():
-            self._booster.fit(self._x, data.y, sample_weight=_weights(data))
+            self._booster.fit(self._x, data.y, sample_weight=data.weights)
         return FittedBooster(
             task=data.task,
             width=data.width,
@@ -157,14 +156,6 @@ class Growth:
             booster=self._booster.plain(),
             rounds=rounds,
         )
-
-
-def _weights(data: TrainingSet) -> NDArray[Any] | None:
-    """A vote that is to be right for each class alike is learned from each class alike."""
-    if data.metric != "balanced_accuracy":
-        return None
-    weights: NDArray[Any] = row_weights(data.metric, data.y)
-    return weights
 
 
 def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:

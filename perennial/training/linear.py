@@ -124,7 +124,7 @@ class Linear:
             with warnings.catch_warnings():
                 # Coefficients that still move a little after max_iter are good enough.
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                regression.fit(design, kept.y)
+                regression.fit(design, kept.y, sample_weight=kept.weights)
         return FittedLinear(data.task, data.width, scaler, levels, regression)
 
 

@@ -226,6 +226,7 @@ class _Tensors:
     scaled: Any
     index: Any
     target: Any
+    weights: Any
 
     def __len__(self) -> int:
         return len(self.target)
@@ -243,6 +244,9 @@ def _fit(data: TrainingSet, aside: TrainingSet | None, seed: int, epochs: int) -
             torch.from_numpy(add_waves(scaler.transform(part.numeric))),
             torch.from_numpy(index_levels(levels, part.categorical)),
             torch.from_numpy(target).to(kind),
+            torch.ones(len(part))
+            if part.weights is None
+            else torch.from_numpy(part.weights).float(),
         )
 
     network = Network.create(waves_width(scaler.width), levels, data.width)
@@ -260,12 +264,13 @@ def _standard(data: TrainingSet) -> tuple[float, float]:
 
 
 def _loss(task: Task, metric: MetricName, width: int) -> Any:
+    """Make what gives the loss of each row."""
     if task == "regression":
-        inner = nn.L1Loss() if metric == "mae" else nn.MSELoss()
+        inner = nn.L1Loss(reduction="none") if metric == "mae" else nn.MSELoss(reduction="none")
         return lambda raw, target: inner(raw[:, 0], target)
     if width > 1:
-        return nn.CrossEntropyLoss()
-    logits = nn.BCEWithLogitsLoss()
+        return nn.CrossEntropyLoss(reduction="none")
+    logits = nn.BCEWithLogitsLoss(reduction="none")
     return lambda raw, target: logits(raw[:, 0], target)
 
 
@@ -312,14 +317,15 @@ def _one_epoch(
     index = rows.index.masked_fill(hidden, 0)
     for batch in order.split(_batch_size(len(rows))):
         optimizer.zero_grad()
-        loss(network(rows.scaled[batch], index[batch]), rows.target[batch]).backward()
+        losses = loss(network(rows.scaled[batch], index[batch]), rows.target[batch])
+        (rows.weights[batch] * losses).mean().backward()
         optimizer.step()
 
 
 def _evaluate(network: Network, loss: Any, held: _Tensors) -> float:
     network.modules.eval()
     with torch.no_grad():
-        return float(loss(network(held.scaled, held.index), held.target))
+        return float((held.weights * loss(network(held.scaled, held.index), held.target)).mean())
 
 
 def _batch_size(rows: int) -> int:

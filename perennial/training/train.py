@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,12 @@ class _Contender:
 
 
 def train(
-    frame: pd.DataFrame, spec: PipelineSpec, *, clock: Callable[[], float] = time.monotonic
+    frame: pd.DataFrame,
+    spec: PipelineSpec,
+    *,
+    half_life: int | None = None,
+    spent: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Trained:
     """Fit the declared families on the older rows, compare them on the newest, refit the best.
 
@@ -75,15 +80,19 @@ def train(
     Args:
         frame: features and target, in time order; every row has a label.
         spec: of the pipeline; ``spec.model`` names families, time budget and seed.
+        half_life: a row that is so many rows older than another counts half as much; None: all
+            alike.
+        spent: seconds of the time budget that are gone.
         clock: seconds, only ever going up.
 
     Raises:
         TrainingError: there is nothing to learn from; see `encode_target` and `infer_features`.
     """
     signature, data = _prepare(frame, spec)
+    data = replace(data, half_life=half_life)
     held = newest(data.y, spec.task, VALIDATION_SHARE)
     estimators = [load_estimator(name) for name in spec.model.estimators]
-    budget = Budget(spec.model.time_budget.total_seconds(), clock)
+    budget = Budget(spec.model.time_budget.total_seconds() - spent, clock)
     contenders, scores = _compete(data, held, estimators, budget, spec.model.seed)
     best = _best(contenders, spec.metric)
     model = best.estimator.fit(data, seed=spec.model.seed, rounds=best.model.rounds)

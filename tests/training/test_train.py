@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from perennial.errors import TrainingError
+from perennial.evaluation.metrics import row_losses
+from perennial.evaluation.targets import encode_known
 from perennial.packaging.export import export
 from perennial.packaging.parity import check_parity, ensure_parity
 from perennial.packaging.predictor import encode_frame
@@ -43,6 +45,30 @@ def test_same_rows_and_seed_give_the_same_bytes(name: str) -> None:
     frame = make_frame("multiclass", rows=150)
     first, second = (train(frame, make_spec("multiclass", name)) for _ in range(2))
     assert packaged(first) == packaged(second)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_rows_that_are_weighed_by_age_teach_what_holds_now(name: str, task: str) -> None:
+    frame = make_frame(task, rows=600)
+    new = frame["y"].to_numpy().copy()
+    frame["y"] = np.where(np.arange(600) < 300, np.roll(new, 7)[::-1], new)
+    probe = encode_frame(train(frame, make_spec(task, name)).signature, frame[300:])
+
+    def loss(half_life: int | None) -> float:
+        trained = train(frame, make_spec(task, name), half_life=half_life)
+        signature = trained.signature
+        y, _ = encode_known(frame["y"][300:], signature)
+        metric = "rmse" if task == "regression" else "log_loss"
+        return float(row_losses(task, metric, y, trained.model.predict(*probe)).mean())
+
+    assert loss(60) < 0.95 * loss(None)
+
+
+def test_the_time_that_is_gone_leaves_families_out() -> None:
+    spec = make_spec("regression")
+    trained = train(make_frame("regression"), spec, spent=1e9)
+    assert [score.skipped is None for score in trained.scores] == [True, False, False]
 
 
 def test_another_seed_gives_another_network() -> None:

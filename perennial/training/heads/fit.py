@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.errors import TrainingError
-from perennial.evaluation.metrics import row_weights
 from perennial.spec import HeadDepth
 from perennial.threads import one_thread
 from perennial.training.estimator import TrainingSet
@@ -27,26 +26,24 @@ def fit_head(
     base_output: NDArray[Any],
     *,
     seed: int,
-    weights: NDArray[Any] | None = None,
 ) -> Head:
     """Fit a head on the newest labelled rows.
 
-    The same rows, weights and seed give the same head, bit by bit. Of more rows than `MOST_ROWS`
+    The same rows and seed give the same head, bit by bit. Of more rows than `MOST_ROWS`
     evenly chosen ones are taken: what so small a model can learn, they teach.
 
     Args:
         depth: a map of the base's output, or a residual model.
-        data: rows in time order; of the base's classes, some may have no row.
+        data: rows in time order, weighed as `TrainingSet.weights` says; of the base's classes, some
+            may have no row.
         base_output: what the base's packaged graph gives for them, float32 (rows, width): another
             library's output of the same model differs in its last bits.
         seed: of everything random.
-        weights: of the rows, above zero, such as smaller for older ones; (rows,). None: all alike.
-            They are multiplied by what the rows count for in the metric.
 
     Raises:
         TrainingError: there are no rows, or an answer of the base is no finite number.
     """
-    data, base_output, weights = _prepared(data, base_output, weights)
+    data, base_output, weights = _prepared(data, base_output)
     if depth == "recalibrate":
         return fit_recalibration(data, base_output, weights)
     return fit_correction(data, base_output, weights, prepare(data), seed=seed)
@@ -59,7 +56,7 @@ def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tup
     The correction starts from the recalibration, so that both cost little more than one. Rows,
     arguments and errors as `fit_head`.
     """
-    data, base_output, weights = _prepared(data, base_output, None)
+    data, base_output, weights = _prepared(data, base_output)
     inputs = prepare(data)
     correction = fit_correction(data, base_output, weights, inputs, seed=seed)
     renewal = fit_renewal(data, base_output, weights, inputs, seed=seed)
@@ -67,15 +64,15 @@ def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tup
 
 
 def _prepared(
-    data: TrainingSet, base_output: NDArray[Any], weights: NDArray[Any] | None
+    data: TrainingSet, base_output: NDArray[Any]
 ) -> tuple[TrainingSet, NDArray[Any], NDArray[Any]]:
     """Give the rows to fit on, the base's answers as its packaged graph gives them, and weights of
     1 on average."""
     if not len(data):
         raise TrainingError("no labelled rows: a head has nothing to learn from")
     chosen = slice(None, None, max(1, -(-len(data) // MOST_ROWS)))
-    data, base_output = data.take(chosen), base_output[chosen]
+    weights = np.ones(len(data)) if data.weights is None else data.weights
+    data, base_output, weights = data.take(chosen), base_output[chosen], weights[chosen]
     if not np.isfinite(base_output).all():
         raise TrainingError("the base's answers are not all numbers: a head cannot mend that")
-    weights = row_weights(data.metric, data.y) * (1.0 if weights is None else weights[chosen])
     return data, base_output.astype(np.float32), weights / weights.mean()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from perennial.errors import TrainingError
 from perennial.evaluation.gate import MIN_ROWS
+from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
 from perennial.evaluation.targets import encode_known
 from perennial.packaging.parity import Parity, check_parity
@@ -214,6 +215,12 @@ def fit_on(frame: pd.DataFrame, spec: PipelineSpec, base: Predictor) -> tuple[He
     """Fit a head of each depth on the rows of a frame; see `fit_heads`."""
     data = _training_set(frame, spec, base.signature)
     return fit_heads(data, _answer(base, data), seed=spec.model.seed)
+
+
+def base_losses(frame: pd.DataFrame, spec: PipelineSpec, base: Predictor) -> NDArray[Any]:
+    """Give the base's loss on each row of a frame that is of a class it knows."""
+    data = _training_set(frame, spec, base.signature)
+    return row_losses(spec.task, spec.metric, data.y, _answer(base, data))
 
 
 def headed_answers(

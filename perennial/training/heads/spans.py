@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.evaluation.metrics import row_losses, row_weights
+from perennial.evaluation.span import Span
 from perennial.training.estimator import Columns, TrainingSet
 from perennial.training.heads.fit import fit_head
 from perennial.training.hist_gradient_boosting import Growth
@@ -33,12 +35,13 @@ class Spans:
         """
         self._training, self._trial, self._judged = training, trial, judged
         self._seed = seed
-        self.begun: dict[int, Growth] = {}
+        self.begun: dict[Span, Growth] = {}
         """The quick models by their spans: a base may grow on from there."""
 
-    def losses(self, span: int) -> NDArray[Any] | None:
-        """Try so many of the newest training rows; see `perennial.evaluation.span.Losses`."""
-        data = self._training.take(slice(len(self._training) - span, None))
+    def losses(self, span: Span) -> NDArray[Any] | None:
+        """Try the newest training rows; see `perennial.evaluation.span.Losses`."""
+        data = self._training.take(slice(len(self._training) - span.rows, None))
+        data = replace(data, half_life=span.half_life)
         if data.task != "regression" and len(np.unique(data.y)) < max(2, data.width):
             return None
         self.begun[span] = Growth(data, seed=self._seed)

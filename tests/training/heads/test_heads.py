@@ -125,9 +125,8 @@ def test_newer_rows_can_count_for_more(depth: Any) -> None:
     base = make_base("regression", "numeric", rows=600)
     y = np.where(np.arange(600) < 300, base.output[:, 0] - 100, base.output[:, 0] + 100)
     data = replace(base.data, y=y)
-    weights = np.where(np.arange(600) < 300, 0.01, 1.0)
     alike = fit_head(depth, data, base.output, seed=0)
-    newest = fit_head(depth, data, base.output, seed=0, weights=weights)
+    newest = fit_head(depth, replace(data, half_life=60), base.output, seed=0)
 
     def moved(head: Any) -> float:
         return (head.predict(base.numeric, base.categorical, base.output) - base.output).mean()
