@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from prefect.logging import get_run_logger
 
 from perennial.datasets.seen import rows_behind
@@ -27,6 +25,7 @@ from tasks.connection import store
 from tasks.register import RetrainRequest
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
+from tasks.stopwatch import Stopwatch
 from tasks.train import TRIAL_FILE, CandidateRef, ParityFigures, made_from
 from tasks.versions import find_champion, learned_from, metrics_of
 
@@ -48,7 +47,7 @@ def heal_champion(
     champion = _champion(declaration, request)
     base = base_of(store(), champion)
     frame = rows_of(ref)
-    started = time.perf_counter()
+    watch = Stopwatch()
     window = window_rows(spec, frame)
     rows = head_rows(rows_behind(frame, learned_from(base)), window, request.span)
     left_out = trial_rows(rows, window, rows_behind(frame, learned_from(champion)))
@@ -57,7 +56,7 @@ def heal_champion(
     graph, signature = read_base(store(), base), read_signature(store(), base)
     healed = heal(seen, spec, graph, signature, mixture, left_out=left_out)
     parity = healed.parity
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
     version = next_version(store(), spec.name, healed.model)
     files = {
         MODEL_FILE: healed.model,
@@ -88,6 +87,7 @@ def heal_champion(
         estimators=(),
         parity=ParityFigures.of(parity),
         train_seconds=seconds,
+        cpu_seconds=cpu_seconds,
         depth=request.depth,
         mixture=mixture or Mixture(),
         base=base.version,
@@ -133,5 +133,6 @@ def _markdown(candidate: CandidateRef) -> str:
         ("newest rows fitted on", f"{candidate.trained_rows:,}"),
         ("left out for the gate, then fitted on", f"{candidate.holdout_rows:,}"),
         ("seconds", f"{candidate.train_seconds:.2f}"),
+        ("CPU seconds", f"{candidate.cpu_seconds:.2f}"),
     ]
     return table(["what", "figure"], rows)

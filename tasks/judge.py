@@ -16,10 +16,10 @@ from perennial.datasets.labels import labels_for
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.stream import Cursor, Window, read_span
 from perennial.drift import build_detector, build_label_detector
+from perennial.drift.decision import Verdicts
 from perennial.drift.detector import InputVerdict
 from perennial.drift.estimate import Answered, estimate_loss
 from perennial.drift.loss import LossVerdict, check_loss
-from perennial.drift.policy import Verdicts
 from perennial.drift.why import Explanation, explain
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, try_heads

@@ -253,6 +253,7 @@ def _answer(
             "trained_rows": candidate.trained_rows,
             "started_at": request.started_at.isoformat(),
             "train_seconds": round(candidate.train_seconds, 3),
+            "cpu_seconds": round(candidate.cpu_seconds, 3),
             "gate": gate.decision.reason,
             "leakage_allowed": [leak.column for leak in gate.decision.leaks if leak.allowed],
         },

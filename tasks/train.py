@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -38,6 +37,7 @@ from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.span import choose_rows
 from tasks.step import step
+from tasks.stopwatch import Stopwatch
 from tasks.versions import find_champion, metrics_of
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class CandidateRef(BaseModel):
     """By which a retrain's heads have earned them."""
     parity: ParityFigures
     train_seconds: float
+    cpu_seconds: float
+    """That the training took."""
     depth: Cure = "retrain"
     base: str | None = None
     """The version whose graph it has taken over; None: it was trained anew."""
@@ -119,7 +121,7 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
 
     spec = declaration.spec
     frame = rows_of(ref)
-    started = time.perf_counter()
+    watch = Stopwatch()
     window = window_rows(spec, frame)
     champion = find_champion(spec.name)
     if champion is None:
@@ -133,8 +135,7 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         span = choose_rows(frame, spec, champion, held=held, judged=judged)
     end = len(frame) - held
     seen = frame.iloc[end - span.rows : end]
-    choosing = time.perf_counter() - started
-    trained = train(seen, spec, half_life=span.half_life, spent=choosing)
+    trained = train(seen, spec, half_life=span.half_life, spent=watch.seconds)
     base = export(trained.model, trained.signature)
     probe = encode_frame(trained.signature, seen)
     parity = check_parity(base, trained.signature, trained.model.predict, *probe)
@@ -150,7 +151,7 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
             read_signature(store(), theirs),
             judged=judged,
         )
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
     model = base if born is None else born.model
     version = next_version(store(), spec.name, model)
     source_file, source = dump_source(trained.estimator, trained.model)
@@ -189,6 +190,7 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         estimators=tuple(s.estimator for s in trained.scores if s.skipped is None),
         parity=ParityFigures.of(parity if born is None else worse(parity, born.parity)),
         train_seconds=seconds,
+        cpu_seconds=cpu_seconds,
         trial_file=MODEL_FILE if born is None else TRIAL_FILE,
         rival_file=None if born is None else RIVAL_FILE,
     )

@@ -11,9 +11,10 @@ from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import find_snapshot
 from perennial.datasets.source import read_source
 from perennial.datasets.stream import Cursor, Window, cut_windows, label_lag
+from perennial.drift.decision import Decision, HealRecord, Verdicts
 from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict
-from perennial.drift.policy import Decision, HealRecord, Verdicts, decide
+from perennial.drift.policy import decide
 from perennial.drift.why import Explanation
 from perennial.evaluation.mixing import HeadTrial, mix
 from perennial.registry import (
@@ -22,6 +23,7 @@ from perennial.registry import (
     State,
     base_of,
     failures_in_a_row,
+    measured_costs,
     read_history,
     read_manifest,
     read_state,
@@ -257,6 +259,7 @@ class Watch:
             refused=failures_in_a_row(retrains),
             undone=rollbacks_in_a_row(entries),
             headed=bool(_shares(self._champion)),
+            costs=measured_costs(entries),
         )
 
     def _windows_after(self, moment: datetime) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict
 
 from perennial.datasets.stream import Cursor
-from perennial.drift.policy import Decision
+from perennial.drift.decision import Decision
 from perennial.drift.record import Check
 from perennial.registry import State
 from perennial.store import layout

@@ -33,7 +33,7 @@ from perennial.drift import (
 )
 from perennial.evaluation.decision import GateDecision
 from perennial.evaluation.mixing import HeadTrial, Mixture
-from perennial.spec import Cure, PipelineSpec
+from perennial.spec import Costs, Cure, PipelineSpec
 from perennial.training.heads import Head, mix_heads
 from perennial.training.heads.heal import head_span
 
@@ -118,6 +118,7 @@ class _Replay:
         self._meter = Meter()
         self._trainer = Trainer(stream, where, fit, watch_inputs, self._meter)
         self._stand(self._trainer.first_version())
+        self._heals = HealRecord(costs=self._costs("retrain", before=0.0))
 
     def step(self, window: int) -> None:
         """Answer a window, check it, and heal where the policy says so."""
@@ -239,7 +240,7 @@ class _Replay:
         if decision.depth == "retrain":
             self._retrain(window)
             return
-        rows = self._rows_for_heads(window + 1)
+        rows, before = self._rows_for_heads(window + 1), self._meter.cpu_seconds
         if decision.depth == "unhead":
             self._standing.head = None
         else:
@@ -249,17 +250,25 @@ class _Replay:
                 return
             self._standing.head = mix_heads(decision.mixture, heads)
         self._attempts.append(Attempt(window, decision.depth, len(rows), gate=None))
-        self._heals = self._heals.model_copy(update={"windows_since": 0})
+        costs = self._costs(decision.depth, before)
+        self._heals = self._heals.model_copy(update={"windows_since": 0, "costs": costs})
 
     def _retrain(self, window: int) -> None:
         rows = self._stream.labelled(0, self._where.labelled(window + 1))
+        before = self._meter.cpu_seconds
         candidate = self._trainer.retrain(self._standing, rows, _name(window))
         gate = candidate.gate
         self._attempts.append(Attempt(window, "retrain", candidate.rows, gate))
         refused = 0 if gate.passed else self._heals.refused + 1
-        self._heals = HealRecord(windows_since=0, retrain_windows=0, refused=refused)
+        costs = self._costs("retrain", before)
+        self._heals = HealRecord(windows_since=0, retrain_windows=0, refused=refused, costs=costs)
         if gate.passed:
             self._stand(candidate.standing)
+
+    def _costs(self, depth: Cure, before: float) -> Costs:
+        """What heals of each depth cost, the last one of this depth since the meter stood there."""
+        costs, taken = self._heals.costs, self._meter.cpu_seconds - before
+        return costs if depth == "unhead" else costs.model_copy(update={depth: taken})
 
     def _stand(self, standing: Standing) -> None:
         self._standing = standing

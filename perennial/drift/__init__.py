@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from perennial.drift.decision import Decision, HealRecord, Verdicts
 from perennial.drift.detector import (
     Detector,
     FeatureVerdict,
@@ -16,7 +17,7 @@ from perennial.drift.detector import (
     TabularConfig,
 )
 from perennial.drift.loss import LossVerdict, Promise, check_loss, promise
-from perennial.drift.policy import Decision, HealRecord, Verdicts, decide
+from perennial.drift.policy import decide
 from perennial.drift.record import Check
 from perennial.packaging.signature import Feature
 from perennial.spec import Policy

@@ -2,28 +2,26 @@
 
 Labels are the stronger evidence, because only they show whether the model suffers, and whether it
 has to: where they have come for the newest windows, what heads fitted on the newest rows do on rows
-that they have not seen (`perennial.evaluation.mixing`) decides. A head costs milliseconds, so it is
-put on wherever it takes away as much of the loss as a takeover costs, and taken off where it has
-earned no share. A new model costs a training too: it is worth that once heads carry a good part of
-the work, since then the base no longer knows its world. A loss that has risen where no head does
-better is harder rows, not a worse model, and is left alone. Where labels are late or absent, an
-input shift that lasts confirms, if the loss that is estimated for such inputs has risen too; where
-no label has come since the model was trained, a retrain would learn nothing, and labels are asked
-for.
+that they have not seen (`perennial.evaluation.mixing`) decides. A head is put on wherever it takes
+away as much of the loss as it costs (`perennial.drift.pricing`), and taken off where it has earned
+no share. A new model costs a training: it is worth that once heads carry a good part of the work,
+since then the base no longer knows its world. A loss that has risen where no head does better is
+harder rows, not a worse model, and is left alone. Where labels are late or absent, an input shift
+that lasts confirms, if the loss that is estimated for such inputs has risen too; where no label has
+come since the model was trained, a retrain would learn nothing, and labels are asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from perennial.drift.detector import InputVerdict
+from perennial.drift.decision import Decision, HealRecord, Verdicts
 from perennial.drift.loss import LossVerdict, pool
-from perennial.evaluation.mixing import HeadGain, HeadTrial, Mixture, expected_gain, gain, mix
-from perennial.spec import Cure, Policy
+from perennial.drift.pricing import Pricing
+from perennial.evaluation.mixing import HeadGain, HeadTrial, expected_gain, gain, mix
+from perennial.spec import Depth, Policy
 
 WEIGHED = 6
 """How many of the newest trials say whether a retrain is due."""
@@ -34,78 +32,6 @@ _LEAST_SHARE = 0.05
 """A mixture in which the heads have less than this is not worth a version."""
 _SIGNIFICANT = 1.65
 """Student's t from which on a gain is no chance: one-sided 5% for many rows."""
-
-
-class Verdicts(BaseModel):
-    """What was learned in one window: of its inputs, and of older windows' labels that came."""
-
-    model_config = ConfigDict(frozen=True)
-
-    window: str
-    input: InputVerdict | None = None
-    losses: tuple[LossVerdict, ...] = ()
-    trials: tuple[HeadTrial, ...] = ()
-    """Of heads on the champion's base."""
-    unknown: float = 0.0
-    """Share of the labels that came which are of classes that the champion has never seen."""
-    estimated: LossVerdict | None = None
-    """Of the window itself while its labels have not come; None: they have, or there is nothing to
-    estimate by."""
-
-
-class HealRecord(BaseModel):
-    """What became of earlier requests to heal."""
-
-    model_config = ConfigDict(frozen=True)
-
-    windows_since: int | None = None
-    """Windows checked since the last request of any depth was answered, this one included; None:
-    never asked."""
-    retrain_windows: int | None = None
-    """The same for a retrain, taken over or refused."""
-    refused: int = 0
-    """Candidates in a row that the gate refused, or that were rolled back, up to now."""
-    undone: int = 0
-    """Versions in a row that live traffic has rolled back, up to now."""
-    headed: bool = False
-    """Whether the champion has a head."""
-
-
-class Decision(BaseModel):
-    """What the policy makes of the verdicts."""
-
-    model_config = ConfigDict(frozen=True)
-
-    action: Literal["keep", "heal", "hold"]
-    depth: Cure | None = None
-    """Of a heal."""
-    mixture: Mixture | None = None
-    """Of a heal by heads."""
-    ground: Literal["loss", "input", "heads", "data", "none"]
-    """Which evidence it rests on."""
-    reason: str
-    windows: tuple[str, ...] = ()
-    """The windows that bear it out."""
-    features: tuple[str, ...] = ()
-    """The features that carry the shift, the strongest first."""
-    loss_ratio: float | None = None
-    """Loss over promise in those windows."""
-    gain: HeadGain | None = None
-    """What heads on the base were worth in the newest trials."""
-    wants_labels: bool = False
-    """Nothing can be learned before labels come."""
-
-    @property
-    def told(self) -> str:
-        """The reason, and before it what moved: drift in temp, hum: ..."""
-        return (
-            f"drift in {', '.join(self.features)}: {self.reason}" if self.features else self.reason
-        )
-
-    @property
-    def name(self) -> str:
-        """keep, hold, or the depth of the heal."""
-        return self.depth or self.action
 
 
 def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision:
@@ -147,7 +73,7 @@ def _by_classes(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) 
     rows = sum(verdict.rows for seen in run for verdict in seen.losses)
     share = sum(seen.unknown for seen in run) / max(len(run), 1)
     enough = len(run) >= MIN_TRIALS and rows >= _CLASS_ROWS
-    if not enough or share < policy.retrain_gain or _waiting(heals, policy):
+    if not enough or share < policy.retrain_gain or _no_retrain(share, heals, policy):
         return None
     return Decision(
         action="heal",
@@ -156,6 +82,7 @@ def _by_classes(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) 
         reason=f"{share:.1%} of the labels of {_windows(len(run))} are of classes that the model "
         "has never seen",
         windows=(run[-1].window, run[0].window),
+        **_bill("retrain", heals, policy),
     )
 
 
@@ -170,7 +97,7 @@ def _by_trials(
     weighed = list(trials[-WEIGHED:])
     found, mixture = gain(weighed), mix(trials)
     alarm = _alarm(losses, policy)
-    evidence = {
+    evidence: dict[str, Any] = {
         "ground": "heads",
         "windows": (weighed[0].window, weighed[-1].window),
         "features": tuple(moved),
@@ -182,9 +109,11 @@ def _by_trials(
         and found.share >= policy.retrain_gain
         and found.t >= _SIGNIFICANT
     )
-    if due and _retrain_may_be_asked(heals, policy, windows):
+    put_off = _no_retrain(found.share, heals, policy)
+    if due and put_off is None and _base_had_its_time(heals, policy, windows):
         words = [f"heads on the base {_taking_away(found)}: it no longer knows its world"]
         reason = "; ".join([*words, *moved.values()])
+        evidence |= _bill("retrain", heals, policy)
         return Decision(action="heal", depth="retrain", reason=reason, **evidence)
     shares = (
         f"recalibrated {mixture.recalibrate:.0%}, renewed {mixture.renew:.0%}, "
@@ -192,14 +121,14 @@ def _by_trials(
     )
     if mixture.depth is not None and sum(mixture.shares) >= _LEAST_SHARE:
         expected = expected_gain(trials, mixture)
-        if expected < policy.takeover_price:
+        evidence |= _bill(mixture.depth, heals, policy)
+        objection = _pricing(heals, policy).objection(mixture.depth, expected)
+        if objection is not None:
             return _keep(
-                f"heads would take away {expected:.1%} of the loss, less than the price of a "
-                f"takeover, {policy.takeover_price:.1%}",
-                **evidence,
+                f"heads would take away {expected:.1%} of the loss, {objection}", **evidence
             )
         worth = f"so heads take away {expected:.1%} of the base's loss on rows not seen"
-        waiting = _waiting(heals, policy) if due else None
+        waiting = put_off if due else None
         reason = "; ".join(filter(None, [f"{shares}: {worth}", waiting, *moved.values()]))
         return Decision(
             action="heal", depth=mixture.depth, mixture=mixture, reason=reason, **evidence
@@ -216,10 +145,20 @@ def _by_trials(
     return _keep(f"no head has earned a share: heads {_taking_away(found)}", **evidence)
 
 
-def _retrain_may_be_asked(heals: HealRecord, policy: Policy, windows: int) -> bool:
-    """A base is given time: heads bridge it, and a new one has little more to learn from."""
+def _base_had_its_time(heals: HealRecord, policy: Policy, windows: int) -> bool:
+    """A first base is given time too: heads bridge it, and a new one has little more to learn."""
     waited = windows if heals.retrain_windows is None else heals.retrain_windows
-    return waited > policy.quiet_windows(heals.refused)
+    return waited > _pricing(heals, policy).quiet_windows
+
+
+def _pricing(heals: HealRecord, policy: Policy) -> Pricing:
+    return Pricing(policy, heals.costs, heals.refused)
+
+
+def _bill(depth: Depth, heals: HealRecord, policy: Policy) -> dict[str, Any]:
+    """What a heal costs, as evidence."""
+    pricing = _pricing(heals, policy)
+    return {"price": pricing.of(depth), "cpu_seconds": pricing.seconds(depth)}
 
 
 def _taking_away(found: HeadGain) -> str:
@@ -251,9 +190,9 @@ def _by_loss(
     words = _compare(alarm)
     if not alarm.risen:
         return _keep(words, loss_ratio=alarm.ratio)
-    waiting = _waiting(heals, policy)
-    if waiting is not None:
-        return _keep(f"{words}; {waiting}", loss_ratio=alarm.ratio)
+    put_off = _no_retrain(1 - 1 / alarm.ratio, heals, policy)
+    if put_off is not None:
+        return _keep(f"{words}; {put_off}", loss_ratio=alarm.ratio)
     return Decision(
         action="heal",
         depth="retrain",
@@ -262,6 +201,7 @@ def _by_loss(
         windows=(alarm.window,),
         features=tuple(moved),
         loss_ratio=alarm.ratio,
+        **_bill("retrain", heals, policy),
     )
 
 
@@ -277,7 +217,7 @@ def _by_input(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) ->
     if not moved:
         return _keep(f"no feature shifted for {_windows(policy.persistence)} in a row")
     words = f"no labels, and for {_windows(policy.persistence)}: " + "; ".join(moved.values())
-    evidence: dict[str, object] = {"features": tuple(moved)}
+    evidence: dict[str, Any] = {"features": tuple(moved)}
     alarm = history[-1].estimated
     if alarm is not None:
         words = f"{words}; estimated {_compare(alarm)}"
@@ -287,20 +227,23 @@ def _by_input(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) ->
         if not any(seen.losses for seen in history):
             words += "; no label has come that the model has not learned from: labels are needed"
             return _keep(words, wants_labels=True, **evidence)
-    waiting = _waiting(heals, policy)
-    if waiting is not None:
-        return _keep(f"{words}; {waiting}", **evidence)
+    put_off = _no_retrain(1.0 if alarm is None else 1 - 1 / alarm.ratio, heals, policy)
+    if put_off is not None:
+        return _keep(f"{words}; {put_off}", **evidence)
     windows = tuple(seen.window for seen in history[-policy.persistence :])
-    evidence |= {"ground": "input", "windows": windows}
+    evidence |= {"ground": "input", "windows": windows, **_bill("retrain", heals, policy)}
     return Decision(action="heal", depth="retrain", reason=words, **evidence)
 
 
-def _waiting(heals: HealRecord, policy: Policy) -> str | None:
-    """Why no retrain may be asked for, where the last one is why.
+def _no_retrain(gain: float, heals: HealRecord, policy: Policy) -> str | None:
+    """Why no retrain is asked for that could take away so much of the loss, unless one may be.
 
     Without heads to bridge it there is no time to be given to a first base.
     """
-    quiet, waited = policy.quiet_windows(heals.refused), heals.retrain_windows
+    objection = _pricing(heals, policy).objection("retrain", gain)
+    if objection is not None:
+        return f"a retrain could gain {gain:.1%}, {objection}"
+    quiet, waited = _pricing(heals, policy).quiet_windows, heals.retrain_windows
     if waited is None or waited > quiet:
         return None
     failed = f", after {heals.refused} that failed" if heals.refused else ""

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
+from perennial.drift.decision import Decision, Verdicts
 from perennial.drift.detector import InputVerdict
-from perennial.drift.policy import Decision, Verdicts
 from perennial.drift.why import Explanation
 
 

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from ulid import ULID
 
 from perennial.errors import Conflict
+from perennial.spec import Costs
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now
 
@@ -153,6 +154,17 @@ def rollbacks_in_a_row(entries: Iterable[HistoryEntry]) -> int:
         entries: the oldest first.
     """
     return failures_in_a_row(entry for entry in entries if entry.event != "version.refused")
+
+
+def measured_costs(entries: Iterable[HistoryEntry]) -> Costs:
+    """CPU seconds that the last heal of each depth took, refused ones too.
+
+    Args:
+        entries: the oldest first.
+    """
+    told = [entry.details for entry in entries if "cpu_seconds" in entry.details]
+    taken = {details["depth"]: details["cpu_seconds"] for details in told}
+    return Costs(**{depth: taken.get(depth) for depth in Costs.model_fields})
 
 
 def _ends_with_promotion(entry: HistoryEntry) -> bool:

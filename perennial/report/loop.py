@@ -23,12 +23,14 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from perennial.drift.pricing import Pricing
 from perennial.errors import ModelError, PerennialError
 from perennial.registry import (
     HistoryEntry,
     failures_in_a_row,
     find_declaration,
     known_pipelines,
+    measured_costs,
     read_manifest,
     read_state,
 )
@@ -274,7 +276,10 @@ class LoopMetrics(Collector):
         declaration = find_declaration(self._store, name)
         if declaration is None or known.newest is None or not known.retrained_in:
             return 0.0
-        wait = declaration.spec.policy.quiet_windows(failures_in_a_row(known.entries))
+        pricing = Pricing(
+            declaration.spec.policy, measured_costs(known.entries), failures_in_a_row(known.entries)
+        )
+        wait = pricing.quiet_windows
         return float(max(0, wait - (_number(known.newest.window) - known.retrained_in)))
 
     def _seconds_since(self, moment: datetime) -> float:

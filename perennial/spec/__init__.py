@@ -18,6 +18,7 @@ from perennial.spec.names import (
     Task,
 )
 from perennial.spec.pipeline import (
+    Costs,
     Gates,
     Labels,
     Model,
@@ -35,6 +36,7 @@ __all__ = [
     "NAME_PATTERN",
     "Bake",
     "Canary",
+    "Costs",
     "Cure",
     "Depth",
     "DetectorName",

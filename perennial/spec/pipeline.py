@@ -79,6 +79,20 @@ class Monitor(Section):
         return self
 
 
+class Costs(Section):
+    """CPU seconds of a heal of each depth."""
+
+    recalibrate: float | None = Field(
+        default=None, ge=0, description="Left out: as measured at the last one."
+    )
+    correct: float | None = Field(
+        default=None, ge=0, description="Left out: as measured at the last one."
+    )
+    retrain: float | None = Field(
+        default=None, ge=0, description="Left out: as measured at the last one."
+    )
+
+
 class Policy(Section):
     """When a shift is worth a heal."""
 
@@ -123,7 +137,7 @@ class Policy(Section):
         ge=0,
         lt=1,
         description="Share of the base's loss that small heads on it must take away before a new "
-        "model is worth its training.",
+        "model is worth a takeover; its CPU seconds come on top.",
     )
     retrain_wait: int = Field(
         default=7,
@@ -136,13 +150,24 @@ class Policy(Section):
         ge=0,
         lt=1,
         description="Share of the loss that a head must be expected to take away to be worth a "
-        "takeover.",
+        "takeover; its CPU seconds come on top.",
     )
-
-    def quiet_windows(self, refused: int) -> int:
-        """Windows after a retrain in which no other is asked for: twice as many with every
-        candidate in a row that was refused."""
-        return int(max(self.retrain_wait, min(refused, 1)) * 2**refused)
+    cpu_price: float = Field(
+        default=0.0002,
+        ge=0,
+        lt=1,
+        description="Share of a window's loss that one CPU second of a heal must earn. Those of a "
+        "retrain are shared out over the windows until the next one.",
+    )
+    cpu_budget: Duration | None = Field(
+        default=timedelta(minutes=10),
+        gt=timedelta(0),
+        description="CPU time a window that heals may take. A retrain waits until it is saved up; "
+        "heads may take half of it. null: any.",
+    )
+    costs: Costs = Field(
+        default=Costs(), description="CPU seconds of a heal; what is left out is measured."
+    )
 
 
 class Validation(Section):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from perennial.backtest.bases import fit_booster
 from perennial.backtest.replay import ReplayedRun, replay
 from perennial.backtest.stream import cut
+from perennial.drift import Check
 from perennial.spec import PipelineSpec
 from perennial.training.estimator import Columns, TrainingSet
 
@@ -76,11 +80,24 @@ def test_heals_are_the_attempts_of_checks_that_asked(healed: ReplayedRun) -> Non
     assert [attempt.window for attempt in healed.attempts] == asked
 
 
+def told(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """All that checks say, but the seconds that a heal took: no two runs take the same."""
+    return [check.model_dump(exclude={"decision": {"cpu_seconds"}}) for check in checks]
+
+
+def test_what_a_heal_costs_is_measured_and_weighed(healed: ReplayedRun) -> None:
+    decisions = [check.decision for check in healed.checks]
+    first, *later = [one.cpu_seconds for one in decisions if one.depth == "correct"]
+    assert first == 0, "there was no head yet whose seconds are known"
+    assert all(seconds is not None and 0 < seconds < healed.cpu_seconds for seconds in later)
+    assert {one.price for one in decisions if one.depth == "correct"} == {0.005}
+
+
 def test_the_future_changes_nothing_of_the_past(healed: ReplayedRun) -> None:
     altered = stream(change=CHANGE)
     altered.loc[1100:, "y"] = 1e6
     again = played(altered)
-    assert again.checks[:8] == healed.checks[:8]
+    assert told(again.checks[:8]) == told(healed.checks[:8])
     np.testing.assert_array_equal(again.outputs[:800], healed.outputs[:800])
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from perennial.demo.summary import passed_over
-from perennial.drift.policy import Decision
+from perennial.drift.decision import Decision
 from perennial.drift.record import Check
 from tests.drift.verdicts import inputs, loss
 

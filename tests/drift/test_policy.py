@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
-from perennial.drift.policy import HealRecord, Verdicts, decide
+from perennial.drift.decision import HealRecord, Verdicts
+from perennial.drift.policy import decide
 from perennial.evaluation.mixing import Mixture, try_heads
-from perennial.spec import Policy
+from perennial.spec import Costs, Policy
 from tests.drift.verdicts import inputs, loss
 
 POLICY = Policy(persistence=2, cooldown=1, loss_increase=0.1, loss_p_value=0.1, retrain_wait=4)
@@ -113,9 +116,6 @@ def test_nothing_is_asked_for_during_the_cool_down() -> None:
 
 
 def test_every_refusal_in_a_row_doubles_the_wait() -> None:
-    assert [POLICY.quiet_windows(refused) for refused in range(4)] == [4, 8, 16, 32]
-    at_once = POLICY.model_copy(update={"retrain_wait": 0})
-    assert [at_once.quiet_windows(refused) for refused in range(4)] == [0, 2, 4, 8]
     history = seen(2.0, 2.0)
     assert decide(history, HealRecord(retrain_windows=16, refused=2), POLICY).action == "keep"
     assert decide(history, HealRecord(retrain_windows=17, refused=2), POLICY).action == "heal"
@@ -178,7 +178,8 @@ def test_a_head_worth_less_than_a_takeover_is_not_put_on() -> None:
     dear = POLICY.model_copy(update={"takeover_price": 0.9})
     decision = decide(tried(0.5, 0.5, 0.5), NEVER, dear)
     assert decision.action == "keep"
-    assert "price of a takeover" in decision.reason
+    assert "less than the price, 90.0%" in decision.reason
+    assert decision.price == 0.9
 
 
 def test_a_base_is_replaced_once_heads_carry_much_of_the_work() -> None:
@@ -190,6 +191,52 @@ def test_a_base_is_replaced_once_heads_carry_much_of_the_work() -> None:
     assert decision.gain.share > POLICY.retrain_gain
     waiting = HealRecord(retrain_windows=4, headed=True)
     assert decide(history, waiting, POLICY).depth == "correct"
+
+
+def test_a_retrain_has_to_earn_its_cpu_seconds_and_heads_stand_in_for_it() -> None:
+    history = tried(*[0.8] * 6, asked=1.0)
+    gained = decide(history, NEVER, POLICY).gain
+    assert gained is not None
+    # Shared out over the four windows of the wait and the one after it.
+    seconds = 5 * (gained.share - POLICY.retrain_gain) / POLICY.cpu_price
+    cheap, dear = (HealRecord(costs=Costs(retrain=k * seconds)) for k in (0.9, 1.1))
+    patient = POLICY.model_copy(update={"cpu_budget": None})
+    paid = decide(history, cheap, patient)
+    assert (paid.depth, paid.cpu_seconds) == ("retrain", 0.9 * seconds)
+    assert paid.price is not None
+    assert POLICY.retrain_gain < paid.price < gained.share
+    unpaid = decide(history, dear, patient)
+    assert unpaid.depth == "correct"
+    assert "a retrain could gain" in unpaid.reason
+    declared = patient.model_copy(update={"costs": Costs(retrain=1.0)})
+    assert decide(history, dear, declared).depth == "retrain"
+
+
+def test_a_retrain_waits_until_the_budget_has_paid_for_it() -> None:
+    thrifty = POLICY.model_copy(update={"cpu_budget": timedelta(seconds=10), "cpu_price": 0.0})
+    costs = Costs(retrain=79.0, correct=2.0)
+    waits, over = (HealRecord(retrain_windows=n, costs=costs) for n in (9, 10))
+    history = tried(*[0.8] * 6, asked=1.0)
+    assert decide(history, waits, thrifty).depth == "correct"
+    assert decide(history, over, thrifty).depth == "retrain"
+
+
+def test_a_rise_of_the_loss_that_is_less_than_a_retrain_costs_is_kept() -> None:
+    costly = HealRecord(costs=Costs(retrain=9000.0))
+    free = POLICY.model_copy(update={"cpu_budget": None})
+    decision = decide(seen(1.5, 1.5), costly, free)
+    assert decision.action == "keep"
+    assert "a retrain could gain 33.3%, less than the price, 42.0%" in decision.reason
+    assert decide(seen(2.0, 2.0), costly, free).depth == "retrain"
+
+
+def test_a_head_for_which_the_budget_has_no_room_is_not_put_on() -> None:
+    history = tried(0.5, 0.5, 0.5)
+    slow = HealRecord(costs=Costs(correct=400.0))
+    decision = decide(history, slow, POLICY)
+    assert decision.action == "keep"
+    assert "takes 400 CPU seconds, for which the budget has no room" in decision.reason
+    assert decide(history, slow, POLICY.model_copy(update={"cpu_budget": None})).depth == "correct"
 
 
 def test_nothing_seen_is_kept() -> None:

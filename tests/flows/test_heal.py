@@ -12,6 +12,7 @@ from flows.retrain import retrain
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.registry import (
     list_versions,
+    measured_costs,
     read_file,
     read_history,
     read_manifest,
@@ -62,6 +63,9 @@ def test_each_depth_makes_a_version_that_takes_over_and_errs_less(connected, imm
     assert lineage.base == (None if depth == "retrain" else champion.version)
     registered = [e for e in read_history(connected, "line") if e.event == "version.registered"]
     assert [e.details["depth"] for e in registered] == ["retrain", depth]
+    assert all(e.details["cpu_seconds"] > 0 for e in registered)
+    taken = getattr(measured_costs(registered), depth)
+    assert taken == registered[-1].details["cpu_seconds"]
 
 
 def test_a_head_is_judged_on_rows_it_has_not_seen_and_then_fitted_on_all(connected, immediate):

@@ -12,6 +12,7 @@ import tasks.lease
 import tasks.rollout
 from flows.retrain import retrain
 from flows.rollout import rollout
+from perennial.drift.pricing import Pricing
 from perennial.registry import (
     append_history,
     change_state,
@@ -189,7 +190,7 @@ def test_with_every_rollback_in_a_row_the_policy_waits_longer(challenged):
         assert roll().name == "Rolled back"
         assert state_of(store).answered == f"w{number:06d}"
         failures = failures_in_a_row(read_history(store, "line"))
-        waits.append(declared.policy.quiet_windows(failures))
+        waits.append(Pricing(declared.policy, refused=failures).quiet_windows)
         change_state(
             store,
             "line",

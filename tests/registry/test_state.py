@@ -6,12 +6,14 @@ from perennial.errors import LeaseLost
 from perennial.registry import (
     change_state,
     failures_in_a_row,
+    measured_costs,
     new_entry,
     read_history,
     read_state,
     standing_at,
 )
 from perennial.registry.state import State, is_outcome
+from perennial.spec import Costs
 from perennial.store import layout
 from perennial.store.lease import CLOCK_OFFSET, utc_now
 
@@ -113,3 +115,15 @@ def test_another_ones_change_is_not_taken_for_ones_own(store):
     mine = entry("mine")
     after = change_state(store, "bike", challenge("1"), entry("theirs"))
     assert not is_outcome(after, mine)
+
+
+def test_what_a_heal_takes_is_what_the_last_of_its_depth_took_refused_or_not():
+    assert measured_costs([told("version.registered", depth="retrain")]) == Costs()
+    entries = [
+        told("version.registered", depth="retrain", cpu_seconds=9.0),
+        told("version.registered", depth="correct", cpu_seconds=1.0),
+        told("version.refused", depth="retrain", cpu_seconds=7.0),
+        told("version.registered", depth="unhead", cpu_seconds=0.1),
+        told("rollout.promoted"),
+    ]
+    assert measured_costs(entries) == Costs(retrain=7.0, correct=1.0)

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from perennial.drift.policy import Decision
+from perennial.drift.decision import Decision
 from perennial.drift.record import Check
 from perennial.errors import StoreError
 from perennial.registry import (

@@ -1,0 +1,90 @@
+"""What a decision rests on, and what it says."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from perennial.drift.detector import InputVerdict
+from perennial.drift.loss import LossVerdict
+from perennial.evaluation.mixing import HeadGain, HeadTrial, Mixture
+from perennial.spec import Costs, Cure
+
+
+class Verdicts(BaseModel):
+    """What was learned in one window: of its inputs, and of older windows' labels that came."""
+
+    model_config = ConfigDict(frozen=True)
+
+    window: str
+    input: InputVerdict | None = None
+    losses: tuple[LossVerdict, ...] = ()
+    trials: tuple[HeadTrial, ...] = ()
+    """Of heads on the champion's base."""
+    unknown: float = 0.0
+    """Share of the labels that came which are of classes that the champion has never seen."""
+    estimated: LossVerdict | None = None
+    """Of the window itself while its labels have not come; None: they have, or there is nothing to
+    estimate by."""
+
+
+class HealRecord(BaseModel):
+    """What became of earlier requests to heal."""
+
+    model_config = ConfigDict(frozen=True)
+
+    windows_since: int | None = None
+    """Windows checked since the last request of any depth was answered, this one included; None:
+    never asked."""
+    retrain_windows: int | None = None
+    """The same for a retrain, taken over or refused."""
+    refused: int = 0
+    """Candidates in a row that the gate refused, or that were rolled back, up to now."""
+    undone: int = 0
+    """Versions in a row that live traffic has rolled back, up to now."""
+    headed: bool = False
+    """Whether the champion has a head."""
+    costs: Costs = Costs()
+    """CPU seconds that the last heal of each depth took."""
+
+
+class Decision(BaseModel):
+    """What the policy makes of the verdicts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    action: Literal["keep", "heal", "hold"]
+    depth: Cure | None = None
+    """Of a heal."""
+    mixture: Mixture | None = None
+    """Of a heal by heads."""
+    ground: Literal["loss", "input", "heads", "data", "none"]
+    """Which evidence it rests on."""
+    reason: str
+    windows: tuple[str, ...] = ()
+    """The windows that bear it out."""
+    features: tuple[str, ...] = ()
+    """The features that carry the shift, the strongest first."""
+    loss_ratio: float | None = None
+    """Loss over promise in those windows."""
+    gain: HeadGain | None = None
+    """What heads on the base were worth in the newest trials."""
+    price: float | None = None
+    """Share of the loss that the heal in question has to take away; None: none was in question."""
+    cpu_seconds: float | None = None
+    """That it is expected to take; None: see above."""
+    wants_labels: bool = False
+    """Nothing can be learned before labels come."""
+
+    @property
+    def told(self) -> str:
+        """The reason, and before it what moved: drift in temp, hum: ..."""
+        return (
+            f"drift in {', '.join(self.features)}: {self.reason}" if self.features else self.reason
+        )
+
+    @property
+    def name(self) -> str:
+        """keep, hold, or the depth of the heal."""
+        return self.depth or self.action
