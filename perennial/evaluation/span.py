@@ -5,8 +5,10 @@ the inputs tells which. So a quick model is fitted on a few choices, each ending
 newest rows, and is scored on those, with a head on it as a new model will have: what a head makes
 good again needs no shorter span. All rows are taken unless newer ones are clearly the better
 teacher: as many as the first version had, or those since the champion's loss has risen. Only where
-they are, half as many are tried, too, and all rows weighed by their age. The choice is deliberately
-coarse: the best of many spans on one stretch of a stream is mostly luck, and the next pays for it.
+they are, half as many are tried, too, and all rows weighed by their age. What is no better after a
+first few rounds is not grown on (successive halving; Jamieson & Talwalkar, AISTATS 2016). The
+choice is deliberately coarse: the best of many spans on one stretch of a stream is mostly luck, and
+the next pays for it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from perennial.evaluation.paired import batch_mean
 
 SHORTEST = 200
 """Of fewer rows no model is made where there are more."""
+GLANCE, LOOK = 7, 20
+"""Rounds of a quick model: after the first, those that are behind are given up."""
 _CONFIDENCE = 0.95
 _LONGEST = 0.9
 """A span of a larger share of all rows is no other choice."""
@@ -44,14 +48,15 @@ class Span:
         return f"{self.rows:,} rows{aged}"
 
 
-Losses = Callable[[Span], NDArray[Any] | None]
-"""The loss, on each of the newest rows, of a model trained on a span before them; None where none
-can be fitted on it."""
+Losses = Callable[[Span, int], NDArray[Any] | None]
+"""The loss, on each of the newest rows, of a model trained on a span before them, in so many rounds
+(more than before, if it was asked for before); None where none can be fitted on it."""
 
 
 @dataclass(frozen=True)
 class SpanChoice:
-    """What to train on, and the mean validation loss of each span tried."""
+    """What to train on, and the mean validation loss of each span tried, after the rounds that it
+    was given."""
 
     span: Span
     tried: dict[Span, float]
@@ -74,21 +79,30 @@ def choose_span(
         risen: rows since the champion's loss has risen, see `rows_since_rise`; None: it has not.
         in_time: whether there is time to try one more.
     """
-    found: dict[Span, NDArray[Any]] = {}
+    seen: dict[tuple[Span, int], NDArray[Any]] = {}
+
+    def look(spans: Sequence[Span], rounds: int) -> dict[Span, NDArray[Any]]:
+        """Try spans, as far as they can be fitted in time."""
+        for span in spans:
+            if (span, rounds) not in seen and in_time():
+                loss = losses(span, rounds)
+                if loss is not None:
+                    seen[span, rounds] = loss
+        return {span: seen[span, rounds] for span in spans if (span, rounds) in seen}
 
     def better(standing: Span, rivals: Sequence[Span]) -> Span:
         """The best of the rivals that are clearly better than what stands, or that."""
-        for span in (standing, *rivals):
-            if span not in found and in_time():
-                loss = losses(span)
-                if loss is not None:
-                    found[span] = loss
-        if standing not in found:
-            return standing
-        tried = [rival for rival in rivals if rival in found]
         # Corrected for their number (Bonferroni).
-        level = 1 - (1 - _CONFIDENCE) / max(1, len(tried))
-        clearly = [r for r in tried if _lower(found[r], found[standing], level)]
+        level = 1 - (1 - _CONFIDENCE) / max(1, len(rivals))
+        for rounds in (GLANCE, LOOK):
+            found = look([standing, *rivals], rounds)
+            if standing not in found:
+                return standing
+            mark = found[standing].mean()
+            rivals = [rival for rival in rivals if rival in found and found[rival].mean() < mark]
+            if not rivals:
+                return standing
+        clearly = [rival for rival in rivals if _lower(found[rival], found[standing], level)]
         return min(clearly, key=lambda rival: float(found[rival].mean()), default=standing)
 
     everything = Span(rows)
@@ -98,7 +112,7 @@ def choose_span(
     if best != everything:
         half = [Span(best.rows // 2)] if best.rows >= 2 * SHORTEST else []
         best = better(best, [*half, Span(rows, half_life=best.rows)])
-    return SpanChoice(best, {span: float(loss.mean()) for span, loss in found.items()})
+    return SpanChoice(best, {span: float(loss.mean()) for (span, _), loss in seen.items()})
 
 
 def rows_since_rise(losses: NDArray[Any]) -> int | None:

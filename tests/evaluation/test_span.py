@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perennial.evaluation.span import SHORTEST, Losses, Span, choose_span, rows_since_rise
+from perennial.evaluation.span import (
+    GLANCE,
+    LOOK,
+    SHORTEST,
+    Losses,
+    Span,
+    choose_span,
+    rows_since_rise,
+)
 
 BEHIND = 300
 
@@ -17,7 +25,7 @@ def of_a_line(slope: np.ndarray, noise: float = 1.0) -> Losses:
     y = slope * x + rng.normal(0, noise, len(slope))
     high = len(x) - BEHIND
 
-    def losses(span: Span) -> np.ndarray:
+    def losses(span: Span, rounds: int) -> np.ndarray:
         low = high - span.rows
         ages = np.arange(span.rows)[::-1]
         weights = np.ones(span.rows) if span.half_life is None else 0.5 ** (ages / span.half_life)
@@ -28,7 +36,7 @@ def of_a_line(slope: np.ndarray, noise: float = 1.0) -> Losses:
 
 
 def test_all_rows_are_taken_where_nothing_speaks_for_fewer() -> None:
-    choice = choose_span(4000, lambda span: np.ones(100), usual=1000, risen=500)
+    choice = choose_span(4000, lambda span, rounds: np.ones(100), usual=1000, risen=500)
     assert choice.span == Span(4000)
     assert set(choice.tried) == {Span(4000), Span(1000), Span(500)}
 
@@ -55,21 +63,21 @@ def test_half_as_many_are_taken_where_the_newest_are_better_still() -> None:
 
 def test_rows_are_weighed_by_age_where_newer_ones_teach_better_and_that_better_still() -> None:
     found = {Span(4000): 3.0, Span(1000): 2.0, Span(500): 2.1, Span(4000, half_life=1000): 1.0}
-    choice = choose_span(4000, lambda span: np.full(100, found[span]), usual=1000)
+    choice = choose_span(4000, lambda span, rounds: np.full(100, found[span]), usual=1000)
     assert choice.span == Span(4000, half_life=1000)
     assert choice.tried == found
 
 
 def test_a_span_that_cannot_be_fitted_is_not_chosen() -> None:
     choice = choose_span(
-        4000, lambda span: None if span.rows < 4000 else np.ones(9), usual=1000, risen=400
+        4000, lambda span, rounds: None if span.rows < 4000 else np.ones(9), usual=1000, risen=400
     )
     assert choice.span == Span(4000)
     assert set(choice.tried) == {Span(4000)}
 
 
 def test_there_is_nothing_to_choose_before_there_is_clearly_more_than_usual() -> None:
-    def never(span: Span) -> np.ndarray:
+    def never(span: Span, rounds: int) -> np.ndarray:
         raise AssertionError
 
     assert choose_span(1000, never, usual=950).span == Span(1000)
@@ -77,7 +85,7 @@ def test_there_is_nothing_to_choose_before_there_is_clearly_more_than_usual() ->
 
 
 def test_no_other_is_tried_once_the_time_is_over() -> None:
-    turns = iter([True, False, False])
+    turns = iter([True, False])
     losses = of_a_line(np.where(np.arange(4000 + BEHIND) < 2800, -3.0, 3.0))
     choice = choose_span(4000, losses, usual=1000, in_time=lambda: next(turns))
     assert choice.span == Span(4000)
@@ -88,12 +96,25 @@ def test_no_other_is_tried_once_the_time_is_over() -> None:
 def test_no_more_rows_are_asked_for_than_there_are(rows: int) -> None:
     asked: list[Span] = []
 
-    def losses(span: Span) -> np.ndarray:
+    def losses(span: Span, rounds: int) -> np.ndarray:
         asked.append(span)
         return np.ones(5)
 
     choose_span(rows, losses, usual=250, risen=5000)
     assert asked == [Span(rows), Span(250)]
+
+
+def test_a_span_that_is_behind_after_a_glance_is_not_grown_on() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def losses(span: Span, rounds: int) -> np.ndarray:
+        asked.append((span.rows, rounds))
+        return np.full(100, {1000: 3.0, 500: 1.9}.get(span.rows, 2.0))
+
+    choose_span(4000, losses, usual=1000, risen=500)
+    glanced = [(4000, GLANCE), (500, GLANCE), (1000, GLANCE)]
+    assert asked[:5] == [*glanced, (4000, LOOK), (500, LOOK)]
+    assert (1000, LOOK) not in asked
 
 
 @pytest.mark.parametrize("since", [400, 2000, 5000])

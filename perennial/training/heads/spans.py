@@ -14,13 +14,13 @@ from perennial.training.estimator import Columns, TrainingSet
 from perennial.training.heads.fit import fit_head
 from perennial.training.hist_gradient_boosting import Growth
 
-QUICK_ROUNDS = 20
-"""A quick model learns from all rows of its span: thinned out, the longer one would be tried by
-less than it has to teach."""
-
 
 class Spans:
-    """What models of different spans do on the newest rows, each with a head on it."""
+    """What models of different spans do on the newest rows, each with a head on it.
+
+    A quick model learns from all rows of its span: thinned out, the longer one would be tried by
+    less than it has to teach.
+    """
 
     def __init__(
         self, training: TrainingSet, trial: TrainingSet, judged: TrainingSet, *, seed: int
@@ -38,14 +38,13 @@ class Spans:
         self.begun: dict[Span, Growth] = {}
         """The quick models by their spans: a base may grow on from there."""
 
-    def losses(self, span: Span) -> NDArray[Any] | None:
+    def losses(self, span: Span, rounds: int) -> NDArray[Any] | None:
         """Try the newest training rows; see `perennial.evaluation.span.Losses`."""
-        data = self._training.take(slice(len(self._training) - span.rows, None))
-        data = replace(data, half_life=span.half_life)
-        if data.task != "regression" and len(np.unique(data.y)) < max(2, data.width):
+        growth = self.begun.get(span) or self._begin(span)
+        if growth is None:
             return None
-        self.begun[span] = Growth(data, seed=self._seed)
-        base = self.begun[span].until(QUICK_ROUNDS)
+        self.begun[span] = growth
+        base = growth.until(rounds)
 
         def answer(rows: TrainingSet) -> NDArray[Any]:
             return base.predict(*_columns(rows)).astype(np.float32)
@@ -55,6 +54,12 @@ class Spans:
         output = head.predict(*_columns(judged), answer(judged))
         losses = row_losses(judged.task, judged.metric, judged.y, output)
         return losses * row_weights(judged.metric, judged.y)
+
+    def _begin(self, span: Span) -> Growth | None:
+        data = self._training.take(slice(len(self._training) - span.rows, None))
+        if data.task != "regression" and len(np.unique(data.y)) < max(2, data.width):
+            return None
+        return Growth(replace(data, half_life=span.half_life), seed=self._seed)
 
 
 def _columns(rows: TrainingSet) -> tuple[Columns, Columns]:
