@@ -8,7 +8,7 @@ import pandas as pd
 from prefect.logging import get_run_logger
 
 from perennial.datasets.seen import rows_behind
-from perennial.evaluation.span import Span, choose_span, rows_since_rise
+from perennial.evaluation.span import TrainingSpan, choose_span, rows_since_rise
 from perennial.registry import Manifest, base_of, read_base, read_signature
 from perennial.spec import PipelineSpec
 from tasks.connection import store
@@ -20,7 +20,7 @@ _SHARE = 0.5
 
 def choose_rows(
     frame: pd.DataFrame, spec: PipelineSpec, champion: Manifest, *, held: int, judged: int
-) -> Span:
+) -> TrainingSpan:
     """Say which of the rows before those held teach best, as quick models show; see `choose_span`.
 
     Args:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from perennial.datasets.stream import window_rows
 from perennial.evaluation.gate import holdout_rows
 from perennial.evaluation.mixing import HeadTrial, Mixture
-from perennial.evaluation.span import Span
+from perennial.evaluation.span import TrainingSpan
 from perennial.registry import (
     Declaration,
     FileEntry,
@@ -126,7 +126,7 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     champion = find_champion(spec.name)
     if champion is None:
         held = judged = holdout_rows(len(frame), window, spec.gates)
-        span = Span(len(frame) - held)
+        span = TrainingSpan(len(frame) - held)
         usual = span.rows
     else:
         held = held_rows(len(frame), window)

@@ -15,7 +15,7 @@ from perennial.drift import Detector, build_detector, promise
 from perennial.evaluation.decision import GateDecision
 from perennial.evaluation.gate import holdout_rows, judge
 from perennial.evaluation.mixing import Mixture
-from perennial.evaluation.span import Span, choose_span, rows_since_rise
+from perennial.evaluation.span import TrainingSpan, choose_span, rows_since_rise
 from perennial.evaluation.yardstick import raw_features
 from perennial.training.heads import mix_heads
 from perennial.training.heads.heal import held_rows
@@ -79,7 +79,7 @@ class Trainer:
 
     def _choose_span(
         self, champion: Standing, training: Rows, trial_rows: Rows, judged: Rows
-    ) -> tuple[Span, Growth | None]:
+    ) -> tuple[TrainingSpan, Growth | None]:
         usual = len(self.stream.labelled(0, self.where.first))
         with self.meter.counted():
             losses = champion.base_losses(training[training >= champion.fresh_from])

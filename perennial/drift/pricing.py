@@ -16,8 +16,6 @@ from perennial.spec import Costs, Depth, Policy
 
 _DIGITS = 4
 """Of a price: measured seconds differ from run to run, and no decision is to hang on that."""
-_ANY = 1e12
-"""CPU seconds: more than there are."""
 _HEADS_SHARE = 0.5
 """Of the budget, which heads may take: the rest is saved up for a new model."""
 
@@ -68,7 +66,7 @@ class Pricing:
     @property
     def _budget(self) -> float:
         budget = self.policy.cpu_budget
-        return _ANY if budget is None else budget.total_seconds()
+        return math.inf if budget is None else budget.total_seconds()
 
     @property
     def _for_heads(self) -> float:

@@ -36,7 +36,7 @@ _RISEN = 3.0
 
 
 @dataclass(frozen=True)
-class Span:
+class TrainingSpan:
     """The newest rows to train on."""
 
     rows: int
@@ -48,7 +48,7 @@ class Span:
         return f"{self.rows:,} rows{aged}"
 
 
-Losses = Callable[[Span, int], NDArray[Any] | None]
+Losses = Callable[[TrainingSpan, int], NDArray[Any] | None]
 """The loss, on each of the newest rows, of a model trained on a span before them, in so many rounds
 (more than before, if it was asked for before); None where none can be fitted on it."""
 
@@ -58,8 +58,8 @@ class SpanChoice:
     """What to train on, and the mean validation loss of each span tried, after the rounds that it
     was given."""
 
-    span: Span
-    tried: dict[Span, float]
+    span: TrainingSpan
+    tried: dict[TrainingSpan, float]
 
 
 def choose_span(
@@ -79,9 +79,9 @@ def choose_span(
         risen: rows since the champion's loss has risen, see `rows_since_rise`; None: it has not.
         in_time: whether there is time to try one more.
     """
-    seen: dict[tuple[Span, int], NDArray[Any]] = {}
+    seen: dict[tuple[TrainingSpan, int], NDArray[Any]] = {}
 
-    def look(spans: Sequence[Span], rounds: int) -> dict[Span, NDArray[Any]]:
+    def look(spans: Sequence[TrainingSpan], rounds: int) -> dict[TrainingSpan, NDArray[Any]]:
         """Try spans, as far as they can be fitted in time."""
         for span in spans:
             if (span, rounds) not in seen and in_time():
@@ -90,7 +90,7 @@ def choose_span(
                     seen[span, rounds] = loss
         return {span: seen[span, rounds] for span in spans if (span, rounds) in seen}
 
-    def better(standing: Span, rivals: Sequence[Span]) -> Span:
+    def better(standing: TrainingSpan, rivals: Sequence[TrainingSpan]) -> TrainingSpan:
         """The best of the rivals that are clearly better than what stands, or that."""
         # Corrected for their number (Bonferroni).
         level = 1 - (1 - _CONFIDENCE) / max(1, len(rivals))
@@ -105,13 +105,13 @@ def choose_span(
         clearly = [rival for rival in rivals if _lower(found[rival], found[standing], level)]
         return min(clearly, key=lambda rival: float(found[rival].mean()), default=standing)
 
-    everything = Span(rows)
+    everything = TrainingSpan(rows)
     lengths = {usual} if risen is None else {usual, risen}
-    newer = [Span(n) for n in sorted(lengths) if SHORTEST <= n <= _LONGEST * rows]
+    newer = [TrainingSpan(n) for n in sorted(lengths) if SHORTEST <= n <= _LONGEST * rows]
     best = better(everything, newer) if newer else everything
     if best != everything:
-        half = [Span(best.rows // 2)] if best.rows >= 2 * SHORTEST else []
-        best = better(best, [*half, Span(rows, half_life=best.rows)])
+        half = [TrainingSpan(best.rows // 2)] if best.rows >= 2 * SHORTEST else []
+        best = better(best, [*half, TrainingSpan(rows, half_life=best.rows)])
     return SpanChoice(best, {span: float(loss.mean()) for (span, _), loss in seen.items()})
 
 

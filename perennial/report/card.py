@@ -11,7 +11,7 @@ import jinja2
 from perennial.datasets.snapshot import Snapshot
 from perennial.drift.record import Check
 from perennial.evaluation.decision import GateDecision
-from perennial.evaluation.span import Span
+from perennial.evaluation.span import TrainingSpan
 from perennial.packaging.signature import Signature
 from perennial.registry import Manifest
 from perennial.spec import PipelineSpec
@@ -102,7 +102,7 @@ def _data(manifest: Manifest, snapshot: Snapshot) -> Section:
         ("taken", f"{snapshot.created_at:%Y-%m-%d %H:%M:%S} UTC"),
     ]
     if recipe is not None:
-        rows.append(("trained on", str(Span(recipe.trained_rows, recipe.half_life))))
+        rows.append(("trained on", str(TrainingSpan(recipe.trained_rows, recipe.half_life))))
         rows.append(("held out for the gate", f"the newest {recipe.holdout_rows:,}"))
     return Section("Data", "", ("what", "value"), rows)
 

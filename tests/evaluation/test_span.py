@@ -10,7 +10,7 @@ from perennial.evaluation.span import (
     LOOK,
     SHORTEST,
     Losses,
-    Span,
+    TrainingSpan,
     choose_span,
     rows_since_rise,
 )
@@ -25,7 +25,7 @@ def of_a_line(slope: np.ndarray, noise: float = 1.0) -> Losses:
     y = slope * x + rng.normal(0, noise, len(slope))
     high = len(x) - BEHIND
 
-    def losses(span: Span, rounds: int) -> np.ndarray:
+    def losses(span: TrainingSpan, rounds: int) -> np.ndarray:
         low = high - span.rows
         ages = np.arange(span.rows)[::-1]
         weights = np.ones(span.rows) if span.half_life is None else 0.5 ** (ages / span.half_life)
@@ -37,34 +37,39 @@ def of_a_line(slope: np.ndarray, noise: float = 1.0) -> Losses:
 
 def test_all_rows_are_taken_where_nothing_speaks_for_fewer() -> None:
     choice = choose_span(4000, lambda span, rounds: np.ones(100), usual=1000, risen=500)
-    assert choice.span == Span(4000)
-    assert set(choice.tried) == {Span(4000), Span(1000), Span(500)}
+    assert choice.span == TrainingSpan(4000)
+    assert set(choice.tried) == {TrainingSpan(4000), TrainingSpan(1000), TrainingSpan(500)}
 
 
 def test_all_rows_are_taken_where_more_are_better() -> None:
     losses = of_a_line(np.full(4000 + BEHIND, 0.5), noise=5.0)
-    assert choose_span(4000, losses, usual=300).span == Span(4000)
+    assert choose_span(4000, losses, usual=300).span == TrainingSpan(4000)
 
 
 def test_rows_before_a_change_are_left_out() -> None:
     losses = of_a_line(np.where(np.arange(4000 + BEHIND) < 2800, -3.0, 3.0))
-    assert choose_span(4000, losses, usual=1000).span == Span(1000)
+    assert choose_span(4000, losses, usual=1000).span == TrainingSpan(1000)
 
 
 def test_rows_since_the_loss_has_risen_are_taken_where_more_still_hold_old_ones() -> None:
     losses = of_a_line(np.where(np.arange(4000 + BEHIND) < 3500, -3.0, 3.0))
-    assert choose_span(4000, losses, usual=1000, risen=500).span == Span(500)
+    assert choose_span(4000, losses, usual=1000, risen=500).span == TrainingSpan(500)
 
 
 def test_half_as_many_are_taken_where_the_newest_are_better_still() -> None:
     losses = of_a_line(np.where(np.arange(4000 + BEHIND) < 3500, -3.0, 3.0))
-    assert choose_span(4000, losses, usual=1000).span == Span(500)
+    assert choose_span(4000, losses, usual=1000).span == TrainingSpan(500)
 
 
 def test_rows_are_weighed_by_age_where_newer_ones_teach_better_and_that_better_still() -> None:
-    found = {Span(4000): 3.0, Span(1000): 2.0, Span(500): 2.1, Span(4000, half_life=1000): 1.0}
+    found = {
+        TrainingSpan(4000): 3.0,
+        TrainingSpan(1000): 2.0,
+        TrainingSpan(500): 2.1,
+        TrainingSpan(4000, half_life=1000): 1.0,
+    }
     choice = choose_span(4000, lambda span, rounds: np.full(100, found[span]), usual=1000)
-    assert choice.span == Span(4000, half_life=1000)
+    assert choice.span == TrainingSpan(4000, half_life=1000)
     assert choice.tried == found
 
 
@@ -72,42 +77,42 @@ def test_a_span_that_cannot_be_fitted_is_not_chosen() -> None:
     choice = choose_span(
         4000, lambda span, rounds: None if span.rows < 4000 else np.ones(9), usual=1000, risen=400
     )
-    assert choice.span == Span(4000)
-    assert set(choice.tried) == {Span(4000)}
+    assert choice.span == TrainingSpan(4000)
+    assert set(choice.tried) == {TrainingSpan(4000)}
 
 
 def test_there_is_nothing_to_choose_before_there_is_clearly_more_than_usual() -> None:
-    def never(span: Span, rounds: int) -> np.ndarray:
+    def never(span: TrainingSpan, rounds: int) -> np.ndarray:
         raise AssertionError
 
-    assert choose_span(1000, never, usual=950).span == Span(1000)
-    assert choose_span(1000, never, usual=SHORTEST - 1).span == Span(1000)
+    assert choose_span(1000, never, usual=950).span == TrainingSpan(1000)
+    assert choose_span(1000, never, usual=SHORTEST - 1).span == TrainingSpan(1000)
 
 
 def test_no_other_is_tried_once_the_time_is_over() -> None:
     turns = iter([True, False])
     losses = of_a_line(np.where(np.arange(4000 + BEHIND) < 2800, -3.0, 3.0))
     choice = choose_span(4000, losses, usual=1000, in_time=lambda: next(turns))
-    assert choice.span == Span(4000)
-    assert set(choice.tried) == {Span(4000)}
+    assert choice.span == TrainingSpan(4000)
+    assert set(choice.tried) == {TrainingSpan(4000)}
 
 
 @pytest.mark.parametrize("rows", [300, 1000, 4321])
 def test_no_more_rows_are_asked_for_than_there_are(rows: int) -> None:
-    asked: list[Span] = []
+    asked: list[TrainingSpan] = []
 
-    def losses(span: Span, rounds: int) -> np.ndarray:
+    def losses(span: TrainingSpan, rounds: int) -> np.ndarray:
         asked.append(span)
         return np.ones(5)
 
     choose_span(rows, losses, usual=250, risen=5000)
-    assert asked == [Span(rows), Span(250)]
+    assert asked == [TrainingSpan(rows), TrainingSpan(250)]
 
 
 def test_a_span_that_is_behind_after_a_glance_is_not_grown_on() -> None:
     asked: list[tuple[int, int]] = []
 
-    def losses(span: Span, rounds: int) -> np.ndarray:
+    def losses(span: TrainingSpan, rounds: int) -> np.ndarray:
         asked.append((span.rows, rounds))
         return np.full(100, {1000: 3.0, 500: 1.9}.get(span.rows, 2.0))
 

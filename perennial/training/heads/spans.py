@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.evaluation.metrics import row_losses, row_weights
-from perennial.evaluation.span import Span
+from perennial.evaluation.span import TrainingSpan
 from perennial.training.estimator import Columns, TrainingSet
 from perennial.training.heads.fit import fit_head
 from perennial.training.hist_gradient_boosting import Growth
@@ -35,10 +35,10 @@ class Spans:
         """
         self._training, self._trial, self._judged = training, trial, judged
         self._seed = seed
-        self.begun: dict[Span, Growth] = {}
+        self.begun: dict[TrainingSpan, Growth] = {}
         """The quick models by their spans: a base may grow on from there."""
 
-    def losses(self, span: Span, rounds: int) -> NDArray[Any] | None:
+    def losses(self, span: TrainingSpan, rounds: int) -> NDArray[Any] | None:
         """Try the newest training rows; see `perennial.evaluation.span.Losses`."""
         growth = self.begun.get(span) or self._begin(span)
         if growth is None:
@@ -55,7 +55,7 @@ class Spans:
         losses = row_losses(judged.task, judged.metric, judged.y, output)
         return losses * row_weights(judged.metric, judged.y)
 
-    def _begin(self, span: Span) -> Growth | None:
+    def _begin(self, span: TrainingSpan) -> Growth | None:
         data = self._training.take(slice(len(self._training) - span.rows, None))
         if data.task != "regression" and len(np.unique(data.y)) < max(2, data.width):
             return None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from perennial.evaluation.span import LOOK, Span
+from perennial.evaluation.span import LOOK, TrainingSpan
 from perennial.training.estimator import TrainingSet
 from perennial.training.heads.spans import Spans
 
@@ -18,7 +18,7 @@ def test_a_long_span_is_tried_by_all_that_it_teaches_though_a_short_one_was_usua
         rows.take(slice(3_200, None)),
         seed=0,
     )
-    long, short = spans.losses(Span(3_000), LOOK), spans.losses(Span(200), LOOK)
+    long, short = spans.losses(TrainingSpan(3_000), LOOK), spans.losses(TrainingSpan(200), LOOK)
     assert long is not None
     assert short is not None
     assert long.mean() < 0.7 * short.mean()
