@@ -5,10 +5,10 @@ the inputs tells which. So a quick model is fitted on a few choices, each ending
 newest rows, and is scored on those, with a head on it as a new model will have: what a head makes
 good again needs no shorter span. All rows are taken unless newer ones are clearly the better
 teacher: as many as the first version had, or those since the champion's loss has risen. Only where
-they are, half as many are tried, too, and all rows weighed by their age. What is no better after a
-first few rounds is not grown on (successive halving; Jamieson & Talwalkar, AISTATS 2016). The
-choice is deliberately coarse: the best of many spans on one stretch of a stream is mostly luck, and
-the next pays for it.
+they are, what lies between is tried, too: twice as many, and all rows weighed by their age. What is
+no better after a first few rounds is not grown on (successive halving; Jamieson & Talwalkar,
+AISTATS 2016). The choice is deliberately coarse, and nothing shorter is sought: the best of many
+spans on one stretch of a stream is mostly luck, and the next pays for it.
 """
 
 from __future__ import annotations
@@ -105,13 +105,13 @@ def choose_span(
         clearly = [rival for rival in rivals if _lower(found[rival], found[standing], level)]
         return min(clearly, key=lambda rival: float(found[rival].mean()), default=standing)
 
-    everything = TrainingSpan(rows)
+    everything, longest = TrainingSpan(rows), _LONGEST * rows
     lengths = {usual} if risen is None else {usual, risen}
-    newer = [TrainingSpan(n) for n in sorted(lengths) if SHORTEST <= n <= _LONGEST * rows]
+    newer = [TrainingSpan(n) for n in sorted(lengths) if SHORTEST <= n <= longest]
     best = better(everything, newer) if newer else everything
     if best != everything:
-        half = [TrainingSpan(best.rows // 2)] if best.rows >= 2 * SHORTEST else []
-        best = better(best, [*half, TrainingSpan(rows, half_life=best.rows)])
+        twice = [TrainingSpan(2 * best.rows)] if 2 * best.rows <= longest else []
+        best = better(best, [*twice, TrainingSpan(rows, half_life=best.rows)])
     return SpanChoice(best, {span: float(loss.mean()) for (span, _), loss in seen.items()})
 
 

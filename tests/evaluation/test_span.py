@@ -56,20 +56,15 @@ def test_rows_since_the_loss_has_risen_are_taken_where_more_still_hold_old_ones(
     assert choose_span(4000, losses, usual=1000, risen=500).span == TrainingSpan(500)
 
 
-def test_half_as_many_are_taken_where_the_newest_are_better_still() -> None:
-    losses = of_a_line(np.where(np.arange(4000 + BEHIND) < 3500, -3.0, 3.0))
-    assert choose_span(4000, losses, usual=1000).span == TrainingSpan(500)
+EVERYTHING, FEW, TWICE = TrainingSpan(4000), TrainingSpan(1000), TrainingSpan(2000)
+AGED = TrainingSpan(4000, half_life=1000)
 
 
-def test_rows_are_weighed_by_age_where_newer_ones_teach_better_and_that_better_still() -> None:
-    found = {
-        TrainingSpan(4000): 3.0,
-        TrainingSpan(1000): 2.0,
-        TrainingSpan(500): 2.1,
-        TrainingSpan(4000, half_life=1000): 1.0,
-    }
+@pytest.mark.parametrize("best", [TWICE, AGED])
+def test_what_lies_between_is_taken_where_it_is_better_than_the_newest(best: TrainingSpan) -> None:
+    found = {EVERYTHING: 3.0, FEW: 2.0, TWICE: 2.1, AGED: 2.2, best: 1.0}
     choice = choose_span(4000, lambda span, rounds: np.full(100, found[span]), usual=1000)
-    assert choice.span == TrainingSpan(4000, half_life=1000)
+    assert choice.span == best
     assert choice.tried == found
 
 
