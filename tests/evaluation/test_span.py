@@ -62,7 +62,7 @@ AGED = TrainingSpan(4000, half_life=1000)
 
 @pytest.mark.parametrize("best", [TWICE, AGED])
 def test_what_lies_between_is_taken_where_it_is_better_than_the_newest(best: TrainingSpan) -> None:
-    found = {EVERYTHING: 3.0, FEW: 2.0, TWICE: 2.1, AGED: 2.2, best: 1.0}
+    found = {EVERYTHING: 4.0, FEW: 2.0, TWICE: 3.0, AGED: 3.0, best: 1.0}
     choice = choose_span(4000, lambda span, rounds: np.full(100, found[span]), usual=1000)
     assert choice.span == best
     assert choice.tried == found
