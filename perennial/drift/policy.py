@@ -73,7 +73,7 @@ def _by_classes(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) 
     rows = sum(verdict.rows for seen in run for verdict in seen.losses)
     share = sum(seen.unknown for seen in run) / max(len(run), 1)
     enough = len(run) >= MIN_TRIALS and rows >= _CLASS_ROWS
-    if not enough or share < policy.retrain_gain or _no_retrain(share, heals, policy):
+    if not enough or _no_retrain(share, heals, policy):
         return None
     return Decision(
         action="heal",

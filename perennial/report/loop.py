@@ -276,11 +276,10 @@ class LoopMetrics(Collector):
         declaration = find_declaration(self._store, name)
         if declaration is None or known.newest is None or not known.retrained_in:
             return 0.0
-        pricing = Pricing(
-            declaration.spec.policy, measured_costs(known.entries), failures_in_a_row(known.entries)
-        )
-        wait = pricing.quiet_windows
-        return float(max(0, wait - (_number(known.newest.window) - known.retrained_in)))
+        policy, entries = declaration.spec.policy, known.entries
+        pricing = Pricing(policy, measured_costs(entries), failures_in_a_row(entries))
+        waited = _number(known.newest.window) - known.retrained_in
+        return float(max(0, pricing.quiet_windows - waited))
 
     def _seconds_since(self, moment: datetime) -> float:
         return max(0.0, (self._now() - moment).total_seconds())

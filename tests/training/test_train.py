@@ -15,6 +15,7 @@ from perennial.packaging.export import export
 from perennial.packaging.parity import check_parity, ensure_parity
 from perennial.packaging.predictor import encode_frame
 from perennial.packaging.signature import canonical_label
+from perennial.spec import PipelineSpec
 from perennial.training.train import Trained, train
 from tests.training.frames import ESTIMATORS, TASKS, make_frame, make_spec
 
@@ -63,6 +64,24 @@ def test_rows_that_are_weighed_by_age_teach_what_holds_now(name: str, task: str)
         return float(row_losses(task, metric, y, trained.model.predict(*probe)).mean())
 
     assert loss(60) < 0.95 * loss(None)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_under_balanced_accuracy_a_rare_class_is_voted_for_as_readily(name: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=2000)
+    frame = pd.DataFrame({"x": x, "y": (x + rng.normal(0, 2, 2000) > 3.2).astype(int)})
+    plain = make_spec("binary", name).model_copy(update={"time": None})
+    balanced = plain.model_copy(update={"metric": "balanced_accuracy"})
+
+    def votes(spec: PipelineSpec) -> float:
+        trained = train(frame, spec)
+        probe = encode_frame(trained.signature, frame)
+        return float((trained.model.predict(*probe)[:, 0] >= 0.5).mean())
+
+    assert frame["y"].mean() < 0.1
+    assert votes(plain) < 0.1
+    assert 0.3 < votes(balanced) < 0.6
 
 
 def test_the_time_that_is_gone_leaves_families_out() -> None:
