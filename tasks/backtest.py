@@ -97,24 +97,25 @@ def _progress(pipeline: str) -> Callable[[int, int], None]:
 
 
 def _told(found: Backtest) -> str:
-    parts = []
-    for name, result in found.policies.items():
-        share = "" if result.recovered is None else f" ({result.recovered:.0%} recovered)"
-        parts.append(f"{name} {result.score:.4g}{share if name == 'perennial' else ''}")
-    return f"{found.metric}: {', '.join(parts)}"
+    scores = {name: f"{result.score:.4g}" for name, result in found.policies.items()}
+    share = _share(found, "perennial") if "perennial" in scores else ""
+    if share:
+        scores["perennial"] += f" ({share} recovered)"
+    return f"{found.metric}: {', '.join(' '.join(pair) for pair in scores.items())}"
 
 
 def _markdown(found: Backtest) -> str:
     better = "higher" if found.greater_is_better else "lower"
     head = (
         f"{found.rows:,} rows, {found.windows} windows after the first {found.train_fraction:.0%}, "
-        f"labels {found.label_delay_windows} windows late; {found.metric}, {better} is better.\n\n"
+        f"labels {found.label_delay_windows} windows late; {found.metric}, {better} is better. "
+        f"{found.caveat}"
     )
     rows = [
         (
             name,
             result.score,
-            "" if result.recovered is None else f"{result.recovered:.0%}",
+            _share(found, name),
             result.heals["recalibrate"] + result.heals["correct"],
             result.retrains,
             result.fits,
@@ -123,4 +124,9 @@ def _markdown(found: Backtest) -> str:
         for name, result in found.policies.items()
     ]
     header = ["policy", found.metric, "recovered", "heads", "retrains", "fits", "CPU seconds"]
-    return head + table(header, rows)
+    return f"{head}\n\n{table(header, rows)}"
+
+
+def _share(found: Backtest, policy: str) -> str:
+    recovered = found.recovered(policy)
+    return "" if recovered is None else f"{recovered:.0%}"

@@ -95,6 +95,21 @@ class Backtest(BaseModel):
     policies: dict[str, PolicyResult]
     cost: CostCurve | None = None
 
+    @property
+    def caveat(self) -> str:
+        """Say so where retraining at every window gains nothing: what a policy recovers of that is
+        a share of a loss. Empty where it gains, or did not run."""
+        if not {"never", "every"} <= self.policies.keys():
+            return ""
+        gain = self.policies["every"].score - self.policies["never"].score
+        if (gain if self.greater_is_better else -gain) > 0:
+            return ""
+        return "Retraining at every window is no better here than never: nothing to recover."
+
+    def recovered(self, policy: str) -> float | None:
+        """What a policy recovered, for people to read; None where there is nothing to recover."""
+        return None if self.caveat else self.policies[policy].recovered
+
 
 @dataclass(frozen=True)
 class _Work:

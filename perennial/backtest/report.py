@@ -6,7 +6,7 @@ import io
 import math
 from typing import Any
 
-from perennial.backtest.compare import Backtest, CostCurve, PolicyResult
+from perennial.backtest.compare import Backtest, CostCurve
 from perennial.report.charts import COLOURS, INK, PAPER
 from perennial.report.page import Figure, Table, render_picture
 
@@ -136,23 +136,24 @@ def _facts(found: Backtest) -> list[tuple[str, str]]:
         (str(mine.heals["recalibrate"] + mine.heals["correct"]), "heads put on"),
         (f"{mine.cpu_seconds:.1f} s", "CPU of all fits"),
     ]
-    if mine.recovered is not None:
-        facts.insert(1, (f"{mine.recovered:.2f}", "recovered; 1 is a retrain at every window"))
+    recovered = found.recovered("perennial")
+    if recovered is not None:
+        facts.insert(1, (f"{recovered:.2f}", "recovered; 1 is a retrain at every window"))
     return facts
 
 
 def _tables(found: Backtest) -> list[Table]:
     header = ["policy", found.metric, "recovered", "heads", "retrains", "fits", "CPU s"]
-    rows = [_row(_LABELS[name], result) for name, result in found.policies.items()]
+    rows = [_row(found, name) for name in found.policies]
     tables = [
         Table(
             "Policies",
             header,
             rows,
-            "recovered is (policy - never) / (every - never). CPU seconds count all fits, trials "
-            "and refused candidates. Reference models are scikit-learn's HistGradientBoosting with "
-            "default parameters; hindsight is their best choice of as many moments, by dynamic "
-            "programming.",
+            f"{found.caveat or 'recovered is (policy - never) / (every - never).'} CPU seconds "
+            "count all fits, trials and refused candidates. Reference models are scikit-learn's "
+            "HistGradientBoosting with default parameters; hindsight is their best choice of as "
+            "many moments, by dynamic programming.",
         )
     ]
     mine = found.policies.get("perennial")
@@ -162,11 +163,12 @@ def _tables(found: Backtest) -> list[Table]:
     return tables
 
 
-def _row(label: str, result: PolicyResult) -> list[str]:
+def _row(found: Backtest, name: str) -> list[str]:
+    result, recovered = found.policies[name], found.recovered(name)
     return [
-        label,
+        _LABELS[name],
         f"{result.score:.4g}",
-        "" if result.recovered is None else f"{result.recovered:.2f}",
+        "" if recovered is None else f"{recovered:.2f}",
         str(result.heals["recalibrate"] + result.heals["correct"]),
         str(result.retrains),
         str(result.fits),

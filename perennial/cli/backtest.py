@@ -156,16 +156,19 @@ def _print(console: Console, found: Backtest) -> None:
         table.add_column(column, justify="left" if column == "policy" else "right")
     for name, result in found.policies.items():
         heads = result.heals["recalibrate"] + result.heals["correct"]
+        recovered = found.recovered(name)
         table.add_row(
             name,
             f"{result.score:.4g}",
-            "" if result.recovered is None else f"{result.recovered:.2f}",
+            "" if recovered is None else f"{recovered:.2f}",
             str(heads),
             str(result.retrains),
             str(result.fits),
             f"{result.cpu_seconds:.1f}",
         )
     console.print(table)
+    if found.caveat:
+        console.print(found.caveat)
 
 
 def _title(found: Backtest) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from perennial.backtest.compare import POLICIES, Backtest, backtest
+from perennial.backtest.report import render_backtest
 from perennial.spec import PipelineSpec
 
 SPEC = PipelineSpec.model_validate(
@@ -71,3 +72,22 @@ def test_some_policies_alone(found: Backtest) -> None:
     assert told.cost is None
     assert told.policies["perennial"].recovered is None
     assert told.policies["perennial"].score == found.policies["perennial"].score
+
+
+@pytest.mark.parametrize(("never", "every"), [(1.0, 1.0), (1.0, 1.2)])
+def test_of_what_retraining_at_every_window_loses_nothing_is_recovered(
+    found: Backtest, never: float, every: float
+) -> None:
+    assert found.caveat == ""
+    assert found.recovered("perennial") == found.policies["perennial"].recovered
+    scores = {"never": never, "every": every}
+    policies = {
+        name: result.model_copy(update={"score": scores.get(name, result.score)})
+        for name, result in found.policies.items()
+    }
+    lost = found.model_copy(update={"policies": policies})
+    assert lost.recovered("perennial") is None
+    assert lost.caveat in render_backtest(lost)
+    assert "recovered; 1 is a retrain" not in render_backtest(lost)
+    higher = lost.model_copy(update={"greater_is_better": True})
+    assert bool(higher.caveat) == (every == never)
