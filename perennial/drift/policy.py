@@ -19,7 +19,7 @@ from typing import Any
 
 from perennial.drift.decision import Decision, HealRecord, Verdicts
 from perennial.drift.loss import LossVerdict, pool
-from perennial.drift.pricing import Pricing
+from perennial.drift.pricing import Pricing, backoff
 from perennial.evaluation.mixing import HeadGain, HeadTrial, expected_gain, gain, mix
 from perennial.spec import Depth, Policy
 
@@ -41,10 +41,10 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
         history: verdicts since the champion's base took over, the oldest first, the present window
             last.
         heals: when a heal was last asked for, and how often in a row one failed. What live traffic
-            has undone is not brought back by the same rows: the wait grows with every failure.
+            has undone is not brought back by the same rows: the wait grows with failures in a row.
         policy: levels, persistence, cool-down.
     """
-    quiet = max(policy.cooldown, 2**heals.undone - 1)
+    quiet = max(policy.cooldown, backoff(heals.undone) - 1)
     if heals.windows_since is not None and heals.windows_since <= quiet:
         return _keep(f"window {heals.windows_since} of {quiet} in which no heal is asked for again")
     losses = [verdict for seen in history for verdict in seen.losses]

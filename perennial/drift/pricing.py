@@ -18,6 +18,13 @@ _DIGITS = 4
 """Of a price: measured seconds differ from run to run, and no decision is to hang on that."""
 _HEADS_SHARE = 0.5
 """Of the budget, which heads may take: the rest is saved up for a new model."""
+_MOST_DOUBLINGS = 4
+"""Of a wait: who waits ever longer has given up, and the model goes stale."""
+
+
+def backoff(failures: int) -> int:
+    """Say how many times as long to wait after so many failures in a row."""
+    return int(2 ** min(failures, _MOST_DOUBLINGS))
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,9 @@ class Pricing:
 
     @property
     def quiet_windows(self) -> int:
-        """Windows after a retrain in which no other is asked for: as declared, twice as many with
-        every candidate in a row that was refused, and until the budget has paid for one."""
-        wait = int(max(self.policy.retrain_wait, min(self.refused, 1)) * 2**self.refused)
+        """Windows after a retrain in which no other is asked for: as declared, longer after
+        candidates that were refused (`backoff`), and until the budget has paid for one."""
+        wait = max(self.policy.retrain_wait, min(self.refused, 1)) * backoff(self.refused)
         heads = max(self.seconds("recalibrate"), self.seconds("correct"))
         left = self._budget - min(heads, self._for_heads)
         return max(wait, math.ceil(self.seconds("retrain") / left) - 1)

@@ -143,7 +143,7 @@ class Policy(Section):
         default=7,
         ge=0,
         description="Windows after a retrain in which no other one is asked for; twice as many "
-        "with every candidate in a row that was refused.",
+        "with every candidate in a row that was refused, sixteen times at most.",
     )
     takeover_price: float = Field(
         default=0.005,

@@ -115,6 +115,14 @@ def test_nothing_is_asked_for_during_the_cool_down() -> None:
     assert decide(history, HealRecord(windows_since=2), POLICY).action == "heal"
 
 
+def test_rollbacks_in_a_row_make_heals_wait_but_not_for_ever() -> None:
+    history = seen(2.0, 2.0)
+    assert decide(history, HealRecord(windows_since=7, undone=3), POLICY).action == "keep"
+    assert decide(history, HealRecord(windows_since=8, undone=3), POLICY).action == "heal"
+    assert decide(history, HealRecord(windows_since=15, undone=50), POLICY).action == "keep"
+    assert decide(history, HealRecord(windows_since=16, undone=50), POLICY).action == "heal"
+
+
 def test_every_refusal_in_a_row_doubles_the_wait() -> None:
     history = seen(2.0, 2.0)
     assert decide(history, HealRecord(retrain_windows=16, refused=2), POLICY).action == "keep"

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from perennial.drift.pricing import Pricing
+from perennial.drift.pricing import Pricing, backoff
 from perennial.spec import Costs, Policy
 
 POLICY = Policy(retrain_wait=4, retrain_gain=0.06, takeover_price=0.005, cpu_price=0.001)
@@ -19,6 +19,11 @@ def waits(policy: Policy) -> list[int]:
 def test_every_refusal_in_a_row_doubles_the_wait() -> None:
     assert waits(POLICY) == [4, 8, 16, 32]
     assert waits(POLICY.model_copy(update={"retrain_wait": 0})) == [0, 2, 4, 8]
+
+
+def test_no_wait_grows_for_ever() -> None:
+    assert backoff(3) < backoff(4) == backoff(5) == backoff(1000)
+    assert Pricing(POLICY, refused=1000).quiet_windows == 16 * POLICY.retrain_wait
 
 
 def test_what_was_never_measured_costs_a_takeover() -> None:
