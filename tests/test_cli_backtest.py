@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -22,3 +24,16 @@ def test_a_file_that_cannot_be_written_is_named_at_once(option: str, tmp_path: P
 def test_a_policy_that_is_none_is_named() -> None:
     told = CliRunner().invoke(app, ["backtest", "nowhere", "--policies", "perennial,sometimes"])
     assert "sometimes is none of perennial, never" in str(told.exception)
+
+
+def test_where_retraining_gains_nothing_no_share_of_it_is_told(tmp_path: Path) -> None:
+    """No label comes in time, so that each of the refits is the first model over again."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=300)})
+    frame.assign(y=frame["x"] + rng.normal(size=300)).to_csv(tmp_path / "rows.csv", index=False)
+    declared = "name: toy\ntask: regression\nsource: {uri: rows.csv}\ntarget: y\n"
+    (tmp_path / "pipeline.yaml").write_text(declared)
+    asked = ["--windows", "2", "--policies", "never,every", "--label-delay-windows", "9"]
+    told = CliRunner().invoke(app, ["backtest", str(tmp_path), *asked])
+    assert told.exit_code == 0
+    assert "nothing to recover" in told.output

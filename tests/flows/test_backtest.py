@@ -33,6 +33,13 @@ def test_figures_and_page_lie_in_the_store_and_an_artifact_links_to_them(connect
     assert artifact("backtest-progress-line").data == 100.0
 
 
+def test_where_retraining_gains_nothing_the_artifact_says_so(connected, pipeline):
+    pipeline(frame(400))
+    late = {"policies": ["never", "every"], "windows": 4, "label_delay_windows": 9}
+    assert run(backtest, pipeline="line", **late).name == "Replayed"
+    assert "nothing to recover" in artifact("backtest-line").data
+
+
 def test_more_windows_than_rows_is_said_in_a_line(connected, pipeline):
     pipeline(frame(40))
     state = run(backtest, pipeline="line", windows=4000)
