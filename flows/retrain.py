@@ -45,7 +45,7 @@ def retrain(
         cause: Key of the check that asks for it, if one does.
         depth: retrain trains a new model; recalibrate maps the champion's output, correct adds a
             small residual model to it; unhead takes such a head off again.
-        span: Newest labelled rows that a head is fitted on. Left out: up to six windows.
+        span: Newest labelled rows that a head is fitted on. Left out: up to five windows.
         attempt: Which try this is; a run that crashed is started again a few times.
     """
     from perennial.store.lease import utc_now

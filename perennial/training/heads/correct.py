@@ -2,7 +2,7 @@
 
 A correction starts from the recalibrated base and boosts its loss from there on (Friedman 2001; Ke
 et al. 2017): what it learns is where the base errs, not the whole task again. A renewal starts from
-nothing, and learns the whole task from these rows.
+nothing, and learns the whole task from these rows, above all from the newest of them.
 """
 
 from __future__ import annotations

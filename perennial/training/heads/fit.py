@@ -17,6 +17,9 @@ from perennial.training.heads.recalibrate import fit_recalibration
 
 MOST_ROWS = 20_000
 """That heads are fitted on."""
+_RENEWAL_HALF_LIFE = 1 / 3
+"""Of what a row counts for in a renewal, as a share of all rows: the other heads look at all of
+them alike, so this one is to look at the newest, and their trials say which is the better view."""
 
 
 @one_thread()
@@ -59,7 +62,7 @@ def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tup
     data, base_output, weights = _prepared(data, base_output)
     inputs = prepare(data)
     correction = fit_correction(data, base_output, weights, inputs, seed=seed)
-    renewal = fit_renewal(data, base_output, weights, inputs, seed=seed)
+    renewal = fit_renewal(data, base_output, _by_age(weights), inputs, seed=seed)
     return correction.start, renewal, correction
 
 
@@ -76,3 +79,11 @@ def _prepared(
     if not np.isfinite(base_output).all():
         raise TrainingError("the base's answers are not all numbers: a head cannot mend that")
     return data, base_output.astype(np.float32), weights / weights.mean()
+
+
+def _by_age(weights: NDArray[Any]) -> NDArray[Any]:
+    """Weigh rows in time order by their age, too; 1 on average."""
+    age = np.arange(len(weights))[::-1] / len(weights)
+    weights = weights * 0.5 ** (age / _RENEWAL_HALF_LIFE)
+    mean_one: NDArray[Any] = weights / weights.mean()
+    return mean_one

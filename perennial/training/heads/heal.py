@@ -24,7 +24,7 @@ from perennial.training.heads.fit import fit_head, fit_heads
 from perennial.training.heads.head import Head
 from perennial.training.heads.mixed import mix_heads
 
-HEAD_WINDOWS = 6
+HEAD_WINDOWS = 5
 """A head is fitted on no more than so many windows of the newest rows, unless they are short."""
 TRIAL_SHARE = 3
 """Of the rows that a head is fitted on, one part in so many is the most that a trial leaves out."""

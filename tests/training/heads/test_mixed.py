@@ -7,6 +7,7 @@ import pytest
 
 from perennial.evaluation.mixing import Mixture
 from perennial.packaging.parity import check_parity, ensure_parity
+from perennial.training.estimator import TrainingSet
 from perennial.training.heads import fit_heads, mix_heads
 from tests.training.heads.bases import make_base
 
@@ -60,6 +61,21 @@ def test_a_renewal_of_one_class_alone_leaves_the_others_a_chance(task: str, rows
     assert ((output > 0) & (output < 1)).all()
     of_first = 1 - output[:, 0] if task == "binary" else output[:, 0]
     assert of_first.mean() >= 0.5
+
+
+def test_a_renewal_follows_the_newest_rows_where_most_say_the_opposite() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 1)).astype(np.float32)
+    sign = np.where(np.arange(1000) < 600, -1.0, 1.0)
+    names = np.empty((1000, 0), dtype=object)
+    data = TrainingSet("regression", "rmse", 1, x, names, sign * x[:, 0])
+    _, renewal, correction = fit_heads(data, np.zeros_like(x), seed=0)
+    slopes = [
+        np.polyfit(x[:, 0], head.predict(x, names, np.zeros_like(x))[:, 0], 1)[0]
+        for head in (renewal, correction)
+    ]
+    assert slopes[0] > 0.1
+    assert slopes[1] < 0, "the other view, for which all rows count alike"
 
 
 def test_together_they_are_fitted_as_each_alone_would_be() -> None:
