@@ -52,9 +52,20 @@ class TrainingSet:
             return None
         weights = row_weights(self.metric, self.y)
         if self.half_life is not None:
-            weights = weights * 0.5 ** (np.arange(len(self))[::-1] / self.half_life)
-            weights /= weights.mean()
+            weights = weigh_by_age(weights, self.half_life)
         return weights
+
+
+def weigh_by_age(weights: NDArray[Any], half_life: float) -> NDArray[Any]:
+    """Let older rows count for less: 1 on average (rows,).
+
+    Args:
+        weights: of rows in time order.
+        half_life: a row that is so many rows older than another counts half as much.
+    """
+    aged: NDArray[Any] = weights * 0.5 ** (np.arange(len(weights))[::-1] / half_life)
+    aged /= aged.mean()
+    return aged
 
 
 class FittedModel(Protocol):

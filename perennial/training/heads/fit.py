@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from perennial.errors import TrainingError
 from perennial.spec import HeadDepth
 from perennial.threads import one_thread
-from perennial.training.estimator import TrainingSet
+from perennial.training.estimator import TrainingSet, weigh_by_age
 from perennial.training.heads.correct import fit_correction, fit_renewal, prepare
 from perennial.training.heads.head import Head
 from perennial.training.heads.recalibrate import fit_recalibration
@@ -62,7 +62,8 @@ def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tup
     data, base_output, weights = _prepared(data, base_output)
     inputs = prepare(data)
     correction = fit_correction(data, base_output, weights, inputs, seed=seed)
-    renewal = fit_renewal(data, base_output, _by_age(weights), inputs, seed=seed)
+    newest = weigh_by_age(weights, _RENEWAL_HALF_LIFE * len(data))
+    renewal = fit_renewal(data, base_output, newest, inputs, seed=seed)
     return correction.start, renewal, correction
 
 
@@ -79,11 +80,3 @@ def _prepared(
     if not np.isfinite(base_output).all():
         raise TrainingError("the base's answers are not all numbers: a head cannot mend that")
     return data, base_output.astype(np.float32), weights / weights.mean()
-
-
-def _by_age(weights: NDArray[Any]) -> NDArray[Any]:
-    """Weigh rows in time order by their age, too; 1 on average."""
-    age = np.arange(len(weights))[::-1] / len(weights)
-    weights = weights * 0.5 ** (age / _RENEWAL_HALF_LIFE)
-    mean_one: NDArray[Any] = weights / weights.mean()
-    return mean_one
