@@ -74,7 +74,7 @@ class Standing:
         if known is None:
             return None
         with self.meter.counted():
-            heads = fit_heads(*known, seed=self.stream.spec.model.seed)
+            heads = fit_heads(*known)
         self.meter.fits += 1
         self._newest = rows, heads
         return heads
@@ -85,7 +85,7 @@ class Standing:
         if known is None:
             return None
         with self.meter.counted():
-            head = fit_head("correct", *known, seed=self.stream.spec.model.seed)
+            head = fit_head("correct", *known)
         self.meter.fits += 1
         return head
 

@@ -19,7 +19,7 @@ def set_bins(mapper: Any, thresholds: Sequence[NDArray[Any]]) -> None:
 
     Args:
         mapper: changed in place.
-        thresholds: float64, growing, one array a column: a bin holds what is not above its own.
+        thresholds: floats, growing, one array a column: a bin holds what is not above its own.
     """
     mapper.is_categorical_ = np.zeros(len(thresholds), dtype=np.uint8)
     mapper.missing_values_bin_idx_ = mapper.n_bins - 1

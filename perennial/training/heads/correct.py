@@ -27,7 +27,7 @@ from perennial.training.heads.scores import (
     to_output,
     to_scores,
 )
-from perennial.training.heads.split_points import NOISE, Counted, count_columns, split_at
+from perennial.training.heads.split_points import NOISE, Counted, count_columns
 from perennial.training.levels import lookup_levels
 from perennial.training.target_encoding import (
     Numbered,
@@ -66,7 +66,8 @@ class Correction(Head):
         if not len(scores):  # scikit-learn wants one row at least
             return scores
         numeric, categorical = both(numeric, categorical)
-        x = np.hstack([numeric, self.encoder.transform(categorical), base_output])
+        codes = self.encoder.transform(categorical)
+        x = np.hstack([numeric, codes, base_output], dtype=np.float64)
         with one_thread():
             scores = scores + self.trust * self.booster._raw_predict(x)
         return to_output(self.task, scores)
@@ -100,8 +101,6 @@ def fit_correction(
     base_output: NDArray[Any],
     weights: NDArray[Any],
     inputs: Inputs,
-    *,
-    seed: int,
 ) -> Correction:
     """Fit trees that start from the recalibrated base; see `perennial.training.heads.fit_head`.
 
@@ -112,7 +111,7 @@ def fit_correction(
     output = to_output(data.task, start.rescale(to_scores(data.task, base_output)))
     encoder, codes = fit_encoder(inputs.categorical, _errors(data, output))
     columns = inputs.numeric.beside(count_columns(codes), count_columns(base_output, noise=NOISE))
-    return _grow(data, base_output, weights, start, encoder, columns, CORRECTION, seed)
+    return _grow(data, base_output, weights, start, encoder, columns, CORRECTION)
 
 
 def fit_renewal(
@@ -120,8 +119,6 @@ def fit_renewal(
     base_output: NDArray[Any],
     weights: NDArray[Any],
     inputs: Inputs,
-    *,
-    seed: int,
 ) -> Correction:
     """Fit trees that know nothing of the base: a small model of the newest rows alone.
 
@@ -131,11 +128,9 @@ def fit_renewal(
     start = _nothing_but_the_mean(data, weights)
     encoder, codes = fit_encoder(inputs.categorical, encoding_targets(data))
     # A column without a split point: the trees do not look at the base.
-    unseen = Counted(
-        tuple(np.empty(0, dtype=np.float32) for _ in range(data.width)), np.zeros_like(base_output)
-    )
+    unseen = count_columns(np.zeros_like(base_output))
     columns = inputs.numeric.beside(count_columns(codes), unseen)
-    return _grow(data, base_output, weights, start, encoder, columns, RENEWAL, seed)
+    return _grow(data, base_output, weights, start, encoder, columns, RENEWAL)
 
 
 def _grow(
@@ -146,18 +141,15 @@ def _grow(
     encoder: TargetEncoder,
     columns: Counted,
     size: Size,
-    seed: int,
 ) -> Correction:
     scores = start.rescale(to_scores(data.task, base_output))
-    booster = boost(columns.counts, data, scores, weights, seed, size)
-    split_at(columns.points, booster)
     return Correction(
         task=data.task,
         width=data.width,
         numeric_columns=data.numeric.shape[1],
         start=start,
         encoder=encoder,
-        booster=booster,
+        booster=boost(columns, data, scores, weights, size),
         trust=trust_in(weights),
     )
 

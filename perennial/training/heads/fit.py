@@ -27,13 +27,11 @@ def fit_head(
     depth: HeadDepth,
     data: TrainingSet,
     base_output: NDArray[Any],
-    *,
-    seed: int,
 ) -> Head:
     """Fit a head on the newest labelled rows.
 
-    The same rows and seed give the same head, bit by bit. Of more rows than `MOST_ROWS`
-    evenly chosen ones are taken: what so small a model can learn, they teach.
+    The same rows give the same head, bit by bit. Of more rows than `MOST_ROWS` evenly chosen ones
+    are taken: what so small a model can learn, they teach.
 
     Args:
         depth: a map of the base's output, or a residual model.
@@ -41,7 +39,6 @@ def fit_head(
             may have no row.
         base_output: what the base's packaged graph gives for them, float32 (rows, width): another
             library's output of the same model differs in its last bits.
-        seed: of everything random.
 
     Raises:
         TrainingError: there are no rows, or an answer of the base is no finite number.
@@ -49,11 +46,11 @@ def fit_head(
     data, base_output, weights = _prepared(data, base_output)
     if depth == "recalibrate":
         return fit_recalibration(data, base_output, weights)
-    return fit_correction(data, base_output, weights, prepare(data), seed=seed)
+    return fit_correction(data, base_output, weights, prepare(data))
 
 
 @one_thread()
-def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tuple[Head, ...]:
+def fit_heads(data: TrainingSet, base_output: NDArray[Any]) -> tuple[Head, ...]:
     """Fit all that a head may consist of, in the order of `perennial.evaluation.mixing.HEADS`.
 
     The correction starts from the recalibration, so that both cost little more than one. Rows,
@@ -61,9 +58,9 @@ def fit_heads(data: TrainingSet, base_output: NDArray[Any], *, seed: int) -> tup
     """
     data, base_output, weights = _prepared(data, base_output)
     inputs = prepare(data)
-    correction = fit_correction(data, base_output, weights, inputs, seed=seed)
+    correction = fit_correction(data, base_output, weights, inputs)
     newest = weigh_by_age(weights, _RENEWAL_HALF_LIFE * len(data))
-    renewal = fit_renewal(data, base_output, newest, inputs, seed=seed)
+    renewal = fit_renewal(data, base_output, newest, inputs)
     return correction.start, renewal, correction
 
 

@@ -214,7 +214,7 @@ def give_heads(
 def fit_on(frame: pd.DataFrame, spec: PipelineSpec, base: Predictor) -> tuple[Head, ...]:
     """Fit a head of each depth on the rows of a frame; see `fit_heads`."""
     data = _training_set(frame, spec, base.signature)
-    return fit_heads(data, _answer(base, data), seed=spec.model.seed)
+    return fit_heads(data, _answer(base, data))
 
 
 def base_losses(frame: pd.DataFrame, spec: PipelineSpec, base: Predictor) -> NDArray[Any]:
@@ -234,7 +234,7 @@ def headed_answers(
 
 def _fit_correction(frame: pd.DataFrame, spec: PipelineSpec, base: Predictor) -> Head:
     data = _training_set(frame, spec, base.signature)
-    return fit_head("correct", data, _answer(base, data), seed=spec.model.seed)
+    return fit_head("correct", data, _answer(base, data))
 
 
 def _training_set(frame: pd.DataFrame, spec: PipelineSpec, signature: Signature) -> TrainingSet:

@@ -50,7 +50,7 @@ class Spans:
             return base.predict(*_columns(rows)).astype(np.float32)
 
         trial, judged = self._trial, self._judged
-        head = fit_head("recalibrate", trial, answer(trial), seed=self._seed)
+        head = fit_head("recalibrate", trial, answer(trial))
         output = head.predict(*_columns(judged), answer(judged))
         losses = row_losses(judged.task, judged.metric, judged.y, output)
         return losses * row_weights(judged.metric, judged.y)

@@ -3,9 +3,8 @@
 scikit-learn's own choice may be the very value of a row. For a column that is another model's
 output that is wrong: such an output moves in its last bits with the number of threads and the size
 of a batch, and the row would be answered one way in the fit and another way in service. So each
-split point lies in the widest gap near a quantile, out of reach of such noise. Besides,
-scikit-learn takes a column of few distinct values as it is, with weights too, for which its own
-choice of bins takes far longer than the trees.
+split point lies in the widest gap near a quantile, out of reach of such noise. Besides, its own
+choice takes scikit-learn longer than a tree, with weights far longer.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ from perennial.training.hist_gradient_boosting import fill_empty_columns
 
 MOST = 62
 """Split points a column: enough for small trees."""
+MISSING = MOST + 1
+"""Stands for the count of a missing value, as in scikit-learn's bins."""
 NOISE = 2e-6
 """Of a model's output, as a share of its largest value: some units in the last place of float32."""
 
@@ -31,13 +32,13 @@ class Counted:
     points: tuple[NDArray[Any], ...]
     """One float32 array a column."""
     counts: NDArray[Any]
-    """float32 (rows, columns); see `count_below`."""
+    """uint8 (rows, columns), column by column; see `count_below`."""
 
     def beside(self, *others: Counted) -> Counted:
         """Put the columns of others of the same rows behind these."""
         parts = (self, *others)
         points = tuple(array for part in parts for array in part.points)
-        return Counted(points, np.hstack([part.counts for part in parts]))
+        return Counted(points, np.vstack([part.counts.T for part in parts]).T)
 
 
 def count_columns(x: NDArray[Any], *, noise: float = 0.0) -> Counted:
@@ -45,9 +46,10 @@ def count_columns(x: NDArray[Any], *, noise: float = 0.0) -> Counted:
     `find_split_points`."""
     x = fill_empty_columns(x)
     points = tuple(find_split_points(column, noise) for column in x.T)
-    counts = [count_below(*pair) for pair in zip(x.T, points, strict=True)]
-    empty = np.empty((len(x), 0), dtype=np.float32)
-    return Counted(points, np.column_stack(counts) if counts else empty)
+    counts = np.empty(x.shape, dtype=np.uint8, order="F")
+    for of_column, column, below in zip(counts.T, x.T, points, strict=True):
+        of_column[:] = count_below(column, below)
+    return Counted(points, counts)
 
 
 def find_split_points(column: NDArray[Any], noise: float) -> NDArray[Any]:
@@ -81,23 +83,7 @@ def _widest_of_each(gaps: NDArray[Any], blocks: int) -> NDArray[np.intp]:
 
 
 def count_below(column: NDArray[Any], points: NDArray[Any]) -> NDArray[Any]:
-    """Count the split points below each value: float32 (rows,), NaN where it is missing."""
-    counts = np.searchsorted(points, column, side="left").astype(np.float32)
-    counts[np.isnan(column)] = np.nan
+    """Count the split points below each value: uint8 (rows,), `MISSING` where there is none."""
+    counts = np.searchsorted(points, column, side="left").astype(np.uint8)
+    counts[np.isnan(column)] = MISSING
     return counts
-
-
-def split_at(points: tuple[NDArray[Any], ...], booster: Any) -> None:
-    """Let trees that were grown on counts compare the values themselves.
-
-    Args:
-        points: one array a column.
-        booster: a fitted booster of scikit-learn's; changed in place.
-    """
-    for tree in (tree for iteration in booster._predictors for tree in iteration):
-        nodes = tree.nodes
-        # Infinity parts what is missing from all that is not.
-        for node in np.flatnonzero((nodes["is_leaf"] == 0) & (nodes["num_threshold"] < np.inf)):
-            # A count up to n, or n and a half, belongs to a value up to point n.
-            of_column = points[nodes["feature_idx"][node]]
-            nodes["num_threshold"][node] = of_column[int(nodes["num_threshold"][node])]

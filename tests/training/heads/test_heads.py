@@ -37,7 +37,7 @@ def ensure_faithful(head: Any, base: Base) -> None:
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_one_graph_answers_as_base_and_head(depth: Any, task: str, columns: str) -> None:
     base = make_base(task, columns)
-    ensure_faithful(fit_head(depth, base.data, base.output, seed=0), base)
+    ensure_faithful(fit_head(depth, base.data, base.output), base)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -45,7 +45,7 @@ def test_one_graph_answers_as_base_and_head(depth: Any, task: str, columns: str)
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_every_family_takes_a_head(depth: Any, estimator: str, task: str) -> None:
     base = make_base(task, estimator=estimator)
-    ensure_faithful(fit_head(depth, base.data, base.output, seed=0), base)
+    ensure_faithful(fit_head(depth, base.data, base.output), base)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -53,7 +53,7 @@ def test_every_family_takes_a_head(depth: Any, estimator: str, task: str) -> Non
 def test_a_head_mends_a_base_whose_target_moved(depth: Any, task: str) -> None:
     base = make_base(task, "numeric", rows=800)
     older, newer = slice(0, 600), slice(600, None)
-    head = fit_head(depth, base.data.take(older), base.output[older], seed=0)
+    head = fit_head(depth, base.data.take(older), base.output[older])
     rows = base.data.take(newer)
     mended = head.predict(rows.numeric, rows.categorical, base.output[newer])
     assert _loss(base, rows.y, mended) < 0.9 * _loss(base, rows.y, base.output[newer])
@@ -75,7 +75,7 @@ def test_heads_learn_a_change_that_moved_a_category_too_while_most_rows_are_olde
     )
     base = (3 * x[:, :1]).astype(np.float32)
     later = data.take(slice(fitted, None))
-    for head in fit_heads(data.take(slice(0, fitted)), base[:fitted], seed=0)[1:]:
+    for head in fit_heads(data.take(slice(0, fitted)), base[:fitted])[1:]:
         answers = head.predict(later.numeric, later.categorical, base[fitted:])
         assert np.sqrt(np.mean((answers[:, 0] - later.y) ** 2)) < 2, "never mended: 5.1"
 
@@ -85,7 +85,7 @@ def test_heads_learn_a_change_that_moved_a_category_too_while_most_rows_are_olde
 def test_a_head_on_a_base_that_is_right_does_little_harm(depth: Any, task: str) -> None:
     base = make_base(task, "numeric", rows=800, turned=False)
     older, newer = slice(0, 600), slice(600, None)
-    head = fit_head(depth, base.data.take(older), base.output[older], seed=0)
+    head = fit_head(depth, base.data.take(older), base.output[older])
     rows = base.data.take(newer)
     changed = head.predict(rows.numeric, rows.categorical, base.output[newer])
     assert _loss(base, rows.y, changed) < 1.05 * _loss(base, rows.y, base.output[newer])
@@ -97,7 +97,7 @@ def test_a_head_on_a_base_that_is_right_does_little_harm(depth: Any, task: str) 
 def test_a_few_rows_move_a_head_a_little(rows: int, depth: Any, task: str) -> None:
     base = make_base(task)
     few = slice(0, rows)
-    head = fit_head(depth, base.data.take(few), base.output[few], seed=0)
+    head = fit_head(depth, base.data.take(few), base.output[few])
     output = head.predict(base.numeric, base.categorical, base.output)
     assert np.isfinite(output).all()
     trusted = rows / (rows + 20)
@@ -111,7 +111,7 @@ def test_a_few_rows_move_a_head_a_little(rows: int, depth: Any, task: str) -> No
 def test_a_class_without_a_row_keeps_a_chance(depth: Any, task: str) -> None:
     base = make_base(task, turned=False)
     present = base.data.y != base.data.y.max()
-    head = fit_head(depth, base.data.take(present), base.output[present], seed=0)
+    head = fit_head(depth, base.data.take(present), base.output[present])
     output = head.predict(base.numeric, base.categorical, base.output)
     absent = output[~present, -1]
     assert output.shape == base.output.shape
@@ -125,8 +125,8 @@ def test_newer_rows_can_count_for_more(depth: Any) -> None:
     base = make_base("regression", "numeric", rows=600)
     y = np.where(np.arange(600) < 300, base.output[:, 0] - 100, base.output[:, 0] + 100)
     data = replace(base.data, y=y)
-    alike = fit_head(depth, data, base.output, seed=0)
-    newest = fit_head(depth, replace(data, half_life=60), base.output, seed=0)
+    alike = fit_head(depth, data, base.output)
+    newest = fit_head(depth, replace(data, half_life=60), base.output)
 
     def moved(head: Any) -> float:
         return (head.predict(base.numeric, base.categorical, base.output) - base.output).mean()
@@ -140,16 +140,16 @@ def test_absolute_errors_are_mended_by_medians(depth: Any) -> None:
     base = make_base("regression", "numeric", turned=False)
     wild = np.where(np.arange(len(base.data)) % 4 == 0, 5000.0, 10.0)
     data = replace(base.data, metric="mae", y=base.output[:, 0] + wild)
-    head = fit_head(depth, data, base.output, seed=0)
+    head = fit_head(depth, data, base.output)
     moved = head.predict(base.numeric, base.categorical, base.output) - base.output
     assert 5 < np.median(moved) < 200
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_the_same_rows_and_seed_give_the_same_bytes(depth: Any) -> None:
+def test_the_same_rows_give_the_same_bytes(depth: Any) -> None:
     base = make_base("multiclass")
     first, second = (
-        fit_head(depth, base.data, base.output, seed=4).compose(base.model, base.signature)
+        fit_head(depth, base.data, base.output).compose(base.model, base.signature)
         for _ in range(2)
     )
     assert first == second
@@ -161,8 +161,8 @@ def test_of_many_rows_heads_learn_from_evenly_chosen_ones() -> None:
     many = base.data.take(np.repeat(np.arange(len(base.data)), times))
     few = slice(None, None, 3)
     heads = [
-        fit_heads(many, np.repeat(base.output, times, axis=0), seed=0),
-        fit_heads(many.take(few), np.repeat(base.output, times, axis=0)[few], seed=0),
+        fit_heads(many, np.repeat(base.output, times, axis=0)),
+        fit_heads(many.take(few), np.repeat(base.output, times, axis=0)[few]),
     ]
     assert len(many) / 3 <= MOST_ROWS < len(many) / 2
     answers = [h[-1].predict(base.numeric, base.categorical, base.output) for h in heads]
@@ -172,7 +172,7 @@ def test_of_many_rows_heads_learn_from_evenly_chosen_ones() -> None:
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_no_rows_give_no_answers(depth: Any) -> None:
     base = make_base("binary")
-    head = fit_head(depth, base.data, base.output, seed=0)
+    head = fit_head(depth, base.data, base.output)
     none = base.data.take(slice(0, 0))
     assert head.predict(none.numeric, none.categorical, base.output[:0]).shape == (0, 1)
 
@@ -181,7 +181,7 @@ def test_no_rows_give_no_answers(depth: Any) -> None:
 @pytest.mark.parametrize("batch", [1, 64])
 def test_rows_answer_alike_alone_and_among_others(batch: int, threads: int) -> None:
     base = make_base("regression", "numeric", rows=2000)
-    head = fit_head("correct", base.data, base.output, seed=0)
+    head = fit_head("correct", base.data, base.output)
     expected = head.predict(base.numeric, base.categorical, base.output)
     composed = head.compose(base.model, base.signature)
     predictor = Predictor(composed, base.signature, threads)
@@ -195,15 +195,15 @@ def test_rows_answer_alike_alone_and_among_others(batch: int, threads: int) -> N
 def test_a_head_needs_rows_and_a_base_that_answers() -> None:
     base = make_base("binary")
     with pytest.raises(TrainingError, match="no labelled rows"):
-        fit_head("recalibrate", base.data.take(slice(0, 0)), base.output[:0], seed=0)
+        fit_head("recalibrate", base.data.take(slice(0, 0)), base.output[:0])
     broken = np.full_like(base.output, np.nan)
     with pytest.raises(TrainingError, match="not all numbers"):
-        fit_head("correct", base.data, broken, seed=0)
+        fit_head("correct", base.data, broken)
 
 
 def test_a_base_that_is_no_graph_takes_no_head() -> None:
     base = make_base("binary")
-    head = fit_head("recalibrate", base.data, base.output, seed=0)
+    head = fit_head("recalibrate", base.data, base.output)
     with pytest.raises(ModelError, match="no ONNX graph"):
         head.compose(b"\xff\xff", base.signature)
 

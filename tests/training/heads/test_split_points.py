@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from perennial.training.heads.split_points import MOST, count_below, find_split_points
+from perennial.training.heads.split_points import MISSING, MOST, count_below, find_split_points
 
 columns = arrays(np.float32, st.integers(0, 300), elements=st.floats(width=32))
 answers = arrays(np.float32, st.integers(1, 300), elements=st.floats(0, 1, width=32))
@@ -20,7 +20,7 @@ def test_a_count_says_on_which_side_of_each_point_a_value_is(column: Any) -> Non
     missing = np.isnan(column)
     assert len(points) <= MOST
     assert (np.diff(points) > 0).all()
-    np.testing.assert_array_equal(np.isnan(counts), missing)
+    np.testing.assert_array_equal(counts == MISSING, missing)
     for n, point in enumerate(points):
         np.testing.assert_array_equal(counts[~missing] <= n, column[~missing] <= point)
 
