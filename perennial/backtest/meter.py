@@ -20,7 +20,7 @@ class Meter:
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Count this thread's work, and keep the others from waiting for some."""
-        started = time.process_time()
         with one_thread():  # others that wait for work would count, too
+            started = time.process_time()
             yield
-        self.cpu_seconds += time.process_time() - started
+            self.cpu_seconds += time.process_time() - started

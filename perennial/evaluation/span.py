@@ -6,9 +6,9 @@ newest rows, and is scored on those, with a head on it as a new model will have:
 good again needs no shorter span. All rows are taken unless newer ones are clearly the better
 teacher: as many as the first version had, or those since the champion's loss has risen. Only where
 they are, what lies between is tried, too: twice as many, and all rows weighed by their age. What is
-no better after a first few rounds is not grown on (successive halving; Jamieson & Talwalkar,
-AISTATS 2016). The choice is deliberately coarse, and nothing shorter is sought: the best of many
-spans on one stretch of a stream is mostly luck, and the next pays for it.
+not likely better after a first few rounds is not grown on (successive halving; Jamieson &
+Talwalkar, AISTATS 2016). The choice is deliberately coarse, and nothing shorter is sought: the best
+of many spans on one stretch of a stream is mostly luck, and the next pays for it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ SHORTEST = 200
 GLANCE, LOOK = 7, 20
 """Rounds of a quick model: after the first, those that are behind are given up."""
 _CONFIDENCE = 0.95
+_LIKELY = 0.8
+"""Confidence that is wanted after a glance."""
 _LONGEST = 0.9
 """A span of a larger share of all rows is no other choice."""
 _BATCHES = 40
@@ -93,17 +95,16 @@ def choose_span(
     def better(standing: TrainingSpan, rivals: Sequence[TrainingSpan]) -> TrainingSpan:
         """The best of the rivals that are clearly better than what stands, or that."""
         # Corrected for their number (Bonferroni).
-        level = 1 - (1 - _CONFIDENCE) / max(1, len(rivals))
-        for rounds in (GLANCE, LOOK):
+        clearly = 1 - (1 - _CONFIDENCE) / max(1, len(rivals))
+        for rounds, level in ((GLANCE, _LIKELY), (LOOK, clearly)):
             found = look([standing, *rivals], rounds)
             if standing not in found:
                 return standing
-            mark = found[standing].mean()
-            rivals = [rival for rival in rivals if rival in found and found[rival].mean() < mark]
+            left = [rival for rival in rivals if rival in found]
+            rivals = [rival for rival in left if _lower(found[rival], found[standing], level)]
             if not rivals:
                 return standing
-        clearly = [rival for rival in rivals if _lower(found[rival], found[standing], level)]
-        return min(clearly, key=lambda rival: float(found[rival].mean()), default=standing)
+        return min(rivals, key=lambda rival: float(found[rival].mean()))
 
     everything, longest = TrainingSpan(rows), _LONGEST * rows
     lengths = {usual} if risen is None else {usual, risen}

@@ -25,6 +25,7 @@ from perennial.training.plain_skops import dump_plain, load_plain
 from perennial.training.source import with_format, without_format
 from perennial.training.split import newest
 from perennial.training.target_encoding import TargetEncoder, fit_target_encoder
+from perennial.training.unchecked import Unchecked
 
 MAX_ROUNDS = 400
 MAX_TREES = 1600
@@ -177,7 +178,7 @@ def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:
     return _Regressor(loss=loss, **settings)
 
 
-class _Growing:
+class _Growing(Unchecked):
     """A booster of scikit-learn's whose bins are found once, however often it grows on."""
 
     _kin: ClassVar[type]
@@ -224,5 +225,7 @@ class _Regressor(_Growing, HistGradientBoostingRegressor):  # type: ignore[misc]
 def fill_empty_columns(x: NDArray[Any]) -> NDArray[Any]:
     """Fill columns without any value, on which scikit-learn's binning fails; none is split on."""
     empty = np.isnan(x).all(axis=0)
+    if not empty.any():
+        return x
     filled: NDArray[Any] = np.where(empty, np.float32(0), x)
     return filled

@@ -117,6 +117,19 @@ def test_a_span_that_is_behind_after_a_glance_is_not_grown_on() -> None:
     assert (1000, LOOK) not in asked
 
 
+def test_a_span_that_is_ahead_by_chance_after_a_glance_is_not_grown_on() -> None:
+    asked: list[tuple[int, int]] = []
+    noise = np.random.default_rng(0).normal(size=100)
+    shorter = 2.0 + noise - noise.mean() - 0.01
+
+    def losses(span: TrainingSpan, rounds: int) -> np.ndarray:
+        asked.append((span.rows, rounds))
+        return shorter if span.rows == 1000 else np.full(100, 2.0)
+
+    assert choose_span(4000, losses, usual=1000).span == TrainingSpan(4000)
+    assert asked == [(4000, GLANCE), (1000, GLANCE)]
+
+
 @pytest.mark.parametrize("since", [400, 2000, 5000])
 def test_a_rise_of_the_loss_is_found(since: int) -> None:
     losses = np.random.default_rng(0).exponential(size=6000)
