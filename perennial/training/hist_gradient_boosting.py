@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble._hist_gradient_boosting.common import Y_DTYPE
+from sklearn.preprocessing import LabelEncoder
 
 from perennial.packaging.graph import Graph
 from perennial.packaging.trees import add_tree_ensemble
@@ -216,6 +218,14 @@ class _Growing(Unchecked):
 
 class _Classifier(_Growing, HistGradientBoostingClassifier):  # type: ignore[misc]
     _kin = HistGradientBoostingClassifier
+
+    def _encode_y(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Number the classes that occur without sorting all rows for it, as scikit-learn does."""
+        self.classes_ = np.flatnonzero(np.bincount(y))
+        self._label_encoder = LabelEncoder().fit(self.classes_)
+        self.n_trees_per_iteration_ = 1 if len(self.classes_) <= 2 else len(self.classes_)
+        numbers: NDArray[Any] = np.searchsorted(self.classes_, y).astype(Y_DTYPE)
+        return numbers
 
 
 class _Regressor(_Growing, HistGradientBoostingRegressor):  # type: ignore[misc]

@@ -57,8 +57,10 @@ class Spans:
 
     def _begin(self, span: TrainingSpan) -> Growth | None:
         data = self._training.take(slice(len(self._training) - span.rows, None))
-        if data.task != "regression" and len(np.unique(data.y)) < max(2, data.width):
-            return None
+        if data.task != "regression":
+            classes = np.count_nonzero(np.bincount(data.y))
+            if classes < max(2, data.width):
+                return None
         return Growth(replace(data, half_life=span.half_life), seed=self._seed)
 
 
