@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.training.bins import distinct
 from perennial.training.hist_gradient_boosting import fill_empty_columns
 
 MOST = 62
@@ -59,7 +60,8 @@ def find_split_points(column: NDArray[Any], noise: float) -> NDArray[Any]:
         column: float32 (rows,); NaN is a missing value.
         noise: as a share of the largest value.
     """
-    values = np.unique(column[np.isfinite(column)]).astype(np.float64)
+    values, _ = distinct(column)
+    values = values[np.isfinite(values)]
     gaps = np.diff(values)
     if not len(gaps):
         return np.empty(0, dtype=np.float32)
