@@ -25,7 +25,7 @@ from perennial.evaluation.paired import batch_mean
 SHORTEST = 200
 """Of fewer rows no model is made where there are more."""
 GLANCE, LOOK = 7, 20
-"""Rounds of a quick model: after the first, those that are behind are given up."""
+"""Rounds of a quick model: after the first, what is not likely better is given up."""
 _CONFIDENCE = 0.95
 _LIKELY = 0.8
 """Confidence that is wanted after a glance."""
