@@ -16,7 +16,7 @@ from perennial.packaging.predictor import encode_frame
 from perennial.packaging.signature import Signature
 from perennial.spec import PipelineSpec
 from perennial.training.columns import infer_features
-from perennial.training.estimator import Columns, TrainingSet, both
+from perennial.training.estimator import Columns, TrainingSet, both, or_none
 from perennial.training.hist_gradient_boosting import Growth
 
 Rows = NDArray[np.intp]
@@ -133,7 +133,7 @@ class Base:
     def output(self, stream: Stream, rows: NDArray[np.intp] | slice) -> NDArray[np.float32]:
         """Answer rows in its own classes, (rows, width) in the precision of a packaged graph."""
         numeric, categorical = (columns[rows] for columns in stream.inputs)
-        return self.model.predict(*_or_none(numeric, categorical)).astype(np.float32)
+        return self.model.predict(*or_none(numeric, categorical)).astype(np.float32)
 
     def spread(self, output: NDArray[Any], width: int) -> NDArray[Any]:
         """Bring an output from its own classes into all ``width`` of them; unknown ones get 0."""
@@ -177,7 +177,3 @@ def fit_base(
         classes = present.astype(np.intp)
         data = replace(data, y=np.searchsorted(classes, data.y), width=len(classes))
     return Base(fit(data, seed=spec.model.seed, begun=begun), classes, present)
-
-
-def _or_none(numeric: NDArray[Any], categorical: NDArray[Any]) -> tuple[Columns, Columns]:
-    return numeric if numeric.shape[1] else None, categorical if categorical.shape[1] else None

@@ -137,3 +137,8 @@ def both(numeric: Columns, categorical: Columns) -> tuple[NDArray[Any], NDArray[
         np.empty((rows, 0), dtype=np.float32) if numeric is None else numeric,
         np.empty((rows, 0), dtype=object) if categorical is None else categorical,
     )
+
+
+def or_none(numeric: NDArray[Any], categorical: NDArray[Any]) -> tuple[Columns, Columns]:
+    """Give arrays without columns as None: what `both` takes, and what models answer."""
+    return numeric if numeric.shape[1] else None, categorical if categorical.shape[1] else None

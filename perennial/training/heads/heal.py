@@ -19,7 +19,7 @@ from perennial.packaging.parity import Parity, check_parity
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.signature import Signature
 from perennial.spec import PipelineSpec
-from perennial.training.estimator import Columns, TrainingSet, both
+from perennial.training.estimator import Columns, TrainingSet, both, or_none
 from perennial.training.heads.fit import fit_head, fit_heads
 from perennial.training.heads.head import Head
 from perennial.training.heads.mixed import mix_heads
@@ -244,5 +244,4 @@ def _training_set(frame: pd.DataFrame, spec: PipelineSpec, signature: Signature)
 
 
 def _answer(predictor: Predictor, data: TrainingSet) -> NDArray[Any]:
-    numeric = data.numeric if data.numeric.shape[1] else None
-    return predictor.predict(numeric, data.categorical if data.categorical.shape[1] else None)
+    return predictor.predict(*or_none(data.numeric, data.categorical))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from perennial.evaluation.metrics import row_losses, row_weights
 from perennial.evaluation.span import TrainingSpan
-from perennial.training.estimator import Columns, TrainingSet
+from perennial.training.estimator import TrainingSet, or_none
 from perennial.training.heads.fit import fit_head
 from perennial.training.hist_gradient_boosting import Growth
 
@@ -47,11 +47,11 @@ class Spans:
         base = growth.until(rounds)
 
         def answer(rows: TrainingSet) -> NDArray[Any]:
-            return base.predict(*_columns(rows)).astype(np.float32)
+            return base.predict(*or_none(rows.numeric, rows.categorical)).astype(np.float32)
 
         trial, judged = self._trial, self._judged
         head = fit_head("recalibrate", trial, answer(trial))
-        output = head.predict(*_columns(judged), answer(judged))
+        output = head.predict(judged.numeric, judged.categorical, answer(judged))
         losses = row_losses(judged.task, judged.metric, judged.y, output)
         return losses * row_weights(judged.metric, judged.y)
 
@@ -62,8 +62,3 @@ class Spans:
             if classes < max(2, data.width):
                 return None
         return Growth(replace(data, half_life=span.half_life), seed=self._seed)
-
-
-def _columns(rows: TrainingSet) -> tuple[Columns, Columns]:
-    numeric, categorical = rows.numeric, rows.categorical
-    return numeric if numeric.shape[1] else None, categorical if categorical.shape[1] else None
