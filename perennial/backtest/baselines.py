@@ -220,5 +220,6 @@ def _refit(where: Cut, start: int) -> Refit:
     frame, spec = held_stream()
     classes = () if spec.task == "regression" else target_classes(frame[spec.target])
     known_until = where.labelled(start)
-    model = fit_yardstick(frame.iloc[known_until - where.first : known_until], spec, classes)
+    rows = frame.iloc[known_until - where.first : known_until]
+    model = fit_yardstick(rows, spec, classes, seed=spec.model.seed)
     return Refit(start, model.predict(frame.iloc[where.bounds[start] :]), model.cpu_seconds)

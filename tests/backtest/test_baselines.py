@@ -75,6 +75,20 @@ def test_late_labels_make_later_models(runs) -> None:
     np.testing.assert_array_equal(late.outputs[240:320], _third(runs["every"]))
 
 
+def test_the_seed_is_that_of_all_fits() -> None:
+    """From 10,000 rows on the defaults hold random rows out, to know when to stop."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=12_600)})
+    frame["y"] = frame["x"] + rng.normal(size=len(frame))
+
+    def never(seed: int) -> np.ndarray:
+        spec = SPEC.model_copy(update={"model": SPEC.model.model_copy(update={"seed": seed})})
+        return run_baseline("never", frame, spec, windows=1, train_fraction=0.9, jobs=1).outputs
+
+    np.testing.assert_array_equal(never(1), never(1))
+    assert (never(1) != never(2)).any()
+
+
 def _third(every) -> np.ndarray:
     """Two windows late, the fourth window is answered by the model that `every` made after the
     first, whose own answers to that window nobody recorded: fit it again."""
