@@ -22,7 +22,8 @@ from perennial.registry import (
     Manifest,
     State,
     base_of,
-    failures_in_a_row,
+    failed_retrains_in_a_row,
+    is_retrain,
     measured_costs,
     read_history,
     read_manifest,
@@ -35,7 +36,7 @@ from tasks.connection import fetch, store
 from tasks.judge import Due, Judge, PendingWindow, read_due
 from tasks.triage import Inspection, Inspector, Stretch
 from tasks.versions import metrics_of
-from tasks.window_check import Place, WindowCheck, newest_checks, ordinal, unanswered
+from tasks.window_check import Place, WindowCheck, newest_checks, ordinal, unanswered, windows_by
 
 _PENDING_WINDOWS = 50
 _LATE = 2
@@ -248,23 +249,25 @@ class Watch:
         """What became of earlier heals. After a heal that was undone on live traffic, heads wait
         too: the same rows would bring the same head back."""
         entries = list(read_history(store(), self._spec.name))
-        judged = [entry for entry in entries if entry.event != "retrain.failed"]
-        retrains = [entry for entry in judged if entry.details.get("depth") == "retrain"]
+        retrains = [entry for entry in entries if is_retrain(entry)]
         since = None
         if state.answered is not None:
             since = ordinal(seen.window) - ordinal(state.answered)
         return HealRecord(
             windows_since=since,
-            retrain_windows=self._windows_after(retrains[-1].at) if len(retrains) > 1 else None,
-            refused=failures_in_a_row(retrains),
+            retrain_windows=self._since(retrains[-1].at, seen) if len(retrains) > 1 else None,
+            windows=ordinal(seen.window),
+            refused=failed_retrains_in_a_row(entries),
             undone=rollbacks_in_a_row(entries),
             headed=bool(_shares(self._champion)),
             costs=measured_costs(entries),
         )
 
-    def _windows_after(self, moment: datetime) -> int:
-        """Windows checked since, the present one included."""
-        return 1 + sum(check.at > moment for check in self.recent)
+    def _since(self, moment: datetime, seen: Verdicts) -> int:
+        """Windows checked since a moment, the present one included."""
+        if self.recent and self.recent[0].at <= moment:
+            return 1 + sum(check.at > moment for check in self.recent)
+        return ordinal(seen.window) - windows_by(self._spec.name, moment)
 
 
 def _shares(version: Manifest) -> dict[HeadName, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,9 +55,21 @@ def newest_checks(pipeline: str, *, after: str | None = None) -> Iterator[Window
         after: a window; only checks of later ones are given.
     """
     behind = None if after is None else layout.check(pipeline, after)
-    keys = [info.key for info in store().scan(layout.checks(pipeline), after=behind)]
-    for key in reversed(keys[-_REMEMBERED:]):
-        yield WindowCheck.model_validate_json(store().get(key).data)
+    for key in reversed(_keys(pipeline, behind)[-_REMEMBERED:]):
+        yield _read(key)
+
+
+def windows_by(pipeline: str, moment: datetime) -> int:
+    """Count the windows that had been checked by a moment, however long ago that is."""
+    return bisect_right(_keys(pipeline), moment, key=lambda key: _read(key).at)
+
+
+def _keys(pipeline: str, after: str | None = None) -> list[str]:
+    return [info.key for info in store().scan(layout.checks(pipeline), after=after)]
+
+
+def _read(key: str) -> WindowCheck:
+    return WindowCheck.model_validate_json(store().get(key).data)
 
 
 def unanswered(pipeline: str, state: State) -> Check | None:

@@ -39,6 +39,8 @@ class HealRecord(BaseModel):
     never asked."""
     retrain_windows: int | None = None
     """The same for a retrain, taken over or refused."""
+    windows: int | None = None
+    """Windows checked in all, this one included; None: those of the history are all there are."""
     refused: int = 0
     """Candidates in a row that the gate refused, or that were rolled back, up to now."""
     undone: int = 0

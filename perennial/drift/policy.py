@@ -56,7 +56,8 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
     if foreign is not None:
         return foreign
     if trials:
-        return _by_trials(trials, losses, moved, heals, policy, len(history))
+        windows = len(history) if heals.windows is None else heals.windows
+        return _by_trials(trials, losses, moved, heals, policy, windows)
     return _by_loss(losses, moved, heals, policy)
 
 

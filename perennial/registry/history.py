@@ -129,22 +129,24 @@ def standing_at(entries: Iterable[HistoryEntry], moment: datetime) -> HistoryEnt
     return max(changes, key=lambda entry: entry.id, default=None)
 
 
-def failures_in_a_row(entries: Iterable[HistoryEntry]) -> int:
-    """Count the candidates that failed since the last one that proved itself.
+def is_retrain(entry: HistoryEntry) -> bool:
+    """Whether it says that a new model was made, be it that the gate refused it."""
+    made = entry.event in ("version.registered", "version.refused")
+    return made and entry.details.get("depth") == "retrain"
+
+
+def failed_retrains_in_a_row(entries: Iterable[HistoryEntry]) -> int:
+    """Count the new models that failed since the last one that proved itself.
 
     A gate's refusal and a rollback are failures. A version has proved itself when its bake is over,
-    or with its promotion where none is declared.
+    or with its promotion where none is declared. What becomes of heads does not matter.
 
     Args:
-        entries: the oldest first.
+        entries: of the whole history, the oldest first.
     """
-    count = 0
-    for entry in entries:
-        if entry.event in ("version.refused", "rollout.rolled_back"):
-            count += 1
-        elif entry.event == "rollout.finished" or _ends_with_promotion(entry):
-            count = 0
-    return count
+    entries = list(entries)
+    models = {entry.version for entry in entries if is_retrain(entry)}
+    return _failures_in_a_row(entry for entry in entries if entry.version in models)
 
 
 def rollbacks_in_a_row(entries: Iterable[HistoryEntry]) -> int:
@@ -153,7 +155,7 @@ def rollbacks_in_a_row(entries: Iterable[HistoryEntry]) -> int:
     Args:
         entries: the oldest first.
     """
-    return failures_in_a_row(entry for entry in entries if entry.event != "version.refused")
+    return _failures_in_a_row(entry for entry in entries if entry.event != "version.refused")
 
 
 def measured_costs(entries: Iterable[HistoryEntry]) -> Costs:
@@ -169,3 +171,13 @@ def measured_costs(entries: Iterable[HistoryEntry]) -> Costs:
 
 def _ends_with_promotion(entry: HistoryEntry) -> bool:
     return entry.event == "rollout.promoted" and not entry.details.get("bake")
+
+
+def _failures_in_a_row(entries: Iterable[HistoryEntry]) -> int:
+    count = 0
+    for entry in entries:
+        if entry.event in ("version.refused", "rollout.rolled_back"):
+            count += 1
+        elif entry.event == "rollout.finished" or _ends_with_promotion(entry):
+            count = 0
+    return count

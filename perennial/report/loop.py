@@ -27,7 +27,7 @@ from perennial.drift.pricing import Pricing
 from perennial.errors import ModelError, PerennialError
 from perennial.registry import (
     HistoryEntry,
-    failures_in_a_row,
+    failed_retrains_in_a_row,
     find_declaration,
     known_pipelines,
     measured_costs,
@@ -52,6 +52,8 @@ _ROLLOUTS = {
     "rollout.rolled_back": "rolled_back",
 }
 _PREDICTION = "prediction"
+_WEIGHED = ("bake", "depth", "cpu_seconds")
+"""What a wait goes by of an entry's details, which may be long."""
 
 
 # Of each fact what is counted; their own models would bring pandas into a small service.
@@ -184,9 +186,8 @@ class LoopMetrics(Collector):
         for info in [*self._store.scan(layout.history(name), after=known.last_entry)]:
             entry = HistoryEntry.model_validate_json(self._store.get(info.key).data)
             known.last_entry = info.key
-            # Of the details, which may be long, what `failures_in_a_row` looks at.
-            bake = {"bake": entry.details.get("bake")}
-            known.entries.append(entry.model_copy(update={"details": bake}))
+            kept = {key: entry.details[key] for key in _WEIGHED if key in entry.details}
+            known.entries.append(entry.model_copy(update={"details": kept}))
             if (outcome := _RETRAINS.get(entry.event)) is not None:
                 known.retrains[outcome, str(entry.details.get("depth", "retrain"))] += 1
                 if outcome != "failed":
@@ -277,7 +278,7 @@ class LoopMetrics(Collector):
         if declaration is None or known.newest is None or not known.retrained_in:
             return 0.0
         policy, entries = declaration.spec.policy, known.entries
-        pricing = Pricing(policy, measured_costs(entries), failures_in_a_row(entries))
+        pricing = Pricing(policy, measured_costs(entries), failed_retrains_in_a_row(entries))
         waited = _number(known.newest.window) - known.retrained_in
         return float(max(0, pricing.quiet_windows - waited))
 

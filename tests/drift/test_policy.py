@@ -229,6 +229,15 @@ def test_a_retrain_waits_until_the_budget_has_paid_for_it() -> None:
     assert decide(history, over, thrifty).depth == "retrain"
 
 
+def test_a_first_base_has_had_its_time_though_the_history_is_cut_short() -> None:
+    thrifty = POLICY.model_copy(update={"cpu_budget": timedelta(seconds=10), "cpu_price": 0.0})
+    history = tried(*[0.8] * 6, asked=1.0)
+    costs = Costs(retrain=900.0)
+    early, due = (HealRecord(windows=n, costs=costs) for n in (89, 90))
+    assert decide(history, early, thrifty).depth == "correct"
+    assert decide(history, due, thrifty).depth == "retrain"
+
+
 def test_a_rise_of_the_loss_that_is_less_than_a_retrain_costs_is_kept() -> None:
     costly = HealRecord(costs=Costs(retrain=9000.0))
     free = POLICY.model_copy(update={"cpu_budget": None})

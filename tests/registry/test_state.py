@@ -5,11 +5,12 @@ import pytest
 from perennial.errors import LeaseLost
 from perennial.registry import (
     change_state,
-    failures_in_a_row,
+    failed_retrains_in_a_row,
     measured_costs,
     new_entry,
     read_history,
     read_state,
+    rollbacks_in_a_row,
     standing_at,
 )
 from perennial.registry.state import State, is_outcome
@@ -86,17 +87,38 @@ def test_history_says_who_answered_at_a_moment(store):
     assert standing_at(entries, utc_now()).after.champion == "0002"
 
 
-def told(event, **details):
-    return new_entry(event, reason="so", by="test", details=details)
+def told(event, version=None, **details):
+    return new_entry(event, version=version, reason="so", by="test", details=details)
 
 
-def test_failures_count_until_a_version_has_proved_itself():
-    refused, back = told("version.refused"), told("rollout.rolled_back")
-    promoted = told("rollout.promoted", bake=True)
-    cycle = [told("version.registered"), promoted, back]
-    assert failures_in_a_row([refused, *cycle, *cycle]) == 3
-    assert failures_in_a_row([*cycle, promoted, told("rollout.finished"), refused]) == 1
-    assert failures_in_a_row([refused, told("rollout.promoted", bake=False)]) == 0
+def refused(version, depth="retrain"):
+    return told("version.refused", version, depth=depth)
+
+
+def registered(version, depth="retrain"):
+    return told("version.registered", version, depth=depth)
+
+
+def test_failures_count_until_a_new_model_has_proved_itself():
+    undone = [registered("2"), told("rollout.promoted", "2", bake=True)]
+    undone += [told("rollout.rolled_back", "2")]
+    assert failed_retrains_in_a_row([refused("1"), *undone]) == 2
+    assert rollbacks_in_a_row([refused("1"), *undone]) == 1
+    proved = [registered("3"), told("rollout.promoted", "3", bake=True)]
+    proved += [told("rollout.finished", "3")]
+    assert failed_retrains_in_a_row([refused("1"), *undone, *proved]) == 0
+    assert failed_retrains_in_a_row([refused("1"), *proved, refused("4")]) == 1
+    at_once = [registered("2"), told("rollout.promoted", "2", bake=False)]
+    assert failed_retrains_in_a_row([refused("1"), *at_once]) == 0
+
+
+def test_what_becomes_of_heads_says_nothing_of_new_models():
+    heads = [refused("2", "correct"), registered("3", "correct")]
+    heads += [told("rollout.promoted", "3", bake=False)]
+    assert failed_retrains_in_a_row([refused("1"), *heads]) == 1
+    undone = [registered("4", "correct"), told("rollout.rolled_back", "4")]
+    assert failed_retrains_in_a_row([refused("1"), *undone]) == 1
+    assert rollbacks_in_a_row([refused("1"), *undone]) == 1
 
 
 def test_the_order_of_the_history_is_that_of_the_changes_though_the_clock_goes_back(

@@ -128,8 +128,20 @@ def test_every_figure_is_what_the_store_tells(loop):
     assert seen["shifted_features", "p"] == 2
     assert seen["loss_ratio", "p"] == 1.5
     assert ("champion_age_seconds", "0002", "p") in seen
-    # A refusal since: twice the seven windows that are declared; two have passed.
-    assert seen["budget_wait_windows", "p"] == 14 - 2
+    # Of the seven windows that are declared two have passed. That a head was refused is no matter.
+    assert seen["budget_wait_windows", "p"] == 7 - 2
+
+
+@pytest.mark.parametrize(
+    ("failed", "seconds", "windows"),
+    [(1, 1.0, 14), (1, 30_000.0, 49), (3, 1.0, 56)],
+)
+def test_the_wait_is_that_of_the_policy(store, loop, failed, seconds, windows):
+    """Ten minutes a window pay for what a model takes, and failures in a row double the wait."""
+    details = {"depth": "retrain", "cpu_seconds": seconds}
+    for number in range(failed):
+        change(store, "version.refused", 110 + number, version=f"1{number}", details=details)
+    assert figures(loop)["budget_wait_windows", "p"] == windows - 2
 
 
 def test_a_fact_is_counted_once_and_a_new_one_is_added(store, loop):
