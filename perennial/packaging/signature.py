@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from perennial.spec import Task
+from perennial.spec import Task, TimeFormat
 
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
@@ -37,6 +37,15 @@ class Feature(BaseModel):
     kind: FeatureKind
 
 
+class TimeField(BaseModel):
+    """The field of a request that says when its row happened."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    format: TimeFormat
+
+
 class Signature(BaseModel):
     """``signature.json`` of a version."""
 
@@ -48,6 +57,8 @@ class Signature(BaseModel):
     features: tuple[Feature, ...]
     context: tuple[str, ...] = ()
     """Fields that a request may carry and the model does not look at: the time, ignored columns."""
+    time: TimeField | None = None
+    """None: the pipeline has no time column."""
     classes: tuple[str, ...] = ()
     """Class labels in the order of the output's columns, as `canonical_label` writes them."""
 

@@ -31,6 +31,7 @@ from perennial.spec.pipeline import (
 )
 from perennial.spec.reading import load_spec, parse_spec
 from perennial.spec.rollout import Bake, Canary, Guardrails, Rollout, Shadow
+from perennial.spec.times import TimeFormat
 
 __all__ = [
     "NAME_PATTERN",
@@ -59,6 +60,7 @@ __all__ = [
     "Source",
     "Span",
     "Task",
+    "TimeFormat",
     "Validation",
     "format_duration",
     "load_spec",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from perennial.spec.durations import Duration, Span, SpanField
 from perennial.spec.names import (
@@ -20,6 +20,7 @@ from perennial.spec.names import (
 )
 from perennial.spec.rollout import Rollout
 from perennial.spec.section import Section
+from perennial.spec.times import check_time_format, check_timezone
 
 
 class Source(Section):
@@ -284,6 +285,14 @@ class PipelineSpec(Section):
     time: str | None = Field(
         default=None, description="Time column. Left out: row order is time order."
     )
+    time_format: str | None = Field(
+        default=None,
+        description="How the time column writes its times: iso, seconds, milliseconds (since 1970 "
+        "UTC), or a pattern such as '%d.%m.%Y %H:%M'. Left out: found from all its rows.",
+    )
+    timezone: str = Field(
+        default="UTC", description="Zone of times without an offset, such as Europe/Berlin."
+    )
     ignore: tuple[str, ...] = Field(default=(), description="Columns that are never a feature.")
     metric: MetricName = Field(default="rmse", description="What the loop is judged by.")
     labels: Labels = Labels()
@@ -294,6 +303,16 @@ class PipelineSpec(Section):
     gates: Gates = Gates()
     rollout: Rollout = Rollout()
     retention: Retention = Retention()
+
+    @field_validator("time_format")
+    @classmethod
+    def _format_is_one(cls, value: str | None) -> str | None:
+        return None if value is None else check_time_format(value)
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_is_one(cls, value: str) -> str:
+        return check_timezone(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -316,4 +335,6 @@ class PipelineSpec(Section):
                 key == "ignore" and self.target in self.ignore
             ):
                 raise ValueError(f"{key}: {self.target!r} is the target")
+        if self.time_format is not None and self.time is None:
+            raise ValueError("time_format: there is no time column that it could be the format of")
         return self
