@@ -42,6 +42,8 @@ class Client:
         self._sleep = sleep
         self._connection: http.client.HTTPConnection | None = None
         self.tally = Tally()
+        self.refusal = ""
+        """What the server said of the last request that it refused."""
 
     def predict(self, identifier: str, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """Ask for one row; None where the server refused it."""
@@ -49,6 +51,8 @@ class Client:
         status, answer = self._post(":predict", {"rows": [row], "ids": [identifier]})
         if status != http.HTTPStatus.OK:
             self.tally.failed += 1
+            error = answer.get("error") if isinstance(answer, dict) else None
+            self.refusal = f"{status}: {error or answer}"
             return None
         self.tally.answered += 1
         answered: dict[str, Any] = answer
