@@ -73,6 +73,8 @@ class StackStatus(BaseModel):
     directory: Path
     supervisor: int | None = None
     parts: tuple[PartStatus, ...] = ()
+    alarms: tuple[str, ...] = ()
+    """What a person must see of the pipelines, where somebody has looked."""
 
 
 def is_up(directory: Path = DEFAULT_DIR) -> bool:
