@@ -12,6 +12,7 @@ from perennial.cli import app
 from perennial.drift.decision import Decision
 from perennial.drift.record import Check
 from perennial.errors import SpecError
+from perennial.local.stack import PartStatus, StackStatus
 from perennial.registry import append_history, change_state, declare, new_entry
 from perennial.registry.look import Look
 from perennial.store import layout
@@ -38,6 +39,19 @@ def reached(here, store, settings, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", settings.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", settings.secret_key)
     return store
+
+
+PART = PartStatus(
+    name="store",
+    title="S3 store",
+    running=True,
+    healthy=True,
+    since=None,
+    restarts=0,
+    url=None,
+    pid=1,
+    fault=None,
+)
 
 
 def declared(here, name, more=""):
@@ -171,9 +185,19 @@ def test_the_history_ends_with_what_keeps_failing(here, reached):
     fail(reached, "shop", 1)
     assert "no successful" not in run("history", "shop").stdout
     fail(reached, "shop", 1)
-    assert (
-        run("history", "shop").stdout.splitlines()[-1].startswith("! no successful retrain since")
-    )
+    last = run("history", "shop").stdout.splitlines()[-1]
+    assert last.startswith("! no successful retrain since")
+
+
+def test_the_status_says_which_pipelines_keep_failing(here, reached, monkeypatch):
+    seen = StackStatus(up=True, directory=here, parts=(PART,))
+    monkeypatch.setattr("perennial.local.status", lambda _: seen)
+    live(reached, declared(here, "shop"))
+    assert json.loads(run("status", "--json").stdout)["alarms"] == []
+    fail(reached, "shop", 2)
+    said = run("status")
+    assert said.exit_code == 0
+    assert said.stdout.splitlines()[-1].startswith("! shop: no successful retrain since")
 
 
 def test_a_sweep_of_all_goes_past_one_that_is_broken(here, reached):
