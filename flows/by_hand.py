@@ -15,7 +15,7 @@ def rollback(pipeline: str, to: str | None = None, why: str = "asked for by hand
     """Put an earlier version back at once; a rollout under way ends.
 
     Args:
-        pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
+        pipeline: Name of the pipeline.
         to: The version that shall answer, or the start of its name. Left out: a challenger on its
             way is given up, else the champion before the present one comes back.
         why: Kept in the history.
@@ -38,7 +38,7 @@ def advance(pipeline: str, to: Goal = "promotion", why: str = "asked for by hand
     Guardrails and the test of its loss hold on in the stages that are left.
 
     Args:
-        pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
+        pipeline: Name of the pipeline.
         to: The stage, as far as pipeline.yaml declares it; promotion makes it champion.
         why: Kept in the history.
     """
@@ -63,7 +63,7 @@ def approve(pipeline: str, why: str = "approved of in the UI") -> State:
     """Let the challenger of a pipeline with ``approval: manual`` through to promotion.
 
     Args:
-        pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
+        pipeline: Name of the pipeline.
         why: Kept in the history.
     """
     from tasks.approval import withdraw_questions

@@ -6,9 +6,9 @@ from prefect.states import Failed, State
 
 from flows.names import of_pipeline
 from flows.outcome import explained, outcome
-from perennial.errors import PerennialError
 from tasks.compact import Sizes, compact_logs
 from tasks.declaration import find_pipelines
+from tasks.each import for_each
 
 
 @flow(name="compact", flow_run_name=of_pipeline)
@@ -23,14 +23,12 @@ def compact(pipeline: str | None = None, sizes: Sizes | None = None) -> State:
         sizes: How big the files should be, and what is left alone.
     """
     names = [pipeline] if pipeline is not None else find_pipelines()
-    told, failed = [], []
-    for name in names:
-        try:
-            done = compact_logs(name, sizes or Sizes())
-        except PerennialError as error:  # the others are compacted all the same
-            failed.append(f"{name}: {error}")
-        else:
-            told.append(f"{name}: {done.segments} segments in {done.files} files")
-    if failed:
-        return Failed(message="; ".join(failed))
+
+    def compact_one(name: str) -> str:
+        done = compact_logs(name, sizes or Sizes())
+        return f"{name}: {done.segments} segments in {done.files} files"
+
+    told, aside = for_each(names, compact_one)
+    if aside:
+        return Failed(message="; ".join([*map(str, aside), *told]))
     return outcome("Compacted", "; ".join(told) or "no pipeline is declared")

@@ -5,7 +5,7 @@ from prefect.states import Failed, State
 
 from flows.names import of_pipeline
 from flows.outcome import explained, outcome
-from perennial.errors import LeaseHeld, PerennialError
+from perennial.errors import LeaseHeld
 
 
 @flow(name="gc", flow_run_name=of_pipeline)
@@ -21,12 +21,13 @@ def gc(pipeline: str | None = None, dry_run: bool = False) -> State:
         dry_run: Only say what would go.
     """
     from tasks.declaration import find_pipelines
+    from tasks.each import for_each
     from tasks.gc import sweep_pipeline
     from tasks.lease import held_lease
 
     run = str(runtime.flow_run.name)
-    told, failed = [], []
-    for name in [pipeline] if pipeline is not None else find_pipelines():
+
+    def sweep_one(name: str) -> str:
         try:
             if dry_run:
                 done = sweep_pipeline(name, None, run)
@@ -34,11 +35,10 @@ def gc(pipeline: str | None = None, dry_run: bool = False) -> State:
                 with held_lease(name, holder=f"{run} ({runtime.flow_run.id})") as lease:
                     done = sweep_pipeline(name, lease, run)
         except LeaseHeld as error:
-            told.append(f"{name}: left alone, {error}")
-        except PerennialError as error:  # the others are swept all the same
-            failed.append(f"{name}: {error}")
-        else:
-            told.append(f"{name}: {done.objects} objects, {done.versions} versions")
-    if failed:
-        return Failed(message="; ".join([*failed, *told]))
+            return f"{name}: left alone, {error}"
+        return f"{name}: {done.objects} objects, {done.versions} versions"
+
+    told, aside = for_each([pipeline] if pipeline is not None else find_pipelines(), sweep_one)
+    if aside:
+        return Failed(message="; ".join([*map(str, aside), *told]))
     return outcome("Would sweep" if dry_run else "Swept", "; ".join(told) or "no pipeline is there")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.states import State
+from prefect.states import Failed, State
 
 from flows.names import of_pipeline
 from flows.outcome import explained, outcome
@@ -17,20 +17,33 @@ DRIFT, HELD, CHECKED = "Drift confirmed", "Held", "Checked"
 def monitor(pipeline: str | None = None) -> State:
     """Judge the windows that came since the last check, and ask for a heal where one is due.
 
+    Of several pipelines, one that fails affects no other.
+
     Args:
-        pipeline: Name of the pipeline, or the folder of its pipeline.yaml. Left out: all of them.
+        pipeline: Name of the pipeline. Left out: all of them.
     """
     from tasks.declaration import find_pipelines
+    from tasks.each import for_each
 
     names = [pipeline] if pipeline is not None else find_pipelines()
-    told = [_monitor_one(name, last=number == len(names)) for number, name in enumerate(names, 1)]
-    message = "; ".join(text for _, text in told) or "no pipeline is declared"
+    told, aside = for_each(names, lambda name: _monitor_one(name, last=name == names[-1]))
+    message = "; ".join([*map(str, aside), *(text for _, text in told)])
+    if aside:
+        return Failed(message=message)
+    message = message or "no pipeline is declared"
     states = {state for state, _ in told}
     return outcome(next((s for s in (DRIFT, HELD) if s in states), CHECKED), message)
 
 
 def _monitor_one(pipeline: str, *, last: bool) -> tuple[str, str]:
     """What a look at one pipeline came to, and why."""
+    from tasks.look import noted_look
+
+    with noted_look(pipeline):
+        return _look_at(pipeline, last=last)
+
+
+def _look_at(pipeline: str, *, last: bool) -> tuple[str, str]:
     from tasks.approval import withdraw_questions
     from tasks.check import check_windows, repeat_requests, show_checks
     from tasks.declaration import find_pipeline

@@ -21,24 +21,30 @@ def recover(
     A run that was alive and has not been heard of is reported as crashed. Crashed runs that may be
     repeated are started again, twice at most. A lease whose holder has ended is given back. Forms
     offer the pipelines that have been declared meanwhile, and the monitor has their schedules, also
-    after Prefect's database was made anew. Safe beside everything, and itself.
+    after Prefect's database was made anew. A pipeline for which that is not possible is set aside
+    with its reason, and the others go on. Safe beside everything, and itself.
 
     Args:
         silent_seconds: A run is given up after so long without a heartbeat; three of them.
         hours: Runs that crashed longer ago are left alone.
     """
     from tasks.declaration import keep_deployments
+    from tasks.look import tell_stopped_monitors
     from tasks.recover import crash_silent_runs, free_leases, go_on_with_crashed_runs, tell
 
     lost = crash_silent_runs(silent_seconds)
     again = go_on_with_crashed_runs(hours)
-    leases = free_leases()
-    keep_deployments()
-    if not (lost or again or leases):
+    leases, unread = free_leases()
+    unkept, unseen = keep_deployments(), tell_stopped_monitors()
+    aside = [*{one.pipeline: one for one in (*unseen, *unread, *unkept)}.values()]
+    if not (lost or again or leases or aside):
         return outcome("Nothing to do", "no run was silent, none had crashed")
-    tell(lost, again, leases)
-    return outcome(
-        "Recovered",
+    tell(lost, again, leases, aside)
+    done = (
         f"{len(lost)} silent runs reported as crashed, {len(again)} started again, "
-        f"{len(leases)} leases given back",
+        f"{len(leases)} leases given back"
     )
+    if aside:
+        named = "; ".join(map(str, aside))
+        return outcome("Set aside", f"{len(aside)} of the pipelines: {named}. {done}")
+    return outcome("Recovered", done)

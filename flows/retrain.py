@@ -40,7 +40,7 @@ def retrain(
     left to a run of the flow rollout.
 
     Args:
-        pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
+        pipeline: Name of the pipeline.
         reason: Why, in words; it is kept in the version's lineage.
         cause: Key of the check that asks for it, if one does.
         depth: retrain trains a new model; recalibrate maps the champion's output, correct adds a

@@ -28,7 +28,7 @@ def rollout(
     up by the next.
 
     Args:
-        pipeline: Name of the pipeline, or the folder of its pipeline.yaml.
+        pipeline: Name of the pipeline.
         seconds: How long this run watches at most; 0: one look.
         attempt: Which try this is; a run that crashed is started again a few times.
     """

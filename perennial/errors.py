@@ -6,6 +6,7 @@
     +-- StoreError              the object store refuses, or is unfit
     |   +-- NotFound            no such object
     |   +-- Conflict            a conditional write lost: somebody else was first
+    |   +-- Damaged             an object is not what Perennial wrote under its key
     +-- LeaseError              who may change the pipeline
     |   +-- LeaseHeld           another run holds the lease
     |   +-- LeaseLost           this run held the lease and no longer does
@@ -53,6 +54,17 @@ class Conflict(StoreError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key!r} was changed by somebody else at the same time")
+        self.key = key
+
+
+class Damaged(StoreError):
+    """An object in the store is not what Perennial writes under its key."""
+
+    def __init__(self, key: str, fault: str) -> None:
+        super().__init__(
+            f"{key} cannot be read ({fault}): it was damaged, or another release of Perennial "
+            "wrote it"
+        )
         self.key = key
 
 

@@ -7,7 +7,8 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION   as everywhere
 PERENNIAL_SERVER_URL   the inference server
 PREFECT_API_URL        the Prefect server
 PREFECT_API_AUTH_STRING   what it asks for, where it does: user:password
-PERENNIAL_PIPELINES    folders in which a pipeline is looked for by name, joined by ':'
+PERENNIAL_PIPELINES    folders in which a pipeline is looked for by name, joined by ':'; left out:
+                       data in the current folder, then data beside the code
 PERENNIAL_NOTIFY       who is told of drifts, held data, promotions, rollbacks, failed retrains:
                        Apprise addresses (mailto://..., slack://...), joined by spaces
 PERENNIAL_SIGNING_KEY  file of the private key with which flows sign versions (Ed25519, PEM)
@@ -33,6 +34,8 @@ ENV_FILE = "stack.env"
 _FILE = "_FILE"
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PERENNIAL_NOTIFY")
 DEFAULT_DIR = Path(".perennial")
+CODE = Path(__file__).resolve().parents[1]
+"""The folder that holds flows, tasks and the examples' ``data``."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Settings:
     server_url: str | None = None
     prefect_api_url: str | None = None
     prefect_auth: str | None = field(default=None, repr=False)
-    pipeline_folders: tuple[Path, ...] = (Path("data"),)
+    pipeline_folders: tuple[Path, ...] = ()
+    """Where a pipeline is looked for by name, the first folder first."""
     notify: tuple[str, ...] = field(default=(), repr=False)
     signing_key: Path | None = None
     trusted_keys: tuple[Path, ...] = ()
@@ -66,7 +70,6 @@ class Settings:
                 "no store is configured and no stack is up: run 'perennial up', "
                 "or set PERENNIAL_S3_ENDPOINT and PERENNIAL_BUCKET"
             )
-        folders = environ.get("PERENNIAL_PIPELINES", "data")
         return cls(
             bucket=environ.get("PERENNIAL_BUCKET", "perennial"),
             s3_endpoint=environ.get("PERENNIAL_S3_ENDPOINT") or None,
@@ -76,7 +79,7 @@ class Settings:
             server_url=environ.get("PERENNIAL_SERVER_URL"),
             prefect_api_url=environ.get("PREFECT_API_URL"),
             prefect_auth=environ.get("PREFECT_API_AUTH_STRING") or None,
-            pipeline_folders=tuple(Path(p) for p in folders.split(":") if p),
+            pipeline_folders=pipeline_folders(environ),
             notify=tuple(environ.get("PERENNIAL_NOTIFY", "").split()),
             signing_key=Path(key) if (key := environ.get("PERENNIAL_SIGNING_KEY")) else None,
             trusted_keys=tuple(
@@ -97,6 +100,29 @@ class Settings:
     def load(cls, directory: Path = DEFAULT_DIR) -> Settings:
         """Read the environment; what it leaves out comes from ``directory``'s running stack."""
         return cls.from_env({**read_env_file(directory / ENV_FILE), **os.environ})
+
+
+def pipeline_folders(
+    environ: Mapping[str, str], *, here: Path | None = None, code: Path = CODE
+) -> tuple[Path, ...]:
+    """Say in which folders ``NAME/pipeline.yaml`` is looked for, whether or not they are there yet.
+
+    Args:
+        here: the current folder; None: this process's.
+        code: the folder whose ``data`` comes last.
+
+    Returns:
+        Absolute paths, each once: PERENNIAL_PIPELINES if it is set, else ``data`` of both folders.
+    """
+    here = Path.cwd() if here is None else here
+    named = [Path(p) for p in environ.get("PERENNIAL_PIPELINES", "").split(os.pathsep) if p]
+    chosen = named or [Path("data"), code / "data"]
+    return tuple(dict.fromkeys((here / path).resolve() for path in chosen))
+
+
+def local_folders(directory: Path = DEFAULT_DIR) -> tuple[Path, ...]:
+    """The same for a command beside ``directory``'s stack, if one is up: what that sees."""
+    return pipeline_folders({**read_env_file(directory / ENV_FILE), **os.environ})
 
 
 def with_files(environ: Mapping[str, str]) -> dict[str, str]:

@@ -12,9 +12,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
 from perennial.local import forms
-from perennial.registry import Declaration, find_declaration, known_pipelines, resolve
+from perennial.registry import Declaration, known_pipelines, resolve
 from perennial.spec import PipelineSpec
 from tasks.connection import settings, store
+from tasks.each import SetAside, for_each
 from tasks.step import may_pass, step
 
 MONITOR = "monitor/monitor"
@@ -34,22 +35,30 @@ def find_pipeline(pipeline: str) -> Declaration:
 
 @step(retries=2, retry_delay_seconds=2)
 def find_pipelines() -> list[str]:
-    """Names of all pipelines that the store knows."""
+    """Names of all pipelines that the store knows; no demos."""
     return known_pipelines(store())
 
 
 @step(retries=2, retry_delay_seconds=2)
-def keep_deployments() -> None:
+def keep_deployments() -> list[SetAside]:
     """Have every form offer the pipelines that the store or a folder in sight declares, and the
-    monitor look at each on schedule: the store has the facts, Prefect's database may be new."""
+    monitor look at each that the store knows, on schedule: Prefect's database may be new, and a
+    pipeline.yaml may have been edited.
+
+    Returns:
+        Pipelines for which that is not possible.
+    """
     with get_client(sync_client=True) as client:
         monitor = _find_monitor(client)
         if monitor is None:
-            return
+            return []
         _offer(client)
-        for name in known_pipelines(store()):
-            if (declaration := find_declaration(store(), name)) is not None:
-                _keep_schedule(client, monitor, declaration.spec)
+
+        def keep(name: str) -> None:
+            declaration = resolve(store(), name, settings().pipeline_folders)
+            _keep_schedule(client, monitor, declaration.spec)
+
+        return for_each(known_pipelines(store()), keep)[1]
 
 
 def _offer(client: SyncPrefectClient) -> None:

@@ -21,10 +21,11 @@ from pydantic import BaseModel
 
 from perennial.errors import LeaseHeld, LeaseLost
 from perennial.registry import known_pipelines
-from perennial.store import acquire_lease, layout
+from perennial.store import acquire_lease, layout, read_record
 from perennial.store.lease import LeaseRecord, utc_now
 from tasks.artifacts import publish, table
 from tasks.connection import store
+from tasks.each import SetAside, for_each
 from tasks.lease import has_ended
 from tasks.step import step
 
@@ -79,30 +80,39 @@ def go_on_with_crashed_runs(hours: float) -> list[Found]:
 
 
 @step(retries=2, retry_delay_seconds=2)
-def free_leases() -> list[Found]:
-    """Give back leases whose holder has ended: the next run need not wait until they run out."""
+def free_leases() -> tuple[list[Found], list[SetAside]]:
+    """Give back leases whose holder has ended: the next run need not wait until they run out.
+
+    Returns:
+        Those that were given back, and pipelines whose leases cannot be read.
+    """
+    found, aside = for_each(known_pipelines(store(), demos=True), _free_leases_of)
+    return [lease for leases in found for lease in leases], aside
+
+
+def _free_leases_of(pipeline: str) -> list[Found]:
     found = []
-    for pipeline in known_pipelines(store()):
-        for key in (layout.lease(pipeline), layout.rollout_lease(pipeline)):
-            held = store().find(key)
-            if held is None:
-                continue
-            record = LeaseRecord.model_validate_json(held.data)
-            if record.released or not has_ended(record.holder):
-                continue
-            try:
-                acquire_lease(store(), pipeline, record.holder, key=key).release()
-            except (LeaseHeld, LeaseLost):  # somebody was faster
-                continue
-            found.append(Found(name=key, why=f"{record.holder} has ended"))
+    for key in (layout.lease(pipeline), layout.rollout_lease(pipeline)):
+        held = store().find(key)
+        if held is None:
+            continue
+        record = read_record(LeaseRecord, held)
+        if record.released or not has_ended(record.holder):
+            continue
+        try:
+            acquire_lease(store(), pipeline, record.holder, key=key).release()
+        except (LeaseHeld, LeaseLost):  # somebody was faster
+            continue
+        found.append(Found(name=key, why=f"{record.holder} has ended"))
     return found
 
 
-def tell(lost: list[Found], again: list[Found], leases: list[Found]) -> None:
-    """Show what was done."""
+def tell(lost: list[Found], again: list[Found], leases: list[Found], aside: list[SetAside]) -> None:
+    """Show what was done, and what could not be."""
     rows = [(f.name, "reported as crashed", f.why) for f in lost]
     rows += [(f.name, "started again", f.why) for f in again]
     rows += [(f.name, "given back", f.why) for f in leases]
+    rows += [(one.pipeline, "set aside", one.why) for one in aside]
     publish("recover", "runs", table(["what", "", "why"], rows), description=f"{len(rows)}")
 
 

@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import State
 
-from perennial.errors import PerennialError, StoreError
+from perennial.errors import Damaged, PerennialError, StoreError
 
 
 def may_pass(_task: object, _run: object, state: State[Any]) -> bool:
@@ -20,6 +20,8 @@ def may_pass(_task: object, _run: object, state: State[Any]) -> bool:
     """
     try:
         state.result()
+    except Damaged:
+        return False
     except StoreError:
         return True
     except PerennialError:

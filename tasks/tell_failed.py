@@ -10,7 +10,14 @@ from prefect.logging import get_logger
 from prefect.states import State
 
 from perennial.errors import StoreError
-from perennial.registry import append_history, find_declaration, new_entry
+from perennial.registry import (
+    Streak,
+    append_history,
+    find_declaration,
+    new_entry,
+    newest_history,
+    retrain_streak,
+)
 from tasks.connection import store
 from tasks.notify import notify
 
@@ -19,7 +26,7 @@ logger = get_logger("perennial.retrain")
 
 def tell_failed(_flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
     """An ``on_failure`` hook: write each failure down; tell people once of what asked for the run,
-    however often it is tried."""
+    however often it is tried, and again when failures come in a row."""
     parameters = run.parameters
     pipeline = str(parameters.get("pipeline", "")).rstrip("/").rpartition("/")[2]
     cause = parameters.get("cause")
@@ -29,13 +36,21 @@ def tell_failed(_flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
     except StoreError as error:  # of which this failure may come
         logger.warning("the history has no word of it: %s", error)
     asked = str(cause).rpartition("/")[2].removesuffix(".json") if cause else str(run.id)
-    notify(
-        pipeline,
-        "the retrain failed, the champion goes on",
-        reason,
-        incident=f"retrain-failed-{asked}",
-        run=str(run.id),
-    )
+    title, incident = "the retrain failed, the champion goes on", f"retrain-failed-{asked}"
+    streak = _streak(pipeline)
+    if streak.loud:
+        title, incident = "retrains keep failing, the champion ages", f"retrain-{streak.incident}"
+        reason = streak.told("retrain")
+    notify(pipeline, title, reason, incident=incident, run=str(run.id))
+
+
+def _streak(pipeline: str) -> Streak:
+    """How often retrains have failed in a row; what the store cannot say is no streak."""
+    try:
+        return retrain_streak(newest_history(store(), pipeline)) if pipeline else Streak()
+    except StoreError as error:
+        logger.warning("how often retrains have failed is not known: %s", error)
+        return Streak()
 
 
 def _write_down(pipeline: str, run: FlowRun, cause: str | None, reason: str) -> None:

@@ -13,7 +13,7 @@ from perennial.datasets.stream import Cursor
 from perennial.drift.decision import Decision
 from perennial.drift.record import Check
 from perennial.registry import State
-from perennial.store import layout
+from perennial.store import layout, read_record
 from perennial.validation.triage import TriageVerdict
 from tasks.connection import store
 from tasks.judge import PendingWindow
@@ -72,7 +72,7 @@ def _keys(pipeline: str, after: str | None = None) -> list[str]:
 
 
 def _read(key: str) -> WindowCheck:
-    return WindowCheck.model_validate_json(store().get(key).data)
+    return read_record(WindowCheck, store().get(key))
 
 
 def unanswered(pipeline: str, state: State) -> Check | None:

@@ -84,6 +84,7 @@ def test_what_is_not_there_is_said_in_one_line(quarantine, arguments, message):
 
 
 def test_an_empty_quarantine_says_so(store, quarantine):
+    store.put(layout.declaration("other"), b"{}")
     result = CliRunner().invoke(app, ["quarantine", "other"], catch_exceptions=False)
     assert "Nothing is in quarantine." in result.output
 

@@ -74,6 +74,7 @@ def test_the_command_writes_what_the_store_holds(
     monkeypatch.setenv("PERENNIAL_BUCKET", settings.bucket)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", settings.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", settings.secret_key)
+    store.put(layout.declaration("p"), b"{}")
     made = registered(store, trained)
     folder = tmp_path / "out" / "here"
     arguments = ["export", "p", "0001", "--to", str(folder), "--source"]

@@ -1,7 +1,7 @@
 import pytest
 
 from perennial.errors import StackError
-from perennial.settings import Settings
+from perennial.settings import Settings, pipeline_folders
 
 PLACE = {"PERENNIAL_BUCKET": "b", "PREFECT_API_URL": "http://localhost:4200/api"}
 
@@ -16,6 +16,14 @@ def test_a_secret_may_stand_in_a_file(tmp_path):
     assert Settings.from_env({**PLACE, **environ, "AWS_SECRET_ACCESS_KEY": "k"}).secret_key == "k"
     with pytest.raises(StackError, match=r"AWS_SECRET_ACCESS_KEY_FILE: .* cannot be read"):
         Settings.from_env({**PLACE, "AWS_SECRET_ACCESS_KEY_FILE": str(tmp_path / "nothing")})
+
+
+def test_pipelines_are_looked_for_where_one_stands_then_beside_the_code(tmp_path):
+    here, code = tmp_path / "here", tmp_path / "code"
+    assert pipeline_folders({}, here=here, code=code) == (here / "data", code / "data")
+    assert pipeline_folders({}, here=code, code=code) == (code / "data",)
+    named = {"PERENNIAL_PIPELINES": f"mine:{tmp_path}/all"}
+    assert pipeline_folders(named, here=here, code=code) == (here / "mine", tmp_path / "all")
 
 
 def test_settings_do_not_show_their_secrets():

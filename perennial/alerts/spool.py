@@ -81,7 +81,7 @@ class Spool:
 
     def waiting(self) -> Iterator[Record]:
         """Yield the records about which nothing has been done yet."""
-        for pipeline in known_pipelines(self._store):
+        for pipeline in known_pipelines(self._store, demos=True):
             keys = {info.key for info in self._store.scan(layout.alerts(pipeline))}
             names = sorted(key.split("/")[-2] for key in keys if key.endswith("/record.json"))
             for name in names:

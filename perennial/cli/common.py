@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perennial.errors import PerennialError
+from perennial.settings import local_folders
 
 if TYPE_CHECKING:
     from perennial.store import Store
@@ -55,8 +56,23 @@ def person() -> str:
         return "the command line"
 
 
-def open_store(directory: Path) -> Store:
-    from perennial import store
-    from perennial.settings import Settings
+def open_store(directory: Path, pipeline: str | None = None) -> Store:
+    """Connect to the store.
 
-    return store.open_store(Settings.load(directory))
+    Args:
+        directory: of the stack, if one is up.
+        pipeline: what the command is about, if it is about one.
+
+    Raises:
+        SpecError: there is no such pipeline; says which there are.
+    """
+    from perennial import store
+    from perennial.registry import check_known, in_sight, known_pipelines
+    from perennial.settings import Settings
+    from perennial.store import layout
+
+    opened = store.open_store(Settings.load(directory))
+    if pipeline is not None and opened.find(layout.declaration(pipeline)) is None:
+        known = known_pipelines(opened, demos=True)
+        check_known(pipeline, {*known, *in_sight(local_folders(directory))})
+    return opened

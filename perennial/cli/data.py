@@ -42,7 +42,7 @@ def quarantine(
     from perennial.store.lease import utc_now
     from perennial.validation.quarantine import Quarantine, find_name
 
-    found = Quarantine(open_store(directory), pipeline)
+    found = Quarantine(open_store(directory, pipeline), pipeline)
     entries = found.entries()
     if release is not None:
         name = find_name(entries, release, pipeline)
@@ -74,7 +74,7 @@ def validate(
     from perennial.report.refused import report_text
     from perennial.validation import find_suite, validate_parquet
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     declaration = find_declaration(store, pipeline)
     if declaration is None:
         raise PerennialError(f"there is no pipeline {pipeline!r} in the store: retrain it first")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perennial.cli.common import Directory, Json, Pipeline, Version, app, open_store, person
+from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def reproduce(
     from perennial.registry import find_version
     from perennial.reproduce import reproduce as train_again
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     manifest = find_version(store, pipeline, version)
     with Console(stderr=True).status(f"training {manifest.version} again"):
         result = train_again(store, manifest)
@@ -76,7 +77,7 @@ def export(
     from perennial.export import read_export, read_source, write_folder
     from perennial.registry import find_version
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     manifest = find_version(store, pipeline, version)
     files = read_export(store, manifest)
     found = read_source(store, manifest) if source else None
@@ -102,7 +103,7 @@ def pin(
     from perennial.registry.sweep import pin as keep
     from perennial.registry.sweep import unpin
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     if off:
         typer.echo(f"{unpin(store, pipeline, version)} of {pipeline} goes its way again.")
     else:
@@ -128,9 +129,14 @@ def gc(
 
     from perennial.registry import known_pipelines
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     names = [pipeline] if pipeline is not None else known_pipelines(store)
-    plans = [_sweep(store, name, dry_run=dry_run) for name in names]
+    plans, failed = [], []
+    for name in names:
+        try:
+            plans.append(_sweep(store, name, dry_run=dry_run))
+        except PerennialError as error:  # the others are swept all the same
+            failed.append(f"{name}: {error}")
     if as_json:
         told = [
             {
@@ -144,8 +150,7 @@ def gc(
             for plan in plans
         ]
         typer.echo(json.dumps(told, indent=2))
-        return
-    for plan in plans:
+    for plan in [] if as_json else plans:
         verb = "would go" if dry_run else "removed"
         typer.echo(
             f"{plan.pipeline}: {len(plan.objects)} objects {verb} ({plan.size / 1e6:.1f} MB), "
@@ -155,6 +160,8 @@ def gc(
             typer.echo(f"  {version}: {why}")
         for name in plan.snapshots:
             typer.echo(f"  snapshot {name[:12]}: no version needs it")
+    if failed:
+        raise PerennialError("; ".join(failed))
 
 
 def _sweep(store: Store, pipeline: str, *, dry_run: bool) -> Sweep:

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from perennial.cli.common import Directory, Json, app
-from perennial.settings import DEFAULT_DIR, Settings
+from perennial.settings import DEFAULT_DIR, Settings, local_folders
 
 
 @app.command()
 def demo(
     pipeline: Annotated[
-        str, typer.Argument(help="Folder of a pipeline.yaml, or a name below data/.")
-    ] = "data/bike",
+        str, typer.Argument(help="Name of a pipeline, or the folder of its pipeline.yaml.")
+    ] = "bike",
     windows: Annotated[
         int | None,
         typer.Option(
@@ -34,6 +34,9 @@ def demo(
     truth follows one window later. The monitor runs after each window, and where it confirms a
     drift the automation heals the model, with nobody's help. Against it stand a model that is never
     retrained and one that is retrained at every window.
+
+    All of it lies under a name of its own, **NAME-demo**: the pipeline itself is as it was. The
+    report of each pipeline's last demo is kept below **demo/** in the directory.
     """
     from rich.console import Console
 
@@ -41,7 +44,7 @@ def demo(
     from perennial.demo.run import final_table, run_demo
 
     console = Console(highlight=False, stderr=as_json)
-    folder = find_folder(pipeline, (Path("data"),))
+    folder = find_folder(pipeline, local_folders(directory))
     summary, files = run_demo(folder, directory, windows=windows, keep=keep, console=console)
     if as_json:
         typer.echo(summary.model_dump_json(indent=2))
@@ -80,7 +83,9 @@ def init(
     """Write a pipeline.yaml for a table: task, features and window are guessed from the data.
 
     Every guess stands in the file, with the reason where a column is left out, to be corrected by
-    hand. Then: **perennial demo NAME**.
+    hand. Then: **perennial demo NAME**. Runs find it by name in the folders of
+    PERENNIAL_PIPELINES (joined by ':'), else in **data** of the folder where **perennial up** was
+    called.
     """
     from perennial.datasets.describe import init_pipeline
     from perennial.local import offer_pipelines
@@ -88,5 +93,5 @@ def init(
     file = init_pipeline(
         name, data, target=target, time=time, folder=folder or Path("data") / name, force=force
     )
-    offer_pipelines(directory)
+    offer_pipelines(directory, made=file.parent)
     typer.echo(f"{file} is written. Try it: perennial demo {file.parent}")

@@ -44,7 +44,7 @@ def report(
     from perennial.registry.manifest import BAKE_PAGE, ROLLOUT_PAGE
     from perennial.store import layout
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     names = [manifest.version for manifest in reversed(list_versions(store, pipeline))]
     page = BAKE_PAGE if bake else ROLLOUT_PAGE
     for name in names if version is None else [version]:
@@ -80,7 +80,7 @@ def rollback(
     """
     from perennial.rollout.moves import put_back
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     state, given_up = put_back(store, pipeline, to=to, why=why, by=person())
     if as_json:
         typer.echo(state.model_dump_json(indent=2))
@@ -108,7 +108,7 @@ def advance(
     from perennial.rollout.moves import send_on
     from perennial.rollout.stages import on_its_way, who_answers
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     declaration = find_declaration(store, pipeline)
     if declaration is None:
         raise PerennialError(f"there is no pipeline {pipeline!r} in the store")
@@ -134,5 +134,5 @@ def approve(
     """
     from perennial.rollout.moves import approve as let_through
 
-    version = let_through(open_store(directory), pipeline, by=person(), why=why)
+    version = let_through(open_store(directory, pipeline), pipeline, by=person(), why=why)
     typer.echo(f"{version} of {pipeline} may be promoted.")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, app
-from perennial.settings import DEFAULT_DIR
+from perennial.cli.common import Directory, Json, app, open_store
+from perennial.errors import PerennialError
+from perennial.settings import DEFAULT_DIR, local_folders
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +53,9 @@ def up(
     Everything listens on this machine's loopback only. Data and logs are kept in the directory
     from one start to the next; the first start takes about half a minute, later ones less.
     A second **up** finds the stack and says so. End it with **perennial down**.
+
+    Pipelines are looked for in the folders of PERENNIAL_PIPELINES (joined by ':'), else in **data**
+    of the current folder and then of Perennial's own.
     """
     from rich.console import Console
 
@@ -77,13 +81,16 @@ def _print_addresses(console: Console, stack: RunningStack, directory: Path) -> 
     console.print(f"  inference server  {stack.urls['serving']}")
     console.print(f"  alerts            {stack.urls['alerts']}/v1/alerts  (token in alerts.token)")
     console.print(f"  S3 store          {stack.urls['store']}  (bucket {stack.settings.bucket})")
+    folders = ", ".join(map(str, stack.settings.pipeline_folders))
+    console.print(f"  pipelines         {folders}", soft_wrap=True)
     told = f"For Prefect's commands and others: set -a; . {directory / 'stack.env'}; set +a"
     console.print(told, soft_wrap=True)
 
 
 @app.command()
 def status(directory: Directory = DEFAULT_DIR, as_json: Json = False) -> None:
-    """Say of every part of the stack whether it runs, whether it is healthy, and since when.
+    """Say of every part of the stack whether it runs, whether it is healthy, and since when; and
+    of which pipelines something keeps failing.
 
     Exit code 0 when all parts are healthy, 1 when one is not or the stack is not up.
     """
@@ -92,14 +99,31 @@ def status(directory: Directory = DEFAULT_DIR, as_json: Json = False) -> None:
     from perennial.local import status as look
 
     seen = look(directory)
+    if seen.up:
+        seen = seen.model_copy(update={"alarms": _alarms(directory)})
     if as_json:
         typer.echo(seen.model_dump_json(indent=2))
     elif not seen.parts:
         typer.echo(f"No stack is up in {seen.directory}: start one with 'perennial up'.")
     else:
         Console(highlight=False).print(_status_table(seen))
+        for alarm in seen.alarms:
+            typer.echo(f"! {alarm}")
     if not seen.parts or not all(part.healthy for part in seen.parts):
         raise typer.Exit(1)
+
+
+def _alarms(directory: Path) -> tuple[str, ...]:
+    from perennial.report.overview import read_overviews
+    from perennial.store.lease import utc_now
+
+    try:
+        found = read_overviews(open_store(directory), local_folders(directory), utc_now())
+    except PerennialError as error:
+        return (f"the pipelines cannot be seen: {error}",)
+    told = [(one.pipeline, alarm) for one in found for alarm in one.alarms]
+    told += [(one.pipeline, f"cannot be read: {one.fault}") for one in found if one.fault]
+    return tuple(f"{pipeline}: {alarm}" for pipeline, alarm in told)
 
 
 def _status_table(seen: StackStatus) -> Table:

@@ -14,6 +14,7 @@ from perennial.settings import DEFAULT_DIR
 
 if TYPE_CHECKING:
     from perennial.registry import HistoryEntry, Manifest
+    from perennial.store import Store
 
 _MOMENTS = [
     f"%Y-%m-%d{between}{clock}{zone}"
@@ -40,7 +41,7 @@ def versions(
 
     from perennial.registry import ALIASES, list_refused, list_versions, read_state
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     found: list[Manifest] = list(list_versions(store, pipeline))
     turned_away = list_refused(store, pipeline) if refused else []
     state = read_state(store, pipeline).state
@@ -86,7 +87,7 @@ def show(
     from perennial.registry import find_version, read_file
     from perennial.registry.manifest import CARD_FILE, GATE_FILE, PAGE_FILE
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     manifest = find_version(store, pipeline, version)
     if as_json:
         decision = read_decision(read_file(store, manifest, GATE_FILE))
@@ -124,7 +125,7 @@ def compare(
     from perennial.registry import find_version
     from perennial.registry.comparison import compare_versions
 
-    store = open_store(directory)
+    store = open_store(directory, pipeline)
     one, other = (find_version(store, pipeline, name) for name in (left, right))
     differences = compare_versions(store, one, other)
     if as_json:
@@ -151,8 +152,8 @@ def history(
 ) -> None:
     """Tell what changed in a pipeline, when, why, and by whom; the oldest first.
 
-    With **--at**: which version answered at that moment, with what share, and the change that had
-    made it so.
+    The last line says so where retrains or the monitor keep failing. With **--at**: which version
+    answered at that moment, with what share, and the change that had made it so.
     """
     import json
 
@@ -161,7 +162,8 @@ def history(
 
     from perennial.registry import read_history, standing_at
 
-    entries = list(read_history(open_store(directory), pipeline))
+    store = open_store(directory, pipeline)
+    entries = list(read_history(store, pipeline))
     if at is not None:
         entry = standing_at(entries, at.astimezone())
         if entry is None:
@@ -177,6 +179,18 @@ def history(
         answers = "" if entry.after is None else str(entry.after)
         table.add_row(when, entry.event, entry.version or "", answers, entry.reason, entry.by)
     Console(highlight=False).print(table)
+    for alarm in _alarms(store, pipeline, entries):
+        typer.echo(f"! {alarm}")
+
+
+def _alarms(store: Store, pipeline: str, entries: list[HistoryEntry]) -> tuple[str, ...]:
+    from perennial.registry import alarms, find_declaration, read_look, retrain_streak
+    from perennial.store.lease import utc_now
+
+    declaration = find_declaration(store, pipeline)
+    schedule = None if declaration is None else declaration.spec.monitor.schedule
+    streak = retrain_streak(reversed(entries))
+    return alarms(streak, read_look(store, pipeline), schedule, utc_now())
 
 
 def _standing_text(entry: HistoryEntry) -> str:

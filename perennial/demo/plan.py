@@ -28,6 +28,9 @@ HEAL_EVERY = 3
 _BROKEN_FROM = 20
 """In a demo of so many windows or more the pipe breaks once."""
 _HISTORY = "history.parquet"
+_DEMO = "-demo"
+_LONGEST_NAME = 63 - len(_DEMO)
+"""A pipeline's name has 63 characters at most."""
 _EXPECTATIONS = "expectations.json"
 
 
@@ -46,8 +49,10 @@ class Plan:
     """A recorded stream, cut for a demo."""
 
     spec: PipelineSpec
-    """As declared; the demo's own declaration differs in source, schedule, window and
-    cool-down."""
+    """As declared, under the demo's own name; the demo's declaration differs in source, schedule,
+    window and cool-down, too."""
+    title: str
+    """The name of the pipeline that is played."""
     folder: Path
     """Where the demo's own pipeline.yaml and history lie."""
     frame: pd.DataFrame
@@ -116,6 +121,11 @@ def row_of(identifier: str) -> int:
     return int(identifier.removeprefix("row-"))
 
 
+def demo_name(pipeline: str) -> str:
+    """The name under which a pipeline's demo lies in the store: that of no pipeline in sight."""
+    return f"{pipeline[:_LONGEST_NAME]}{_DEMO}"
+
+
 def find_folder(pipeline: str, folders: tuple[Path, ...]) -> Path:
     """Find a pipeline's folder by its path or its name.
 
@@ -135,7 +145,7 @@ def make_plan(source: Path, directory: Path, windows: int | None) -> Plan:
 
     Args:
         source: folder of the pipeline.yaml to play.
-        directory: the demo's folder; what an earlier demo left there of this pipeline goes.
+        directory: of all demos; this one's folder in it bears the pipeline's name.
         windows: how many windows to play; None: of as many rows as declared, at most 50.
 
     Raises:
@@ -152,7 +162,8 @@ def make_plan(source: Path, directory: Path, windows: int | None) -> Plan:
             f"behind the first fifth; {rest // MIN_WINDOW} windows would fit"
         )
     plan = Plan(
-        spec=spec,
+        spec=spec.model_copy(update={"name": demo_name(spec.name)}),
+        title=spec.name,
         folder=directory / spec.name,
         frame=frame,
         cut=cut(len(frame), windows=count, train_fraction=TRAIN_FRACTION, label_delay_windows=1),
@@ -167,8 +178,9 @@ def _default_windows(spec: PipelineSpec, rest: int) -> int:
 
 
 def _write(plan: Plan, home: Path) -> None:
-    shutil.rmtree(plan.folder, ignore_errors=True)
-    plan.folder.mkdir(parents=True)
+    """What an earlier demo declared goes; its report stays until this one has made its own."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    (plan.folder / _EXPECTATIONS).unlink(missing_ok=True)
     plan.frame.iloc[: plan.cut.first].to_parquet(plan.folder / _HISTORY, index=False)
     if (home / _EXPECTATIONS).is_file():
         shutil.copy(home / _EXPECTATIONS, plan.folder / _EXPECTATIONS)

@@ -218,7 +218,7 @@ def clear_earlier(store: Store, name: str) -> None:
     known = find_declaration(store, name)
     if (known is None or not known.demo) and list_versions(store, name):
         raise StackError(
-            f"pipeline {name} has versions of its own in this stack: play the demo in another one, "
+            f"pipeline {name} has versions that no demo made: play the demo in another stack, "
             "with --dir"
         )
     for info in list(store.scan(f"{name}/")):

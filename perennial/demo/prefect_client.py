@@ -24,23 +24,25 @@ class Deployments:
             base_url=api_url, timeout=30, transport=transport, trust_env=False
         )
         self._ids: dict[str, str] = {}
-        self._offered: set[str] = set()
 
     def start(self, name: str, parameters: dict[str, Any]) -> str:
         """Start a run of ``flow/deployment`` and return its id.
 
-        The pipeline that it is for becomes one of those that forms offer: no other is taken.
+        Where the server refuses, the pipeline that it is for becomes one of those that forms offer,
+        as no other is taken, and the server is asked once more.
 
         Raises:
             StackError: the server refuses, or does not answer for half a minute.
         """
-        pipeline = parameters.get("pipeline")
-        if pipeline is not None and pipeline not in self._offered:
-            forms.offer(self._call, [pipeline])
-            self._offered.add(pipeline)
         path = f"/deployments/{self._id(name)}/create_flow_run"
         body = {"parameters": parameters, "state": {"type": "SCHEDULED", "name": "Scheduled"}}
-        return str(self._call("POST", path, body)["id"])
+        try:
+            return str(self._call("POST", path, body)["id"])
+        except StackError:
+            if "pipeline" not in parameters:
+                raise
+            forms.offer(self._call, [parameters["pipeline"]])
+            return str(self._call("POST", path, body)["id"])
 
     def wait(self, run: str, *, timeout: float) -> dict[str, Any] | None:
         """Wait for a run's end and return its state; None where ``timeout`` seconds pass first."""

@@ -24,16 +24,22 @@ from perennial.demo.summary import (
     window_scores,
 )
 from perennial.drift.record import Check
+from perennial.errors import SpecError
 from perennial.evaluation.metrics import GREATER_IS_BETTER, score
-from perennial.local import RunningStack, ensure_up, stop
-from perennial.registry import read_history
+from perennial.local import RunningStack, ensure_up, offer_pipelines, stop
+from perennial.registry import in_sight, read_history
 from perennial.report.charts import loss_chart
 from perennial.report.drift import drift_chart
 from perennial.report.page import Figure, Table, render
 from perennial.report.story import Mark, MarkKind, Series, Story
+from perennial.settings import local_folders
 from perennial.store import Store, layout, open_store
 
 _NICE = 10
+_BROKEN = (
+    "In one the demo breaks the pipe on purpose: a feature holds one value, in the requests as "
+    "they are served."
+)
 YARDSTICKS: tuple[BaselinePolicy, ...] = ("never", "every")
 
 
@@ -55,12 +61,19 @@ def run_demo(
 
     Args:
         source: the pipeline's folder.
-        directory: of the stack; the report goes to its ``demo/``.
+        directory: of the stack; the report goes to its ``demo/NAME/``, and the newest one of all
+            demos is found in ``demo/`` too.
         windows: how many; None for the default.
         keep: leave the stack up.
     """
     folder = directory / "demo"
     plan = make_plan(source, folder, windows)
+    taken = in_sight(local_folders(directory)).get(plan.spec.name)
+    if taken is not None:
+        raise SpecError(
+            f"the demo of {plan.title} would be called {plan.spec.name}, as is the pipeline in "
+            f"{taken[0]}: give that one another name"
+        )
     stack = ensure_up(directory, progress=console.print)
     try:
         summary, story, drifts = _play(plan, stack, console)
@@ -68,7 +81,9 @@ def run_demo(
         if stack.started and not keep:
             console.print("stopping the stack")
             stop(directory)
-    return summary, _write(folder, summary, story, drifts)
+        else:
+            offer_pipelines(directory)  # and with that no demo
+    return summary, _write(plan.folder, summary, story, drifts)
 
 
 def _play(plan: Plan, stack: RunningStack, console: Console) -> tuple[Summary, Story, list[Figure]]:
@@ -117,7 +132,7 @@ def _story(
     store: Store, plan: Plan, summary: Summary, trace: Trace, never: BaselineRun, every: BaselineRun
 ) -> Story:
     return Story(
-        pipeline=plan.spec.name,
+        pipeline=plan.title,
         metric=plan.spec.metric,
         greater_is_better=GREATER_IS_BETTER[plan.spec.metric],
         perennial=Series(
@@ -175,7 +190,15 @@ def _write(folder: Path, summary: Summary, story: Story, drifts: Sequence[Figure
         render(story, _tables(summary), _facts(summary), drifts), encoding="utf-8"
     )
     files.json.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    for file in (files.html, files.png, files.json):
+        _point_to(file, folder.parent / file.name)
     return files
+
+
+def _point_to(file: Path, link: Path) -> None:
+    """Have a short address lead to the newest demo's file."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(file.relative_to(link.parent))
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
@@ -226,8 +249,7 @@ def _tables(summary: Summary) -> list[Table]:
             "Windows that were held",
             ("window", "why", "broken by"),
             [(str(h.window), h.reason, "the demo" if h.by_demo else "the data") for h in held],
-            "Nothing was learned from them. In one the demo breaks the pipe on purpose: a feature "
-            "holds one value, in the requests as they are served.",
+            " ".join(["Nothing was learned from them.", *[_BROKEN for h in held if h.by_demo]]),
         ),
         Table(
             "Alarms that were rightly not acted on",

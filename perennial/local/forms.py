@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from perennial.errors import SpecError
-from perennial.registry import known_pipelines
-from perennial.spec import load_spec
+from perennial.registry import in_sight, known_pipelines
+from perennial.spec import NAME_PATTERN
 from perennial.store import Store
 
 TAG = "perennial"
@@ -19,9 +19,12 @@ Call = Callable[[str, str, Any], Any]
 
 
 def pipeline_names(store: Store, folders: Iterable[Path]) -> list[str]:
-    """Every pipeline that a run may be started for: declared in the store, or in a folder."""
-    found = {path.parent for folder in folders for path in folder.glob("*/pipeline.yaml")}
-    return sorted({*known_pipelines(store), *filter(None, map(_name_in, found))})
+    """Every pipeline that a run may be started for: declared in the store, or in a folder.
+
+    One whose pipeline.yaml may not stand as it does is offered too: its run says what is wrong.
+    """
+    named = [name for name in in_sight(folders) if re.fullmatch(NAME_PATTERN, name)]
+    return sorted({*known_pipelines(store), *named})
 
 
 def offer(call: Call, names: Iterable[str], *, only: bool = False) -> None:
@@ -74,12 +77,3 @@ def _branch(schema: dict[str, Any]) -> dict[str, Any] | None:
         return None
     branches = [field, *field.get("anyOf", [])]
     return next((branch for branch in branches if branch.get("type") == "string"), None)
-
-
-def _name_in(folder: Path) -> str | None:
-    """The name in a folder's pipeline.yaml, where runs find it by that."""
-    try:
-        name = load_spec(folder).name
-    except SpecError:
-        return None  # a run says what is wrong with it
-    return name if name == folder.name else None

@@ -15,7 +15,7 @@ from perennial.local import prefect_api, seaweed
 from perennial.local.ports import LOOPBACK, PortClaims
 from perennial.local.processes import STACK_ID
 from perennial.local.state import StackFiles, WorkerKind
-from perennial.settings import Settings
+from perennial.settings import Settings, pipeline_folders
 from perennial.store import open_store, probe
 
 BUCKET = "perennial"
@@ -77,7 +77,7 @@ def plan(
         server_url=f"http://{LOOPBACK}:{ports['serving']}",
         prefect_api_url=f"http://{LOOPBACK}:{ports['prefect']}/api",
         prefect_auth=files.ensure_prefect_auth() if auth else None,
-        pipeline_folders=(project / "data",),
+        pipeline_folders=pipeline_folders(os.environ, code=project),
     )
     exported = {
         "PERENNIAL_S3_ENDPOINT": str(settings.s3_endpoint),
@@ -87,7 +87,7 @@ def plan(
         "PREFECT_API_URL": str(settings.prefect_api_url),
         **({"PREFECT_API_AUTH_STRING": secret} if (secret := settings.prefect_auth) else {}),
         "PERENNIAL_WORK_POOL": prefect_api.POOL,
-        "PERENNIAL_PIPELINES": str(project / "data"),
+        "PERENNIAL_PIPELINES": os.pathsep.join(map(str, settings.pipeline_folders)),
         "PERENNIAL_ALERTS_URL": f"http://{LOOPBACK}:{ports['alerts']}",
         "PERENNIAL_ALERTS_TOKEN_FILE": str(files.alerts_token),
     }

@@ -18,6 +18,7 @@ from perennial.local.deploy import deploy, is_deployed
 from perennial.local.processes import end_all, stack_processes
 from perennial.local.services import WORKER_NAME, answers
 from perennial.local.state import PartState, StackFiles, StackState, WorkerKind
+from perennial.registry import declare
 from perennial.settings import DEFAULT_DIR, Settings, read_env_file
 from perennial.store import open_store
 
@@ -72,6 +73,8 @@ class StackStatus(BaseModel):
     directory: Path
     supervisor: int | None = None
     parts: tuple[PartStatus, ...] = ()
+    alarms: tuple[str, ...] = ()
+    """What a person must see of the pipelines, where somebody has looked."""
 
 
 def is_up(directory: Path = DEFAULT_DIR) -> bool:
@@ -141,15 +144,22 @@ def ensure_up(
     )
 
 
-def offer_pipelines(directory: Path = DEFAULT_DIR) -> bool:
+def offer_pipelines(directory: Path = DEFAULT_DIR, *, made: Path | None = None) -> bool:
     """Have Prefect's forms offer every pipeline that is declared by now; False: no stack is up.
+
+    Args:
+        made: folder of a pipeline that was declared just now; where the stack's runs would not find
+            it by name it is put in force, so that they do.
 
     Raises:
         StackError: the Prefect server refuses.
     """
     if not is_up(directory):
         return False
-    _offer_pipelines(Settings.from_env(read_env_file(StackFiles(directory).environment)))
+    settings = Settings.from_env(read_env_file(StackFiles(directory).environment))
+    if made is not None and made.resolve().parent not in settings.pipeline_folders:
+        declare(open_store(settings), made)
+    _offer_pipelines(settings)
     return True
 
 

@@ -1,17 +1,21 @@
-"""``pipeline.json``: the declaration in force, so that a worker anywhere finds it by name."""
+"""``pipeline.json``: the declaration in force, so that a worker anywhere finds it by name.
+
+What a folder in sight says comes first: the store's copy is for whoever does not see the folder.
+"""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from perennial.errors import SpecError
+from perennial.errors import Damaged, SpecError
 from perennial.spec import PipelineSpec, load_spec
-from perennial.store import Store, layout
+from perennial.store import Store, layout, read_record
 
 
 class Declaration(BaseModel):
@@ -24,7 +28,8 @@ class Declaration(BaseModel):
     folder: str | None = None
     """Absolute path of the folder that holds pipeline.yaml; None: the store holds the only copy."""
     demo: bool = False
-    """Made by ``perennial demo``, which may wipe it and begin anew."""
+    """Made by ``perennial demo``, which may wipe it and begin anew; passed over by whatever walks
+    over all pipelines."""
 
     @property
     def sha256(self) -> str:
@@ -56,31 +61,38 @@ def declare(store: Store, folder: Path, *, demo: bool = False) -> Declaration:
 
 
 def find_declaration(store: Store, name: str) -> Declaration | None:
-    """Read the declaration in force, or None where the store knows no such pipeline."""
+    """Read the declaration in force, or None where the store knows no such pipeline.
+
+    Raises:
+        Damaged: it cannot be read.
+    """
     found = store.find(layout.declaration(name))
-    return None if found is None else Declaration.model_validate_json(found.data)
+    return None if found is None else read_record(Declaration, found)
 
 
 def resolve(store: Store, pipeline: str, folders: Iterable[Path]) -> Declaration:
     """Find a pipeline by its name or folder and bring the store's copy up to date.
 
-    A name is looked up in the store first, then as ``FOLDER/NAME/pipeline.yaml``. Where the folder
-    can be seen from here its pipeline.yaml is read again, so that an edit holds from the next run.
+    A name is looked up as ``FOLDER/NAME/pipeline.yaml``, then in the store. Where the folder that
+    the store names can be seen from here its pipeline.yaml is read again, so that an edit holds
+    from the next run.
 
     Raises:
         SpecError: there is no such pipeline, or its pipeline.yaml may not stand as it does.
+        Damaged: there is none but the store's copy, which cannot be read.
     """
     if "/" in pipeline or Path(pipeline, "pipeline.yaml").is_file():
         return declare(store, Path(pipeline))
+    searched = list(folders)
+    for folder in searched:
+        if (folder / pipeline / "pipeline.yaml").is_file():
+            check_name(folder / pipeline)
+            return declare(store, folder / pipeline)
     known = find_declaration(store, pipeline)
     if known is not None:
         if known.path is None or not (known.path / "pipeline.yaml").is_file():
             return known
         return declare(store, known.path, demo=known.demo)
-    searched = list(folders)
-    for folder in searched:
-        if (folder / pipeline / "pipeline.yaml").is_file():
-            return declare(store, folder / pipeline)
     places = ", ".join(str(folder) for folder in searched)
     raise SpecError(
         f"there is no pipeline {pipeline!r}, neither in the store nor in {places or 'any folder'}; "
@@ -88,10 +100,65 @@ def resolve(store: Store, pipeline: str, folders: Iterable[Path]) -> Declaration
     )
 
 
-def known_pipelines(store: Store) -> list[str]:
-    """Names of all pipelines that are declared in the store, sorted."""
+def check_name(folder: Path) -> PipelineSpec:
+    """Read the pipeline.yaml of a folder in which pipelines are looked for by name.
+
+    Raises:
+        SpecError: it may not stand as it does, or names another pipeline than its folder does.
+    """
+    spec = load_spec(folder)
+    if spec.name != folder.name:
+        raise SpecError(
+            f"{folder / 'pipeline.yaml'}: name: {spec.name!r} stood there; a pipeline is found by "
+            f"its folder's name: write name: {folder.name}, or rename the folder"
+        )
+    return spec
+
+
+def in_sight(folders: Iterable[Path]) -> dict[str, list[Path]]:
+    """Find every ``FOLDER/NAME/pipeline.yaml``, by name, whatever it says.
+
+    Returns:
+        For each name its folders: the first one counts, the others stand in its shadow.
+    """
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        for file in sorted(folder.glob("*/pipeline.yaml")):
+            found.setdefault(file.parent.name, []).append(file.parent)
+    return found
+
+
+def known_pipelines(store: Store, *, demos: bool = False) -> list[str]:
+    """Names of the pipelines that the store knows, sorted; those, too, whose declaration there
+    cannot be read.
+
+    Args:
+        demos: those of ``perennial demo`` too.
+    """
     return [
         name
         for name in sorted(store.folders())
-        if not name.startswith(".") and store.find(layout.declaration(name)) is not None
+        if not name.startswith(".") and _is_known(store, name, demos=demos)
     ]
+
+
+def _is_known(store: Store, name: str, *, demos: bool) -> bool:
+    try:
+        found = find_declaration(store, name)
+    except Damaged:
+        return True
+    return found is not None and (demos or not found.demo)
+
+
+def check_known(name: str, known: Collection[str]) -> None:
+    """Refuse a name that is none of these.
+
+    Raises:
+        SpecError: it says which there are, and which one was likely meant.
+    """
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = f" (did you mean {close[0]!r}?)" if close else ""
+    there = f"there are {', '.join(sorted(known))}" if known else "none is declared yet"
+    raise SpecError(f"there is no pipeline {name!r}; {there}{meant}")

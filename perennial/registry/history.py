@@ -11,7 +11,7 @@ from ulid import ULID
 
 from perennial.errors import Conflict
 from perennial.spec import Costs
-from perennial.store import Store, layout
+from perennial.store import Store, layout, read_record
 from perennial.store.lease import utc_now
 
 Event = Literal[
@@ -120,7 +120,13 @@ def read_history(
     prefix = layout.history(pipeline)
     after = None if since is None else f"{prefix}{ULID.from_datetime(since)}"
     for info in store.scan(prefix, after=after):
-        yield HistoryEntry.model_validate_json(store.get(info.key).data)
+        yield read_record(HistoryEntry, store.get(info.key))
+
+
+def newest_history(store: Store, pipeline: str) -> Iterator[HistoryEntry]:
+    """Yield the entries, the newest first; each is read only when it is asked for."""
+    for key in reversed([info.key for info in store.scan(layout.history(pipeline))]):
+        yield read_record(HistoryEntry, store.get(key))
 
 
 def standing_at(entries: Iterable[HistoryEntry], moment: datetime) -> HistoryEntry | None:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from perennial.errors import Conflict, LeaseLost, NotFound, StoreError
+from perennial.errors import Conflict, LeaseLost, NotFound
 from perennial.registry.history import HistoryEntry, Stage, Standing, append_history, behind
-from perennial.store import Store, layout
+from perennial.store import Store, layout, read_record
 from perennial.store.lease import utc_now
 
 _ATTEMPTS = 20
@@ -65,21 +65,13 @@ def read_state(store: Store, pipeline: str) -> StoredState:
     """Read the state; a pipeline without one stands at the beginning.
 
     Raises:
-        StoreError: it was damaged, or a newer release wrote it.
+        Damaged: it cannot be read.
     """
     try:
         found = store.get(layout.state(pipeline))
     except NotFound:
         return StoredState(state=State(pipeline=pipeline, updated_at=utc_now()), etag=None)
-    try:
-        return StoredState(state=State.model_validate_json(found.data), etag=found.etag)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "as a whole"
-        raise StoreError(
-            f"{found.key} cannot be read ({where}: {fault['msg']}): it was damaged, or a newer "
-            "release of Perennial wrote it"
-        ) from None
+    return StoredState(state=read_record(State, found), etag=found.etag)
 
 
 def change_state(

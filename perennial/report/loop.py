@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import msgspec
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -24,17 +23,23 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from perennial.drift.pricing import Pricing
-from perennial.errors import ModelError, PerennialError
+from perennial.errors import Damaged, ModelError, PerennialError
 from perennial.registry import (
+    MISSED,
     HistoryEntry,
     failed_retrains_in_a_row,
     find_declaration,
     known_pipelines,
+    look_streak,
     measured_costs,
+    missed_looks,
+    read_look,
     read_manifest,
     read_state,
+    retrain_streak,
 )
-from perennial.store import Store, layout
+from perennial.report.facts import Check, count_refused, read_check
+from perennial.store import Store, layout, read_record
 from perennial.store.lease import utc_now
 
 logger = logging.getLogger(__name__)
@@ -56,54 +61,14 @@ _WEIGHED = ("bake", "depth", "cpu_seconds")
 """What a wait goes by of an entry's details, which may be long."""
 
 
-# Of each fact what is counted; their own models would bring pandas into a small service.
-
-
-class _Decision(msgspec.Struct):
-    action: str
-    depth: str | None = None
-
-
-class _Loss(msgspec.Struct):
-    ratio: float
-
-
-class _Feature(msgspec.Struct):
-    aspect: str
-    effect: float
-    shifted: bool
-
-
-class _Input(msgspec.Struct):
-    features: tuple[_Feature, ...]
-
-
-class _Check(msgspec.Struct):
-    window: str
-    at: datetime
-    decision: _Decision
-    losses: tuple[_Loss, ...] = ()
-    input: _Input | None = None
-
-
-class _Record(msgspec.Struct):
-    name: str
-    kind: str
-    rows: int
-
-
-class _Release(msgspec.Struct):
-    rows: tuple[str, ...] | None = None
-
-
 @dataclass
 class _Pipeline:
     """What was read of one pipeline so far."""
 
     last_check: str | None = None
     last_entry: str | None = None
-    newest: _Check | None = None
-    asking: _Check | None = None
+    newest: Check | None = None
+    asking: Check | None = None
     """The newest check that asks for a heal."""
     verdicts: Counter[str] = field(default_factory=Counter)
     retrains: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -168,14 +133,21 @@ class LoopMetrics(Collector):
         found = _Families()
         for name in known_pipelines(self._store):
             pipeline = self._pipelines.setdefault(name, _Pipeline())
-            self._read_checks(name, pipeline)
-            self._read_history(name, pipeline)
-            self._tell(name, pipeline, found)
+            try:
+                self._read_checks(name, pipeline)
+                self._read_history(name, pipeline)
+                self._tell(name, pipeline, found)
+                self._tell_failures(name, pipeline, found)
+            except Damaged as error:
+                logger.warning("%s is set aside: %s", name, error)
+                found.damaged.add_metric([name], 1)
+            else:
+                found.damaged.add_metric([name], 0)
         return iter(found.all())
 
     def _read_checks(self, name: str, known: _Pipeline) -> None:
         for info in [*self._store.scan(layout.checks(name), after=known.last_check)]:
-            check = msgspec.json.decode(self._store.get(info.key).data, type=_Check)
+            check = read_check(self._store, info.key)
             known.last_check, known.newest = info.key, check
             known.verdicts[check.decision.depth or check.decision.action] += 1
             if check.decision.action == "heal":
@@ -184,7 +156,7 @@ class LoopMetrics(Collector):
 
     def _read_history(self, name: str, known: _Pipeline) -> None:
         for info in [*self._store.scan(layout.history(name), after=known.last_entry)]:
-            entry = HistoryEntry.model_validate_json(self._store.get(info.key).data)
+            entry = read_record(HistoryEntry, self._store.get(info.key))
             known.last_entry = info.key
             kept = {key: entry.details[key] for key in _WEIGHED if key in entry.details}
             known.entries.append(entry.model_copy(update={"details": kept}))
@@ -234,35 +206,25 @@ class LoopMetrics(Collector):
                 found.age.add_metric([name, state.champion], self._seconds_since(made))
             except ModelError as error:
                 logger.warning("%s", error)
-        rows, held = self._refused(name)
+        rows, held = count_refused(self._store, name)
         found.quarantine.add_metric([name], rows)
         found.held.add_metric([name], held)
         if known.newest is not None:
             found.checked.add_metric([name], self._seconds_since(known.newest.at))
             self._tell_evidence(name, known.newest, found)
 
-    def _refused(self, name: str) -> tuple[int, int]:
-        """Rows in quarantine and windows that are held, less what was released of them."""
-        prefix = layout.quarantine(name)
-        records: list[_Record] = []
-        released: dict[str, list[_Release]] = {}
-        for info in self._store.scan(prefix):
-            entry, _, rest = info.key.removeprefix(prefix).partition("/")
-            if rest == "record.json":
-                data = self._store.get(info.key).data
-                records.append(msgspec.json.decode(data, type=_Record))
-            elif rest.startswith("released/"):
-                data = self._store.get(info.key).data
-                released.setdefault(entry, []).append(msgspec.json.decode(data, type=_Release))
-        left = {"rows": 0, "window": 0}
-        for record in records:
-            releases = released.get(record.name, [])
-            if not any(release.rows is None for release in releases):
-                gone = {row for release in releases for row in release.rows or ()}
-                left[record.kind] += record.rows - len(gone) if record.kind == "rows" else 1
-        return left["rows"], left["window"]
+    def _tell_failures(self, name: str, known: _Pipeline, found: _Families) -> None:
+        """What fails again and again, or does not come though it is due."""
+        retrains = retrain_streak(reversed(known.entries))
+        look = read_look(self._store, name)
+        declaration = find_declaration(self._store, name)
+        schedule = None if declaration is None else declaration.spec.monitor.schedule
+        found.failed_retrains.add_metric([name], retrains.failures)
+        found.failed_looks.add_metric([name], look_streak(look).failures)
+        missed = missed_looks(schedule, look, retrains.success, self._now())
+        found.missed_looks.add_metric([name], missed)
 
-    def _tell_evidence(self, name: str, check: _Check, found: _Families) -> None:
+    def _tell_evidence(self, name: str, check: Check, found: _Families) -> None:
         """How far the newest window lay from what was usual."""
         for one in check.losses[-1:]:
             found.loss.add_metric([name], one.ratio)
@@ -330,6 +292,17 @@ class _Families:
         self.checked = _gauge("check_age_seconds", "Since the newest check.")
         self.loss = _gauge("loss_ratio", "Loss over promise in the newest window with labels.")
         self.shifted = _gauge("shifted_features", "Shifts in the newest window that count.")
+        self.failed_retrains = _gauge(
+            "failed_retrains", "Retrains of any depth that failed in a row, before a gate."
+        )
+        self.failed_looks = _gauge("failed_looks", "Runs of the monitor that failed in a row.")
+        self.missed_looks = _gauge(
+            "missed_looks",
+            f"Runs of the monitor that were due since the last one; {MISSED} at most.",
+        )
+        self.damaged = _gauge(
+            "damaged", "1 where the store has something of a pipeline that cannot be read."
+        )
         self.prediction = _gauge(
             "prediction_shift",
             "PSI of the champion's answers in the newest window where they shifted, else 0.",

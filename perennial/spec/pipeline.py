@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from perennial.spec.cron import check_cron
 from perennial.spec.durations import Duration, Span, SpanField
 from perennial.spec.names import (
     ALLOWED_METRICS,
@@ -102,6 +103,11 @@ class Monitor(Section):
     window: SpanField = Field(
         default=Span(rows=1000), description="Rows (or time) that are judged together."
     )
+
+    @field_validator("schedule")
+    @classmethod
+    def _schedule_is_one(cls, value: str | None) -> str | None:
+        return None if value is None else check_cron(value)
 
     @model_validator(mode="after")
     def _window_is_not_empty(self) -> Monitor:

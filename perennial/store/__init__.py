@@ -4,6 +4,7 @@ from perennial.store.lease import Lease, acquire_lease
 from perennial.store.objects import ObjectInfo, Store, StoredObject, open_store
 from perennial.store.probe import probe
 from perennial.store.ranges import ObjectFile
+from perennial.store.records import read_record
 
 __all__ = [
     "Lease",
@@ -14,4 +15,5 @@ __all__ = [
     "acquire_lease",
     "open_store",
     "probe",
+    "read_record",
 ]

@@ -168,6 +168,11 @@ def check(pipeline: str, window: str) -> str:
     return f"{pipeline}/checks/{window}.json"
 
 
+def look(pipeline: str) -> str:
+    """When the monitor last ran, and how that ended."""
+    return f"{pipeline}/look.json"
+
+
 def notice(pipeline: str, incident: str) -> str:
     """That people were told of an incident."""
     return f"{pipeline}/notices/{incident}.json"

@@ -21,6 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from perennial.errors import Conflict, LeaseHeld, LeaseLost
 from perennial.store import layout
 from perennial.store.objects import Store, StoredObject
+from perennial.store.records import read_record
 
 DEFAULT_TTL = timedelta(seconds=45)
 TAKE_OVER = DEFAULT_TTL + timedelta(seconds=5)
@@ -117,7 +118,7 @@ class Lease:
     def _own_etag(self, key: str) -> str:
         """The lease's ETag where our own write arrived though its answer was lost."""
         current = self._store.get(key)
-        stored = LeaseRecord.model_validate_json(current.data)
+        stored = read_record(LeaseRecord, current)
         if (stored.token, stored.holder) != (self.token, self.holder):
             raise LeaseLost(
                 f"{self.holder} lost the lease on {self.pipeline}: it may not change it any more"
@@ -157,7 +158,7 @@ def acquire_lease(
         current = store.find(key)
         if current is None:
             return _take(store, key, pipeline, holder, None, ttl=ttl, clock=clock)
-        held = LeaseRecord.model_validate_json(current.data)
+        held = read_record(LeaseRecord, current)
         now = monotonic()
         if seen is None or seen[0] != current.etag:
             seen = current.etag, now
@@ -188,7 +189,7 @@ def _take(
     """
     token = 1
     if current is not None:
-        token = LeaseRecord.model_validate_json(current.data).token + 1
+        token = read_record(LeaseRecord, current).token + 1
     record = LeaseRecord(
         token=token, holder=holder, expires_at=clock() + ttl, span=ttl.total_seconds()
     )

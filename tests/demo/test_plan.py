@@ -38,6 +38,29 @@ def test_the_flows_see_the_first_fifth_alone(source, tmp_path):
     assert declared.model.time_budget.total_seconds() == 7
 
 
+def test_a_demo_is_declared_under_a_name_of_its_own(source, tmp_path):
+    plan = make_plan(source, tmp_path / "demo", windows=8)
+    assert (plan.spec.name, plan.title) == ("pp-demo", "pp")
+    assert load_spec(plan.folder).name == "pp-demo"
+    assert plan.folder == tmp_path / "demo" / "pp"
+
+
+def test_the_longest_name_has_a_demo_too(source, tmp_path):
+    file = source / "pipeline.yaml"
+    file.write_text(file.read_text().replace("name: pp", f"name: {'p' * 63}"))
+    plan = make_plan(source, tmp_path / "demo", windows=8)
+    assert load_spec(plan.folder).name == "p" * 58 + "-demo"
+
+
+def test_a_report_stays_until_the_next_demo_has_made_its_own(source, tmp_path):
+    folder = make_plan(source, tmp_path / "demo", windows=8).folder
+    for name in ("report.html", "expectations.json"):
+        (folder / name).write_text("of the demo before")
+    make_plan(source, tmp_path / "demo", windows=8)
+    assert (folder / "report.html").exists()
+    assert not (folder / "expectations.json").exists()
+
+
 def test_every_row_behind_it_is_sent_once_and_in_order(source, tmp_path):
     plan = make_plan(source, tmp_path / "demo", windows=7)
     sent = [row_of(name) for w in range(7) for name, _ in plan.requests(w)]

@@ -12,6 +12,8 @@ from perennial.registry import list_versions, read_history, read_state
 from tests.e2e.conftest import PROJECT, ROWS, WINDOWS, perennial
 
 SERVED = ROWS - ROWS // 5
+NAME = "turning-demo"
+"""Of the demo of the pipeline ``turning``."""
 
 
 def test_every_request_was_answered_and_is_in_the_log(demo):
@@ -20,7 +22,7 @@ def test_every_request_was_answered_and_is_in_the_log(demo):
 
 
 def test_the_drift_was_healed_by_the_automation(demo):
-    registered = [e for e in read_history(demo.store, "turning") if e.event == "version.registered"]
+    registered = [e for e in read_history(demo.store, NAME) if e.event == "version.registered"]
     depths = [entry.details["depth"] for entry in registered if entry.cause is not None]
     assert [heal["depth"] for heal in demo.summary["heals"]] == depths
     assert demo.summary["retrains"] == depths.count("retrain")
@@ -37,29 +39,29 @@ def test_the_heal_was_worth_it(demo):
 
 
 def test_the_newest_version_answers(demo):
-    state = read_state(demo.store, "turning").state
-    versions = [manifest.version for manifest in list_versions(demo.store, "turning")]
+    state = read_state(demo.store, NAME).state
+    versions = [manifest.version for manifest in list_versions(demo.store, NAME)]
     assert state.champion == versions[-1]
     assert demo.summary["promotions"][-1]["version"] == state.champion
     ready = httpx.get(f"{demo.settings.server_url}/v2/health/ready").json()
-    assert ready["models"]["turning"] == state.champion
+    assert ready["models"][NAME] == state.champion
 
 
 def test_every_window_has_its_verdict_in_the_store(demo):
     checks = [
         Check.model_validate_json(demo.store.get(info.key).data)
-        for info in demo.store.scan("turning/checks/")
+        for info in demo.store.scan(f"{NAME}/checks/")
     ]
     assert [check.window for check in checks] == [f"w{n:06d}" for n in range(1, WINDOWS + 1)]
     assert {"keep", "heal"} == {check.decision.action for check in checks}
 
 
 def test_the_history_has_no_holes(demo):
-    history = list(read_history(demo.store, "turning"))
+    history = list(read_history(demo.store, NAME))
     registered = [e.version for e in history if e.event == "version.registered"]
     promoted = [e.version for e in history if e.event == "rollout.promoted"]
     assert registered == promoted
-    assert read_state(demo.store, "turning").state.revision == len(history)
+    assert read_state(demo.store, NAME).state.revision == len(history)
 
 
 LAYOUT = [
@@ -76,17 +78,36 @@ LAYOUT = [
     r"versions/\d{4}-[0-9a-f]{8}/source\.(skops|safetensors)",
     r"history/[0-9A-Z]{26}\.json",
     r"checks/w\d{6}\.json",
+    r"look\.json",
 ]
 
 
 def test_the_bucket_holds_what_the_layout_says_and_nothing_else(demo):
     keys = [info.key for info in demo.store.scan("")]
-    strange = [k for k in keys if not any(re.fullmatch(f"turning/{p}", k) for p in LAYOUT)]
+    strange = [k for k in keys if not any(re.fullmatch(f"{NAME}/{p}", k) for p in LAYOUT)]
     assert strange == []
 
 
+def test_a_demo_leaves_nothing_under_the_pipelines_own_name(demo):
+    assert [info.key for info in demo.store.scan("turning/")] == []
+    listed = json.loads(perennial("pipelines", "--json", cwd=demo.directory.parent).stdout)
+    (mine,) = [one for one in listed if one["pipeline"].startswith("turning")]
+    assert (mine["pipeline"], mine["known"]) == ("turning", False)
+    api = f"{demo.settings.prefect_address}/deployments/name/monitor/monitor"
+    monitor = httpx.get(api).json()
+    assert monitor["schedules"] == []
+    (names,) = [
+        branch["enum"]
+        for branch in monitor["parameter_openapi_schema"]["properties"]["pipeline"]["anyOf"]
+        if "enum" in branch
+    ]
+    assert "turning" in names
+    assert NAME not in names
+
+
 def test_the_report_is_there(demo):
-    folder = demo.directory / "demo"
+    folder = demo.directory / "demo" / "turning"
+    assert (demo.directory / "demo" / "report.html").samefile(folder / "report.html")
     assert (folder / "report.png").read_bytes().startswith(b"\x89PNG")
     assert "turning" in (folder / "report.html").read_text()
 
@@ -128,21 +149,21 @@ def test_every_flow_run_ends_and_says_what_it_did(demo):
     runs = flow_runs(demo)
     # A second event for the same shift is cancelled by the deployment's limit, if it comes in time.
     assert {run["state_type"] for run in runs} <= {"COMPLETED", "CANCELLED"}
-    assert any(run["name"].startswith("retrain turning: loss ") for run in runs)
+    assert any(run["name"].startswith(f"retrain {NAME}: loss ") for run in runs)
     assert {"Registered", "Checked"} <= {run["state_name"] for run in runs}
 
 
 def test_no_shift_is_answered_twice(demo):
     answers = [
         entry.cause
-        for entry in read_history(demo.store, "turning")
+        for entry in read_history(demo.store, NAME)
         if entry.event in ("version.registered", "version.refused")
     ]
     assert len(set(answers)) == len(answers)
 
 
 def told(demo, command):
-    said = perennial(command, "turning", "--json", cwd=demo.directory.parent)
+    said = perennial(command, NAME, "--json", cwd=demo.directory.parent)
     return json.loads(said.stdout)
 
 
@@ -154,15 +175,15 @@ def test_the_command_line_tells_the_same(demo):
 
 
 def test_a_demo_does_not_touch_a_pipeline_with_versions_of_its_own(demo):
-    declaration = json.loads(demo.store.get("turning/pipeline.json").data)
-    demo.store.put("turning/pipeline.json", json.dumps({**declaration, "demo": False}).encode())
+    declaration = json.loads(demo.store.get(f"{NAME}/pipeline.json").data)
+    demo.store.put(f"{NAME}/pipeline.json", json.dumps({**declaration, "demo": False}).encode())
     try:
         said = perennial("demo", "turning", "--windows", "6", cwd=demo.directory.parent)
     finally:
-        demo.store.put("turning/pipeline.json", json.dumps(declaration).encode())
+        demo.store.put(f"{NAME}/pipeline.json", json.dumps(declaration).encode())
     assert said.returncode == 1
-    assert said.stderr.startswith("Error: pipeline turning has versions of its own")
-    assert read_state(demo.store, "turning").state.champion is not None
+    assert said.stderr.startswith("Error: pipeline turning-demo has versions that no demo made")
+    assert read_state(demo.store, NAME).state.champion is not None
 
 
 def test_no_secret_stands_in_a_log(demo):

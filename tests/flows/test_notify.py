@@ -82,13 +82,18 @@ def test_held_windows_in_a_row_are_one_incident(box, connected, immediate):
     assert "x constant in window 4" in box.messages[-1][1]
 
 
-def test_a_retrain_that_fails_for_one_cause_is_told_once_with_the_reason(box, pipeline):
+def test_a_retrain_that_keeps_failing_is_told_again_with_the_reason(box, pipeline):
     folder = pipeline(frame())
     (folder / "data.csv").unlink()
-    for cause in ("line/checks/w000007.json", "line/checks/w000007.json", None):
+    for cause in ("line/checks/w000007.json", "line/checks/w000007.json", None, None):
         assert run(retrain, pipeline="line", cause=cause).type.value == "FAILED"
-    assert box.titles == ["line: the retrain failed, the champion goes on"] * 2
+    # With the second failure in a row people hear of that, and again with the fourth.
+    assert box.titles == [
+        "line: the retrain failed, the champion goes on",
+        *["line: retrains keep failing, the champion ages"] * 2,
+    ]
     assert "there is no file" in box.messages[0][1]
+    assert "no successful retrain yet (4 failures in a row): source.uri" in box.messages[2][1]
 
 
 def test_each_failure_stands_in_the_history_of_a_pipeline_that_there_is(connected, pipeline):

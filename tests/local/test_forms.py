@@ -47,5 +47,9 @@ def test_pipelines_are_those_of_the_store_and_of_the_folders(store, tmp_path):
         (tmp_path / name).mkdir()
         more = "\ntask: regression\nsource: {uri: d.csv}\ntarget: y\n"
         (tmp_path / name / "pipeline.yaml").write_text(text + more)
+    (tmp_path / "No Name").mkdir()
+    (tmp_path / "No Name" / "pipeline.yaml").touch()
     store.put("known/pipeline.json", b"{}")
-    assert pipeline_names(store, [tmp_path, tmp_path / "nowhere"]) == ["fit", "known"]
+    names = pipeline_names(store, [tmp_path, tmp_path / "nowhere"])
+    # A run for a broken one says what is wrong with it.
+    assert names == ["alias", "broken", "fit", "known"]

@@ -35,6 +35,19 @@ def test_a_password_is_made_once_and_reaches_server_and_clients_by_the_environme
     assert not [line for line in lines for secret in secrets if secret in line]
 
 
+def test_runs_look_for_pipelines_where_up_was_called_or_where_the_caller_says(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    _, found, services = planned(tmp_path / "s")
+    wanted = f"{tmp_path}/data:{tmp_path}/s/data"
+    assert found.environment["PERENNIAL_PIPELINES"] == wanted
+    monkeypatch.setenv("PERENNIAL_PIPELINES", "mine")
+    _, found, services = planned(tmp_path / "s")
+    assert services["worker"].environment["PERENNIAL_PIPELINES"] == f"{tmp_path}/mine"
+    assert found.settings.pipeline_folders == (tmp_path / "mine",)
+
+
 def test_where_none_is_wanted_prefect_asks_for_nothing_whatever_the_caller_has(
     tmp_path, monkeypatch
 ):

@@ -18,6 +18,7 @@ from perennial.registry import (
     change_state,
     new_entry,
 )
+from perennial.registry.look import Look
 from perennial.report.loop import LoopMetrics
 from perennial.spec import PipelineSpec
 from perennial.store import layout
@@ -149,6 +150,30 @@ def test_a_fact_is_counted_once_and_a_new_one_is_added(store, loop):
     assert figures(loop)["checks_total", "p"] == 4
     check(store, 5, "keep", 120)
     assert figures(loop)["checks_total", "p"] == 5
+
+
+def test_what_fails_in_a_row_is_a_figure(store, loop):
+    seen = figures(loop)
+    assert (seen["failed_retrains", "p"], seen["failed_looks", "p"]) == (2, 0)
+    assert seen["missed_looks", "p"] == 0
+    look = Look(at=at(160 - 2.5 * 3600), failures=3, reason="r", failing_since=at(-99_999))
+    store.put_json(layout.look("p"), look)
+    seen = figures(loop)
+    assert seen["failed_looks", "p"] == 3
+    assert seen["missed_looks", "p"] == 2
+
+
+def test_a_pipeline_that_is_damaged_leaves_the_others_figures(store, loop):
+    store.put_json(layout.declaration("q"), Declaration(spec=SPEC))
+    store.put(layout.state("q"), b"{")
+    store.put(layout.declaration("r"), b"[]")
+    seen = figures(loop)
+    assert seen["seen",] == 1
+    assert [seen["damaged", name] for name in "pqr"] == [0, 1, 1]
+    assert seen["checks_total", "p"] == 4
+    assert ("failed_retrains", "q") not in seen
+    store.delete(layout.state("q"))
+    assert figures(loop)["damaged", "q"] == 0
 
 
 def test_a_store_that_is_away_is_said(store, loop, monkeypatch):

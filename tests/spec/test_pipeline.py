@@ -57,6 +57,47 @@ def test_a_wrong_value_is_shown_with_what_may_stand_there():
     assert "'regression', 'binary' or 'multiclass'" in message
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ignore": "x"}, "ignore: 'x' stood there; write a list, such as [a, b]"),
+        ({"source": "a.csv"}, "source: 'a.csv' stood there; write a mapping of keys, such as"),
+        ({"monitor": None}, "monitor: null stood there; write a mapping of keys"),
+        ({"rollout": {"shadow": 3}}, "rollout.shadow: 3 stood there; write a mapping of keys"),
+        ({"target": 3}, "target: 3 stood there; write text, in quotes"),
+        ({"name": "Bike X"}, "name: 'Bike X' stood there; write lower-case letters, digits"),
+        ({"policy": {"p_value": 3}}, "policy.p_value: 3 stood there; write a number less than 1"),
+        ({"policy": {"persistence": 1.5}}, "1.5 stood there; write a whole number"),
+        ({"model": {"estimators": []}}, "model.estimators: [] stood there; write a list of one"),
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_told_in_the_words_of_yaml(changes, said):
+    message = refusal(**changes)
+    assert said in message
+    for python in ("tuple", "dictionary", "instance of", "None", "NoneType", "pattern"):
+        assert python not in message
+
+
+def test_of_a_list_with_a_wrong_element_that_element_alone_is_told():
+    assert refusal(model={"estimators": ["xgb"]}).count("stood there") == 1
+
+
+@pytest.mark.parametrize("text", ["- a", "", "bike"])
+def test_a_file_that_is_no_mapping_is_told_in_the_same_words(text, tmp_path):
+    (tmp_path / "pipeline.yaml").write_text(text)
+    with pytest.raises(SpecError, match="stood there; write a mapping of keys"):
+        load_spec(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "bad", ["every hour", "61 * * * *", "0 0 30 2 *", "@daily", "* * * * * *", "H * * * *", ""]
+)
+def test_a_schedule_that_is_none_is_refused_with_the_declaration(bad):
+    message = refusal(monitor={"schedule": bad})
+    assert f"monitor.schedule: {bad!r} stood there" in message
+    assert "write cron's five fields, such as '0 * * * *'" in message
+
+
 def test_a_metric_of_another_task_is_refused():
     assert "auc does not fit task regression; one of rmse, mae" in refusal(metric="auc")
 
