@@ -113,4 +113,10 @@ def _write(check: WindowCheck) -> CheckRef | None:
         return None
     get_run_logger().info("%s: %s (%s)", check.window, check.decision.name, check.decision.reason)
     held = "; ".join(f"{v.brief} ({v.reason})" for v in check.data) or None
-    return CheckRef(key=key, window=check.window, decision=check.decision, held=held)
+    return CheckRef(
+        key=key,
+        window=check.window,
+        decision=check.decision,
+        held=held,
+        suite_fault=check.suite_fault,
+    )

@@ -90,7 +90,9 @@ def publish_checks(pipeline: str, history: list[Check]) -> None:
         for check in reversed(history)
     ]
     header = ["window", "rows", "shifted", "loss over promise", "decision", "reason"]
-    publish("monitor", pipeline, table(header, rows), description=history[-1].window)
+    fault = history[-1].suite_fault if isinstance(history[-1], WindowCheck) else None
+    told = "" if fault is None else f"{fault}: the rules before it are in force.\n\n"
+    publish("monitor", pipeline, told + table(header, rows), description=history[-1].window)
 
 
 def _losses(check: Check) -> str:

@@ -134,6 +134,7 @@ class Watch:
             data=tuple(held),
             labels_missing=self._labels_missing(name, left, decision),
             refused=found.refused,
+            suite_fault=inspector.suite_fault,
             at=utc_now(),
         )
 

@@ -36,6 +36,9 @@ class WindowCheck(Check):
     """Windows that were found to be held at this look: this one, or older ones by their labels."""
     refused: int = 0
     """Rows of this window that went to quarantine; the inputs are those of the others."""
+    suite_fault: str | None = None
+    """Why a person's expectations.json did not count, where it could not be used: the rules before
+    it were in force."""
 
 
 class CheckRef(BaseModel):
@@ -46,6 +49,8 @@ class CheckRef(BaseModel):
     decision: Decision
     held: str | None = None
     """Why data are held, where some are."""
+    suite_fault: str | None = None
+    """As in the check."""
 
 
 def newest_checks(pipeline: str, *, after: str | None = None) -> Iterator[WindowCheck]:
