@@ -63,7 +63,7 @@ class Inspector:
         self._quarantine = Quarantine(store(), self._spec.name)
         self._released = self._quarantine.exempt()
         suite, self.suite_fault = sound_suite(declaration)
-        """Why the expectations.json beside pipeline.yaml does not count, where it cannot be used."""
+        """Why a person's expectations.json does not count, where it cannot be used."""
         self._suite = _without_target(suite, self._spec)
         self._triage = self._remember(past, first)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.errors import PerennialError
+from perennial.errors import PerennialError, SpecError
+from perennial.settings import DEFAULT_DIR, ENV_FILE, read_env_file
 
 if TYPE_CHECKING:
+    from perennial.registry import Declaration
     from perennial.store import Store
 
 app = typer.Typer(
@@ -22,6 +27,22 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+DECLARATION = "pipeline.yaml"
+
+
+def name_of(pipeline: str | None) -> str | None:
+    """The name of a pipeline that is given by its name, or by its folder.
+
+    Raises:
+        SpecError: the folder's pipeline.yaml may not stand as it does, or there is none.
+    """
+    if pipeline is None or not _is_path(pipeline):
+        return pipeline
+    from perennial.spec import load_spec
+
+    return load_spec(_home(pipeline)).name
+
+
 Directory = Annotated[
     Path, typer.Option("--dir", help="Where the stack keeps its data, logs and state.")
 ]
@@ -32,7 +53,22 @@ Version = Annotated[
         help="A version, the start of its name, or one of: champion, challenger, previous."
     ),
 ]
-Pipeline = Annotated[str, typer.Argument(help="Name of the pipeline.")]
+Pipeline = Annotated[
+    str, typer.Argument(help="Name of the pipeline, or its folder.", callback=name_of)
+]
+
+
+@app.callback(invoke_without_command=True)
+def _of_the_program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which release this is.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        from perennial import __version__
+
+        typer.echo(f"perennial {__version__}")
+        raise typer.Exit
 
 
 def main() -> None:
@@ -60,3 +96,108 @@ def open_store(directory: Path) -> Store:
     from perennial.settings import Settings
 
     return store.open_store(Settings.load(directory))
+
+
+def open_bucket(directory: Path, bucket: str) -> Store:
+    """Any bucket that the stack's credentials reach."""
+    from dataclasses import replace
+
+    from perennial import store
+    from perennial.settings import Settings
+
+    return store.open_store(replace(Settings.load(directory), bucket=bucket))
+
+
+def local_folders(directory: Path = DEFAULT_DIR) -> tuple[Path, ...]:
+    """Folders in which a pipeline is looked for by name."""
+    environ = {**read_env_file(directory / ENV_FILE), **os.environ}
+    return tuple(Path(p) for p in environ.get("PERENNIAL_PIPELINES", "data").split(":") if p)
+
+
+def find_in_sight(pipeline: str, directory: Path = DEFAULT_DIR) -> Path | None:
+    """The folder of a pipeline that is given by its name, its folder or its pipeline.yaml.
+
+    Returns:
+        None: there is no such name in any folder in which pipelines are looked for.
+
+    Raises:
+        SpecError: it is given by a folder that holds no pipeline.yaml.
+    """
+    if _is_path(pipeline):
+        return _home(pipeline)
+    found = (folder / pipeline for folder in local_folders(directory))
+    return next((home for home in found if (home / DECLARATION).is_file()), None)
+
+
+def pipeline_folder(pipeline: str, directory: Path = DEFAULT_DIR) -> Path:
+    """The same of a pipeline that must be in sight.
+
+    Raises:
+        SpecError: it is not; says which are.
+    """
+    found = find_in_sight(pipeline, directory)
+    if found is None:
+        raise _unknown(pipeline, directory)
+    return found
+
+
+def find_declared(store: Store, pipeline: str, directory: Path) -> Declaration:
+    """What is declared of a pipeline: in a folder in sight, else in the store. Writes nothing.
+
+    Raises:
+        SpecError: there is no such pipeline, or its pipeline.yaml may not stand as it does.
+    """
+    from perennial.registry import Declaration, find_declaration, known_pipelines
+    from perennial.spec import load_spec
+
+    folder = find_in_sight(pipeline, directory)
+    if folder is not None:
+        return Declaration(spec=load_spec(folder), folder=str(folder.resolve()))
+    known = find_declaration(store, pipeline)
+    if known is None:
+        raise _unknown(pipeline, directory, known_pipelines(store))
+    if known.path is not None and (known.path / DECLARATION).is_file():
+        return known.model_copy(update={"spec": load_spec(known.path)})
+    return known
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr while something takes its time; it is told what is done, and of how
+    much."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _home(path: str) -> Path:
+    home = Path(path).parent if Path(path).name == DECLARATION else Path(path)
+    if not (home / DECLARATION).is_file():
+        raise SpecError(f"there is no {DECLARATION} in {home}; 'perennial init' writes one")
+    return home
+
+
+def _unknown(pipeline: str, directory: Path, stored: Sequence[str] = ()) -> SpecError:
+    folders = local_folders(directory)
+    seen = {file.parent.name for home in folders for file in home.glob(f"*/{DECLARATION}")}
+    there = sorted({*seen, *stored})
+    told = f"there are {', '.join(there)}" if there else "'perennial init' makes one"
+    places = ", ".join(map(str, folders))
+    return SpecError(f"there is no pipeline {pipeline!r} in {places} or the store; {told}")
+
+
+def _is_path(pipeline: str) -> bool:
+    return (
+        "/" in pipeline
+        or pipeline in (".", "..", DECLARATION)
+        or (Path(pipeline) / DECLARATION).is_file()
+    )

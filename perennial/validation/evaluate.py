@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.datasets.labels import with_truth
-from perennial.errors import ValidationFailed
 from perennial.spec import PipelineSpec
 from perennial.validation.check import is_known, read_checked
 from perennial.validation.foreign import judge_foreign

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from perennial.datasets.files import is_csv
 from perennial.datasets.labels import with_truth
 from perennial.datasets.source import plain_text, read_source
-from perennial.datasets.files import is_csv
 from perennial.errors import ValidationFailed
 from perennial.spec import PipelineSpec
 from perennial.validation.evaluate import Evaluation, validate_training
