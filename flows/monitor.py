@@ -60,4 +60,6 @@ def _look_at(pipeline: str, *, last: bool) -> tuple[str, str]:
     held = [check.held for check in checks if check.held is not None]
     state = DRIFT if asking is not None else HELD if held else CHECKED
     reason = asking or (held[-1] if held else newest)
+    if checks and checks[-1].suite_fault is not None:
+        reason += f"; {checks[-1].suite_fault}: the rules before it are in force"
     return state, f"{declaration.spec.name}: {reason}"

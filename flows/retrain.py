@@ -77,7 +77,7 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
     with held_lease(name, holder=f"{request.run} ({runtime.flow_run.id})") as lease:
         if is_answered(name, request):
             return outcome("Answered already", f"a retrain has answered window {request.window}")
-        sound = snapshot_sound_rows(declaration)
+        sound = snapshot_sound_rows(declaration, request.cause)
         if sound.report.held:
             return outcome("Held", tell_held(sound, request.cause))
         snapshot = sound.snapshot

@@ -17,15 +17,15 @@ def score(
     version: str | None = None,
     keep: list[str] | None = None,
 ) -> State:
-    """Predict over a Parquet file or folder in the store, one output row for each input row.
+    """Predict over a CSV or Parquet file or folder in the store, one output row an input row.
 
     A run that was stopped is gone on with by another one of the same parameters: with the same
     version, and without scoring a part twice.
 
     Args:
         pipeline: Name of the pipeline.
-        source: What to score: s3://bucket/key, or a key in Perennial's bucket; one .parquet file,
-            or a folder, read in the order of its keys.
+        source: What to score: s3://bucket/key, or a key in Perennial's bucket; one .csv, .csv.gz or
+            .parquet file, or a folder, read in the order of its keys.
         output: Folder for the scores, likewise; part-000000.parquet and so on, and _manifest.json
             when all are there.
         version: A version of the pipeline. Left out: the champion of when the scoring begins.

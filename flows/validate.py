@@ -11,14 +11,14 @@ from flows.outcome import explained, outcome
 @flow(name="validate", flow_run_name="validate {pipeline}: {data}")
 @explained
 def validate(pipeline: str, data: str = "the source") -> State:
-    """Hold a Parquet in the store, or the pipeline's source, against its expectations.
+    """Hold a CSV or Parquet in the store, or the pipeline's source, against its expectations.
 
     Nothing is trained and nothing goes to quarantine: a page says what would.
 
     Args:
         pipeline: Name of the pipeline.
-        data: s3://bucket/key, or a key in Perennial's bucket; one .parquet file, or a folder of
-            them. Left as it is: what pipeline.yaml names.
+        data: s3://bucket/key, or a key in Perennial's bucket; one .csv, .csv.gz or .parquet file,
+            or a folder of them. Left as it is: what pipeline.yaml names.
     """
     from tasks.declaration import find_pipeline
     from tasks.hold_against import hold_against

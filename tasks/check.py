@@ -115,4 +115,10 @@ def _write(check: WindowCheck) -> CheckRef | None:
     if str(check.feedback or ""):
         get_run_logger().warning("%s: %s", check.window, check.feedback)
     held = "; ".join(f"{v.brief} ({v.reason})" for v in check.data) or None
-    return CheckRef(key=key, window=check.window, decision=check.decision, held=held)
+    return CheckRef(
+        key=key,
+        window=check.window,
+        decision=check.decision,
+        held=held,
+        suite_fault=check.suite_fault,
+    )

@@ -90,11 +90,18 @@ def publish_checks(pipeline: str, history: list[Check]) -> None:
         for check in reversed(history)
     ]
     header = ["window", "rows", "shifted", "loss over promise", "decision", "reason"]
-    shown = table(header, rows)
-    newest = history[-1]
-    if isinstance(newest, WindowCheck) and str(newest.feedback or ""):
-        shown = f"{newest.feedback}.\n\n{shown}"
-    publish("monitor", pipeline, shown, description=newest.window)
+    shown = _above(history[-1]) + table(header, rows)
+    publish("monitor", pipeline, shown, description=history[-1].window)
+
+
+def _above(newest: Check) -> str:
+    """What a person should know before the table."""
+    if not isinstance(newest, WindowCheck):
+        return ""
+    told = [f"{newest.feedback}." if str(newest.feedback or "") else ""]
+    if newest.suite_fault is not None:
+        told.append(f"{newest.suite_fault}: the rules before it are in force.")
+    return "".join(f"{line}\n\n" for line in told if line)
 
 
 def _losses(check: Check) -> str:

@@ -1,65 +1,71 @@
-"""The suite in force: beside pipeline.yaml where a person can edit it, and in the store."""
+"""The suite in force as runs read it, and what a training learned."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from prefect.logging import get_run_logger
 
+from perennial.errors import ValidationFailed
 from perennial.registry import Declaration
-from perennial.store import layout
 from perennial.validation import learn_suite
-from perennial.validation.edits import merge
-from perennial.validation.suites import parse_suite
+from perennial.validation.suites import (
+    find_learned,
+    find_sound_suite,
+    keep_edits,
+    keep_learned,
+    need_suite,
+)
 from tasks.connection import store
 
-EXPECTATIONS_FILE = "expectations.json"
 
-
-def find_suite(declaration: Declaration) -> dict[str, Any] | None:
-    """Read the suite: ``expectations.json`` beside pipeline.yaml, else the copy in the store.
-
-    A person's edits count from here on; the store's copy follows the file, for workers that cannot
-    see the folder.
+def suite_in_force(declaration: Declaration) -> dict[str, Any]:
+    """Read the suite in force for a run that a person asked for.
 
     Raises:
-        ValidationFailed: it is no JSON object.
+        ValidationFailed: there is none, or the file beside pipeline.yaml is no suite.
     """
-    key = layout.expectations(declaration.spec.name)
-    file = _file(declaration)
-    found = store().find(key)
-    if file is not None and file.is_file():
-        data = file.read_bytes()
-        suite = parse_suite(data, str(file))
-        if found is None or found.data != data:
-            store().put(key, data, content_type="application/json")
-        return suite
-    return None if found is None else parse_suite(found.data, key)
+    keep_edits(store(), declaration)
+    return need_suite(store(), declaration)
 
 
-def learn(
-    declaration: Declaration, frame: pd.DataFrame, standing: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Learn the suite from sound rows, keep a person's edits, and write it where it changed."""
+def sound_suite(declaration: Declaration) -> tuple[dict[str, Any] | None, str | None]:
+    """Read the suite in force for a run of the loop, which no file may stop.
+
+    Returns:
+        The suite, and why the file beside pipeline.yaml does not count, where it cannot be used.
+    """
+    suite, fault = find_sound_suite(store(), declaration)
+    if fault is None:
+        _keep(declaration)
+    else:
+        get_run_logger().warning("%s; the rules before it are in force", fault)
+    return suite, fault
+
+
+def learn_first(declaration: Declaration, frame: pd.DataFrame) -> None:
+    """Learn a suite from the very first rows, where none was learned yet or it was damaged."""
+    try:
+        known = find_learned(store(), declaration.spec.name)
+    except ValidationFailed as error:
+        get_run_logger().warning("%s; it is learned anew", error)
+        known = None
+    if known is None:
+        learn(declaration, frame)
+
+
+def learn(declaration: Declaration, frame: pd.DataFrame) -> None:
+    """Learn the suite from sound rows; a person's changes hold over it."""
     from perennial.training.columns import infer_features
 
     spec = declaration.spec
-    suite = merge(standing, learn_suite(frame, infer_features(frame, spec), spec))
-    if standing is not None and suite["expectations"] == standing["expectations"]:
-        return standing
-    data = (json.dumps(suite, indent=2) + "\n").encode()
-    file = _file(declaration)
-    if file is not None:
-        try:
-            file.write_bytes(data)
-        except OSError as error:
-            get_run_logger().warning("the suite stays in the store only: %s", error)
-    store().put(layout.expectations(spec.name), data, content_type="application/json")
-    return suite
+    suite = learn_suite(frame, infer_features(frame, spec), spec)
+    keep_learned(store(), spec.name, suite)
 
 
-def _file(declaration: Declaration) -> Path | None:
-    return declaration.path / EXPECTATIONS_FILE if declaration.path is not None else None
+def _keep(declaration: Declaration) -> None:
+    try:
+        keep_edits(store(), declaration)
+    except ValidationFailed as error:  # edited since it was read
+        get_run_logger().warning("%s", error)

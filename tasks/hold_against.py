@@ -11,17 +11,17 @@ from pydantic import BaseModel
 from ulid import ULID
 
 from perennial.datasets.source import read_source
-from perennial.errors import ValidationFailed
 from perennial.registry import Declaration
 from perennial.scoring import parse_address
 from perennial.scoring.inputs import list_inputs
 from perennial.store import ObjectFile, layout
-from perennial.validation import Report, validate, validate_parquet
+from perennial.validation import Report, validate_files, validate_training
+from perennial.validation.quarantine import Quarantine
 from tasks.artifacts import link, publish
 from tasks.connection import fetch, store, store_of
-from tasks.expectations import find_suite
+from tasks.expectations import suite_in_force
 from tasks.step import may_pass, step
-from tasks.validate import findings_table
+from tasks.validate import findings_table, is_released
 
 _CHUNK = 16 << 20
 
@@ -37,7 +37,7 @@ class HeldAgainst(BaseModel):
 
 @step(retries=2, retry_delay_seconds=2, retry_condition_fn=may_pass)
 def hold_against(declaration: Declaration, data: str | None) -> HeldAgainst:
-    """Judge a Parquet file or folder in the store, or the source, and write the page.
+    """Judge files in the store, or the source, as a training would, and write the page.
 
     Raises:
         ValidationFailed: there are no expectations yet, or they are no suite.
@@ -47,19 +47,14 @@ def hold_against(declaration: Declaration, data: str | None) -> HeldAgainst:
     from perennial.report.validation import validation_page
 
     spec = declaration.spec
-    suite = find_suite(declaration)
-    if suite is None:
-        raise ValidationFailed(
-            f"{spec.name} has no expectations yet: its first retrain learns them"
-        )
-    share = spec.validation.quarantine_share
+    suite = suite_in_force(declaration)
     if data is None:
         frame = read_source(spec, declaration.path, fetch=fetch)
-        report = validate(frame, suite, share=share)
+        exempt = is_released(declaration, Quarantine(store(), spec.name).exempt())
+        report = validate_training(frame, suite, spec, exempt=exempt)
     else:
         with tempfile.TemporaryDirectory(prefix="perennial-validate-") as folder:
-            _copy(data, Path(folder))
-            report = validate_parquet(Path(folder), suite, share=share)
+            report = validate_files(_copy(data, Path(folder)), suite, spec)
     what = spec.source.uri if data is None else data
     page = layout.validation_page(spec.name, str(ULID()))
     html = validation_page(spec.name, f"{what}, held against the expectations.", report)
@@ -71,18 +66,23 @@ def hold_against(declaration: Declaration, data: str | None) -> HeldAgainst:
     return done
 
 
-def _copy(data: str, folder: Path) -> None:
+def _copy(data: str, folder: Path) -> list[Path]:
     """Bring files to this machine, a piece at a time: they may be larger than memory."""
     address = parse_address(data, store().bucket)
     home = store_of(address.bucket)
+    files = []
     for number, info in enumerate(list_inputs(home, address)):
         source = ObjectFile(home, info.key, size=info.size, etag=info.etag)
-        with (folder / f"{number:06d}.parquet").open("wb") as target:
+        file = folder / f"{number:06d}-{info.key.rsplit('/', 1)[-1]}"
+        with file.open("wb") as target:
             shutil.copyfileobj(source, target, _CHUNK)
+        files.append(file)
+    return files
 
 
 def _told(report: Report) -> str:
-    rows = f"{report.rows:,} rows, {report.rules} rules"
+    aside = f" ({report.unlabelled:,} without a label left out)" if report.unlabelled else ""
+    rows = f"{report.rows:,} rows{aside}, {report.rules} rules"
     if not report.findings:
         return f"{rows}, none broken"
     worst = report.held or report.findings

@@ -9,7 +9,7 @@ import pandas as pd
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
-from perennial.datasets.labels import labelled_rows, typed_labels
+from perennial.datasets.labels import labelled_rows, with_truth
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import Snapshot, find_snapshot, load_snapshot, take_snapshot
 from perennial.datasets.source import read_source
@@ -48,9 +48,7 @@ def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
     spec = declaration.spec
     source = read_source(spec, declaration.path, fetch=fetch)
     labelled = labelled_rows(store(), spec, source)
-    frame = labelled.frame
-    frame = frame.assign(**{spec.target: typed_labels(frame[spec.target], spec.task)})
-    frame = frame[frame[spec.target].notna()]
+    frame = with_truth(labelled.frame, spec)
     for record in held:
         frame = frame.drop(_rows_within(spec, source, record), errors="ignore")
         get_run_logger().info("without the rows of %s (%s)", record.name, record.reasons[0])

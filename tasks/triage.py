@@ -24,7 +24,7 @@ from perennial.validation.quarantine import ROW, Quarantine, row_ids
 from perennial.validation.rules import Rule, read_rules
 from perennial.validation.triage import KEPT, Cause, Triage, TriageVerdict
 from tasks.connection import store
-from tasks.expectations import find_suite
+from tasks.expectations import sound_suite
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ class Inspector:
         self._source = source
         self._quarantine = Quarantine(store(), self._spec.name)
         self._released = self._quarantine.exempt()
-        self._suite = _without_target(find_suite(declaration), self._spec)
+        suite, self.suite_fault = sound_suite(declaration)
+        """Why a person's expectations.json does not count, where it cannot be used."""
+        self._suite = _without_target(suite, self._spec)
         self._triage = self._remember(past, first)
 
     def inspect(self, name: str, window: Window) -> Inspection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from perennial.validation.skew import SkewVerdict, compare, join
 from tasks import events
 from tasks.artifacts import link, publish, table
 from tasks.connection import fetch, store
-from tasks.expectations import find_suite, learn
+from tasks.expectations import learn, learn_first, sound_suite, suite_in_force
 from tasks.notify import notify
 from tasks.snapshot import Gathered, SnapshotRef, gather, snapshot_rows
 from tasks.step import step
@@ -48,26 +48,30 @@ class SoundRows(BaseModel):
 
 
 @step(retries=2, retry_delay_seconds=2)
-def snapshot_sound_rows(declaration: Declaration) -> SoundRows:
+def snapshot_sound_rows(declaration: Declaration, cause: str | None) -> SoundRows:
     """Gather the labelled rows, set aside what the rules refuse, and write the rest once.
 
     The first rows teach the suite; sound ones teach it again, and a person's edits stay.
 
+    Args:
+        cause: key of the check that asks for it. A file that is no suite does not stop what the
+            loop asks for: the rules before it are in force.
+
     Raises:
         SourceError: the source cannot be read, or no row has a label.
-        ValidationFailed: the suite is no suite.
+        ValidationFailed: a person asks for it, and expectations.json is no suite.
     """
     spec = declaration.spec
     quarantine = Quarantine(store(), spec.name)
     gathered = gather(declaration, quarantine.held_windows())
     frame = gathered.frame
-    standing = find_suite(declaration)
-    suite = standing or learn(declaration, frame, None)
-    released = quarantine.exempt()
+    learn_first(declaration, frame)
+    suite = suite_in_force(declaration) if cause is None else sound_suite(declaration)[0]
+    assert suite is not None  # learned just now, if not before
     evaluation = Evaluation(
         suite,
         share=spec.validation.quarantine_share,
-        exempt=lambda rows: np.array([name in released for name in _ids(rows, declaration)]),
+        exempt=is_released(declaration, quarantine.exempt()),
     )
     refusals = evaluation.add(frame)
     report = evaluation.report(lambda columns: frame if columns is None else frame[columns])
@@ -75,7 +79,7 @@ def snapshot_sound_rows(declaration: Declaration) -> SoundRows:
     ref = snapshot_rows(declaration, sound if len(sound) else frame, gathered.source_rows)
     _put_aside(declaration, quarantine, ref, evaluation, gathered, refusals)
     if not report.held:
-        learn(declaration, sound, suite)
+        learn(declaration, sound)
     skew, later = _as_served(declaration)
     _tell(ref, report, skew)
     return SoundRows(snapshot=ref, report=report, skew=skew, later=later)
@@ -110,6 +114,13 @@ def _incident(held: Sequence[Finding], cause: str | None) -> str:
     rules = sorted({f"{finding.column}/{finding.rule}" for finding in held})
     asked = [runtime.flow_run.id] if cause is None else [cause]
     return f"held-{hashlib.sha256(json.dumps([*rules, *asked]).encode()).hexdigest()[:12]}"
+
+
+def is_released(
+    declaration: Declaration, released: set[str]
+) -> Callable[[pd.DataFrame], NDArray[np.bool_]]:
+    """What tells of gathered rows which of them were released from quarantine."""
+    return lambda rows: np.array([name in released for name in _ids(rows, declaration)])
 
 
 def _ids(rows: pd.DataFrame, declaration: Declaration) -> list[str]:

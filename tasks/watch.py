@@ -138,6 +138,7 @@ class Watch:
             labels_missing=self._labels_missing(name, left, decision),
             refused=found.refused,
             feedback=self._feedback(judge, window),
+            suite_fault=inspector.suite_fault,
             at=utc_now(),
         )
 

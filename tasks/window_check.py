@@ -39,6 +39,9 @@ class WindowCheck(Check):
     """Rows of this window that went to quarantine; the inputs are those of the others."""
     feedback: FeedbackSeen | None = None
     """The labels that came since the last look; None: no served row was looked at."""
+    suite_fault: str | None = None
+    """Why a person's expectations.json did not count, where it could not be used: the rules before
+    it were in force."""
 
 
 class CheckRef(BaseModel):
@@ -49,6 +52,8 @@ class CheckRef(BaseModel):
     decision: Decision
     held: str | None = None
     """Why data are held, where some are."""
+    suite_fault: str | None = None
+    """As in the check."""
 
 
 def newest_checks(pipeline: str, *, after: str | None = None) -> Iterator[WindowCheck]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import app
+from perennial.cli.common import app, pipeline_folder
 from perennial.errors import SpecError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @app.command()
 def backtest(
     pipeline: Annotated[
-        Path, typer.Argument(help="A pipeline.yaml, or its folder.", show_default=False)
+        str, typer.Argument(help="Name of the pipeline, or its folder.", show_default=False)
     ],
     windows: Annotated[
         int, typer.Option(min=1, help="Equal windows that follow the first fraction.")
@@ -63,10 +63,10 @@ def backtest(
     quiet = json is not None and str(json) == "-"
     _check_writable("--json", None if quiet else json)
     _check_writable("--report", report)
-    spec = load_spec(pipeline)
+    folder = pipeline_folder(pipeline)
+    spec = load_spec(folder)
     if seed is not None:
         spec = spec.model_copy(update={"model": spec.model.model_copy(update={"seed": seed})})
-    folder = pipeline if pipeline.is_dir() else pipeline.parent
     console = Console(highlight=False, stderr=quiet)
     with console.status(f"reading {spec.source.uri}"):
         frame = read_source(spec, folder)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.errors import PerennialError
-from perennial.settings import local_folders
+from perennial.errors import PerennialError, SpecError
+from perennial.settings import DEFAULT_DIR, local_folders
 
 if TYPE_CHECKING:
+    from perennial.registry import Declaration
     from perennial.store import Store
 
 app = typer.Typer(
@@ -23,6 +26,22 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+DECLARATION = "pipeline.yaml"
+
+
+def name_of(pipeline: str | None) -> str | None:
+    """The name of a pipeline that is given by its name, or by its folder.
+
+    Raises:
+        SpecError: the folder's pipeline.yaml may not stand as it does, or there is none.
+    """
+    if pipeline is None or not _is_path(pipeline):
+        return pipeline
+    from perennial.spec import load_spec
+
+    return load_spec(_home(pipeline)).name
+
+
 Directory = Annotated[
     Path, typer.Option("--dir", help="Where the stack keeps its data, logs and state.")
 ]
@@ -33,7 +52,22 @@ Version = Annotated[
         help="A version, the start of its name, or one of: champion, challenger, previous."
     ),
 ]
-Pipeline = Annotated[str, typer.Argument(help="Name of the pipeline.")]
+Pipeline = Annotated[
+    str, typer.Argument(help="Name of the pipeline, or its folder.", callback=name_of)
+]
+
+
+@app.callback(invoke_without_command=True)
+def _of_the_program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which release this is.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        from perennial import __version__
+
+        typer.echo(f"perennial {__version__}")
+        raise typer.Exit
 
 
 def main() -> None:
@@ -67,12 +101,114 @@ def open_store(directory: Path, pipeline: str | None = None) -> Store:
         SpecError: there is no such pipeline; says which there are.
     """
     from perennial import store
-    from perennial.registry import check_known, in_sight, known_pipelines
     from perennial.settings import Settings
     from perennial.store import layout
 
     opened = store.open_store(Settings.load(directory))
     if pipeline is not None and opened.find(layout.declaration(pipeline)) is None:
-        known = known_pipelines(opened, demos=True)
-        check_known(pipeline, {*known, *in_sight(local_folders(directory))})
+        _check_known(pipeline, directory, opened)
     return opened
+
+
+def open_bucket(directory: Path, bucket: str) -> Store:
+    """Any bucket that the stack's credentials reach."""
+    from dataclasses import replace
+
+    from perennial import store
+    from perennial.settings import Settings
+
+    return store.open_store(replace(Settings.load(directory), bucket=bucket))
+
+
+def find_in_sight(pipeline: str, directory: Path = DEFAULT_DIR) -> Path | None:
+    """The folder of a pipeline that is given by its name, its folder or its pipeline.yaml.
+
+    Returns:
+        None: there is no such name in any folder in which pipelines are looked for.
+
+    Raises:
+        SpecError: it is given by a folder that holds no pipeline.yaml.
+    """
+    if _is_path(pipeline):
+        return _home(pipeline)
+    found = (folder / pipeline for folder in local_folders(directory))
+    return next((home for home in found if (home / DECLARATION).is_file()), None)
+
+
+def pipeline_folder(pipeline: str, directory: Path = DEFAULT_DIR) -> Path:
+    """The same of a pipeline that must be in sight.
+
+    Raises:
+        SpecError: it is not; says which are.
+    """
+    found = find_in_sight(pipeline, directory)
+    if found is None:
+        _check_known(pipeline, directory)
+        raise SpecError(f"{pipeline} is declared in the store alone: this needs its folder")
+    return found
+
+
+def find_declared(store: Store, pipeline: str, directory: Path) -> Declaration:
+    """What is declared of a pipeline: in a folder in sight, else in the store. Writes nothing.
+
+    Raises:
+        SpecError: there is no such pipeline, or its pipeline.yaml may not stand as it does.
+    """
+    from perennial.registry import Declaration, find_declaration
+    from perennial.spec import load_spec
+
+    folder = find_in_sight(pipeline, directory)
+    if folder is not None:
+        return Declaration(spec=load_spec(folder), folder=str(folder.resolve()))
+    known = find_declaration(store, pipeline)
+    if known is None:
+        _check_known(pipeline, directory, store)
+        raise SpecError(f"{pipeline} has no declaration that could be read")
+    if known.path is not None and (known.path / DECLARATION).is_file():
+        return known.model_copy(update={"spec": load_spec(known.path)})
+    return known
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr while something takes its time; it is told what is done, and of how
+    much."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _home(path: str) -> Path:
+    home = Path(path).parent if Path(path).name == DECLARATION else Path(path)
+    if not (home / DECLARATION).is_file():
+        raise SpecError(f"there is no {DECLARATION} in {home}; 'perennial init' writes one")
+    return home
+
+
+def _check_known(pipeline: str, directory: Path, store: Store | None = None) -> None:
+    """Refuse a name that no folder in sight declares, nor the store, if it is given.
+
+    Raises:
+        SpecError: it says which there are.
+    """
+    from perennial.registry import check_known, in_sight, known_pipelines
+
+    known = set(in_sight(local_folders(directory)))
+    check_known(pipeline, known if store is None else {*known, *known_pipelines(store, demos=True)})
+
+
+def _is_path(pipeline: str) -> bool:
+    return (
+        "/" in pipeline
+        or pipeline in (".", "..", DECLARATION)
+        or (Path(pipeline) / DECLARATION).is_file()
+    )

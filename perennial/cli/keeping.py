@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, Pipeline, Version, app, open_store, person
+from perennial.cli.common import (
+    Directory,
+    Json,
+    Pipeline,
+    Version,
+    app,
+    name_of,
+    open_store,
+    person,
+)
 from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
 
@@ -114,7 +123,10 @@ def pin(
 @app.command()
 def gc(
     pipeline: Annotated[
-        str | None, typer.Argument(help="Name of the pipeline. Left out: all of them.")
+        str | None,
+        typer.Argument(
+            help="Name of the pipeline, or its folder. Left out: all of them.", callback=name_of
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     directory: Directory = DEFAULT_DIR,

@@ -7,15 +7,13 @@ from typing import Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, app
-from perennial.settings import DEFAULT_DIR, Settings, local_folders
+from perennial.cli.common import Directory, Json, app, pipeline_folder
+from perennial.settings import DEFAULT_DIR, Settings
 
 
 @app.command()
 def demo(
-    pipeline: Annotated[
-        str, typer.Argument(help="Name of a pipeline, or the folder of its pipeline.yaml.")
-    ] = "bike",
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline, or its folder.")] = "bike",
     windows: Annotated[
         int | None,
         typer.Option(
@@ -40,11 +38,10 @@ def demo(
     """
     from rich.console import Console
 
-    from perennial.demo.plan import find_folder
     from perennial.demo.run import final_table, run_demo
 
     console = Console(highlight=False, stderr=as_json)
-    folder = find_folder(pipeline, local_folders(directory))
+    folder = pipeline_folder(pipeline, directory)
     summary, files = run_demo(folder, directory, windows=windows, keep=keep, console=console)
     if as_json:
         typer.echo(summary.model_dump_json(indent=2))

@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, Pipeline, app, open_store
-from perennial.errors import PerennialError, StackError
+from perennial.cli.common import (
+    Directory,
+    Json,
+    Pipeline,
+    app,
+    find_declared,
+    open_store,
+    progress_bar,
+)
+from perennial.errors import StackError
 from perennial.settings import DEFAULT_DIR
 
 
@@ -56,13 +64,9 @@ def send(
     import dataclasses
     import json
 
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
-
     from perennial.datasets.source import read_source
     from perennial.demo.client import Client
     from perennial.demo.traffic import send_rows
-    from perennial.registry import find_declaration
     from perennial.settings import Settings
 
     settings = Settings.load(directory)
@@ -70,27 +74,20 @@ def send(
         raise StackError(
             "no inference server is known: run 'perennial up', or set PERENNIAL_SERVER_URL"
         )
-    declaration = find_declaration(open_store(directory), pipeline)
-    if declaration is None:
-        raise PerennialError(f"there is no pipeline {pipeline!r} in the store: retrain it first")
-    source = declaration.spec.source.model_copy(
-        update={"uri": str(data.resolve()), "made_by": None}
-    )
-    spec = declaration.spec.model_copy(update={"source": source})
+    declared = find_declared(open_store(directory), pipeline, directory).spec
+    source = declared.source.model_copy(update={"uri": str(data.resolve()), "made_by": None})
+    spec = declared.model_copy(update={"source": source})
     frame = read_source(spec, None).head(rows)
     client = Client(settings.server_url, pipeline)
-    console = Console(stderr=True, highlight=False)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     try:
-        with Progress(*columns, console=console, disable=as_json) as progress:
-            task = progress.add_task(f"rows to {pipeline}", total=len(frame))
+        with progress_bar(f"rows to {pipeline}") as progress:
             tally = send_rows(
                 client,
                 spec,
                 frame,
                 per_second=per_second,
                 labels_after=labels_after,
-                told=lambda tally: progress.update(task, completed=tally.sent),
+                told=lambda tally: progress(tally.sent, len(frame)),
             )
     finally:
         client.close()

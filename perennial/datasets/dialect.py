@@ -94,7 +94,7 @@ def _find_encoding(data: bytes) -> str:
 
 def records(text: str, separator: str, *, most: int) -> Iterable[list[str]]:
     """The first records of a text, as far as they can be told apart."""
-    lines = io.StringIO(text[: 2_000_000], newline="")
+    lines = io.StringIO(text[:2_000_000], newline="")
     found = 0
     try:
         for record in csv.reader(lines, delimiter=separator):

@@ -148,6 +148,12 @@ def label_rule(spec: PipelineSpec, history: pd.Series, feedback: Iterable[object
     return LabelRule(spec.task, tuple(sorted(classes)))
 
 
+def with_truth(frame: pd.DataFrame, spec: PipelineSpec) -> pd.DataFrame:
+    """The rows whose truth is known, in the one type of the task: what a training looks at."""
+    frame = frame.assign(**{spec.target: typed_labels(frame[spec.target], spec.task)})
+    return frame[frame[spec.target].notna()]
+
+
 def typed_labels(labels: pd.Series, task: Task) -> pd.Series:
     """Labels in the one type of their task: float64 for regression, canonical text for classes."""
     if task == "regression":

@@ -46,9 +46,17 @@ def read_source(
     if spec.time is not None:
         frame = frame.assign(**{spec.time: parse_time(frame[spec.time], f"time: {spec.time}")})
         frame = frame.sort_values(spec.time, kind="stable")
+    return plain_text(frame, spec).reset_index(drop=True)
+
+
+def plain_text(frame: pd.DataFrame, spec: PipelineSpec) -> pd.DataFrame:
+    """Text columns but the target with str and None alone, as `read_source` gives them.
+
+    Raises:
+        SourceError: a feature holds lists or objects; names the row.
+    """
     mixed = [name for name in frame.columns if name != spec.target and _is_mixed(frame[name])]
-    frame = frame.assign(**{name: _as_text(frame[name], spec) for name in mixed})
-    return frame.reset_index(drop=True)
+    return frame.assign(**{name: _as_text(frame[name], spec) for name in mixed})
 
 
 def _is_mixed(column: pd.Series) -> bool:

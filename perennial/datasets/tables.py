@@ -64,9 +64,7 @@ def read_table(
     raise SourceError(f"source.uri: {name} is neither csv, csv.gz, parquet nor a folder of parquet")
 
 
-def _read_csv(
-    where: Path | bytes, name: str, declared: Source, as_text: Collection[str]
-) -> Table:
+def _read_csv(where: Path | bytes, name: str, declared: Source, as_text: Collection[str]) -> Table:
     try:
         data = where if isinstance(where, bytes) else where.read_bytes()
         data = gzip.decompress(data) if name.endswith(".gz") else data

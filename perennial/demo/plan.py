@@ -17,7 +17,7 @@ import yaml
 
 from perennial.backtest.stream import Cut, cut
 from perennial.datasets.source import read_source
-from perennial.errors import SourceError, SpecError
+from perennial.errors import SourceError
 from perennial.spec import PipelineSpec, load_spec
 
 TRAIN_FRACTION = 0.2
@@ -124,18 +124,6 @@ def row_of(identifier: str) -> int:
 def demo_name(pipeline: str) -> str:
     """The name under which a pipeline's demo lies in the store: that of no pipeline in sight."""
     return f"{pipeline[:_LONGEST_NAME]}{_DEMO}"
-
-
-def find_folder(pipeline: str, folders: tuple[Path, ...]) -> Path:
-    """Find a pipeline's folder by its path or its name.
-
-    Raises:
-        SpecError: there is none.
-    """
-    for path in (Path(pipeline), *(folder / pipeline for folder in folders)):
-        if (path / "pipeline.yaml").is_file() or path.suffix == ".yaml":
-            return path
-    raise SpecError(f"there is no pipeline.yaml in {pipeline}; 'perennial init' writes one")
 
 
 def make_plan(source: Path, directory: Path, windows: int | None) -> Plan:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from perennial.validation.edits import Origin
 from perennial.validation.quarantine import Entry
 from perennial.validation.report import Report
+from perennial.validation.rules import Rule
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +53,10 @@ def report_text(report: Report) -> str:
         f"{report.rows:,} rows, {report.rules} rules, {len(report.findings)} broken, "
         f"{report.refused:,} rows to be set aside: the data {verdict}."
     )
-    return "\n".join([head, *(f"  {f.severity}: {f}" for f in report.findings)])
+    lines = [f"  {f.severity}: {f}" for f in report.findings]
+    if report.unlabelled:
+        lines.append(f"  {report.unlabelled:,} rows without a label are left out, as in a training")
+    return "\n".join([head, *lines])
 
 
 def rows_json(frame: pd.DataFrame) -> str:
@@ -58,9 +65,48 @@ def rows_json(frame: pd.DataFrame) -> str:
     return text.rstrip("\n")
 
 
-def rows_table(frame: pd.DataFrame) -> str:
-    """Rows as text, the rule and the row's id first."""
+def rows_table(frame: pd.DataFrame, most: int) -> str:
+    """Rows as text, the rule and the row's id first; says how many there are beyond ``most``."""
     first = [name for name in ("_rule", "_row") if name in frame.columns]
     rest = [name for name in frame.columns if name not in first]
-    text: str = frame[[*first, *rest]].to_string(index=False, max_colwidth=60)
-    return text
+    text: str = frame[[*first, *rest]].head(most).to_string(index=False, max_colwidth=60)
+    more = len(frame) - most
+    return text if more <= 0 else f"{text}\n... and {more:,} more; --rows {len(frame)} shows all"
+
+
+def suite_text(rules: Sequence[tuple[Rule, Origin]], gone: Sequence[str]) -> str:
+    """The rules in force by what they are about, what a person did to them told behind each.
+
+    Args:
+        gone: names of rules that were learned and deleted.
+    """
+    lines: list[str] = []
+    subjects = dict.fromkeys(rule.subject for rule, _ in rules)
+    for subject in subjects:
+        lines.append(subject)
+        for rule, origin in rules:
+            if rule.subject == subject:
+                told = "" if origin == "learned" else f" [{origin}]"
+                lines += _wrapped(f"{rule.severity}: {_in_words(rule)}{told}")
+    if gone:
+        lines += ["deleted", *(line for name in gone for line in _wrapped(name))]
+    return "\n".join(lines)
+
+
+def suite_json(rules: Sequence[tuple[Rule, Origin]], gone: Sequence[str]) -> str:
+    """The same for programs."""
+    told = [{**rule.model_dump(), "origin": origin} for rule, origin in rules]
+    return json.dumps({"expectations": told, "deleted": list(gone)}, indent=2)
+
+
+def _in_words(rule: Rule) -> str:
+    kind = re.sub(r"^expect_(column_|table_)?(values_)?(to_)?", "", rule.type).replace("_", " ")
+    about = ("column", "column_A", "column_B", "column_list")
+    given = [f"{key} {json.dumps(value)}" for key, value in rule.kwargs.items() if key not in about]
+    return f"{kind} {', '.join(given)}".strip()
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, 80, initial_indent="  ", subsequent_indent="      ", break_long_words=False
+    )

@@ -1,6 +1,7 @@
-"""Score Parquet files in a store: larger than memory, resumable, one output row an input row."""
+"""Score files: in a store (larger than memory, resumable) or here; one output row an input row."""
 
 from perennial.scoring.address import Address, check_apart, parse_address
+from perennial.scoring.files import score_files
 from perennial.scoring.job import (
     Job,
     Part,
@@ -27,4 +28,5 @@ __all__ = [
     "fix_job",
     "new_job",
     "parse_address",
+    "score_files",
 ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perennial.datasets.files import is_table
 from perennial.errors import SpecError
 
 _SCHEME = "s3://"
-_SUFFIX = ".parquet"
 
 
 @dataclass(frozen=True)
 class Address:
-    """A place in a bucket: one Parquet file, or the prefix of a folder of them."""
+    """A place in a bucket: one file (csv, csv.gz, parquet), or the prefix of a folder of them."""
 
     bucket: str
     key: str
@@ -20,7 +20,7 @@ class Address:
     @property
     def is_file(self) -> bool:
         """Whether it names one file."""
-        return self.key.endswith(_SUFFIX)
+        return is_table(self.key)
 
     def __str__(self) -> str:
         return f"{_SCHEME}{self.bucket}/{self.key}"
@@ -40,7 +40,7 @@ def parse_address(text: str, bucket: str) -> Address:
         key = text.lstrip("/")
     if not bucket or not key.strip("/"):
         raise SpecError(f"{text!r} names no file and no folder: write s3://bucket/key, or a key")
-    if not key.endswith(_SUFFIX):
+    if not is_table(key):
         key = key.rstrip("/") + "/"
     return Address(bucket, key)
 

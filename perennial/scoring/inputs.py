@@ -1,19 +1,19 @@
-"""The Parquet files that are to be scored, held against what the model takes."""
+"""The files that are to be scored, held against what the model takes."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from perennial.errors import SourceError
+from perennial.datasets.files import SUFFIXES, csv_as_parquet, is_csv, is_table
+from perennial.errors import Conflict, SourceError
 from perennial.packaging.signature import Feature, Signature
 from perennial.scoring.address import Address
 from perennial.store import ObjectFile, ObjectInfo, Store
-
-_SUFFIX = ".parquet"
 
 
 class InputFile(BaseModel):
@@ -44,7 +44,8 @@ def list_inputs(store: Store, address: Address) -> list[ObjectInfo]:
     """
     found = [info for info in store.scan(address.key) if _is_input(info.key, address)]
     if not found:
-        what = "no such file" if address.is_file else f"no file ending in {_SUFFIX} in this folder"
+        endings = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        what = "no such file" if address.is_file else f"no file ending in {endings} in this folder"
         raise SourceError(f"input: {address}: {what}")
     return found
 
@@ -53,7 +54,7 @@ def _is_input(key: str, address: Address) -> bool:
     if address.is_file:
         return key == address.key
     inside = key.removeprefix(address.key).split("/")
-    return key.endswith(_SUFFIX) and not any(name.startswith(("_", ".")) for name in inside)
+    return is_table(key) and not any(name.startswith(("_", ".")) for name in inside)
 
 
 def inspect_input(
@@ -70,37 +71,49 @@ def inspect_input(
     """
     file = open_input(store, info.key, size=info.size, etag=info.etag)
     schema = file.schema_arrow
-    _check_columns(schema, signature, keep, info.key)
+    check_columns(schema, signature, keep, f"input: {info.key}")
     groups = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
     described = InputFile(key=info.key, size=info.size, etag=info.etag, groups=groups)
     return described, pa.schema([schema.field(name).with_metadata(None) for name in keep])
 
 
 def open_input(store: Store, key: str, *, size: int, etag: str) -> pq.ParquetFile:
-    """Open a file for reading in ranges.
+    """Open a file for reading: Parquet in ranges, CSV whole.
 
     Raises:
-        SourceError: it is no Parquet file.
+        SourceError: it is neither.
+        Conflict: it was replaced since.
     """
+    if is_csv(key):
+        found = store.get(key)
+        if found.etag != etag:
+            raise Conflict(key)
+        return csv_as_parquet(io.BytesIO(found.data), f"input: {key}")
     try:
         return pq.ParquetFile(ObjectFile(store, key, size=size, etag=etag), pre_buffer=True)
     except pa.ArrowInvalid as error:
         raise SourceError(f"input: {key} is no Parquet file: {error}") from None
 
 
-def _check_columns(
-    schema: pa.Schema, signature: Signature, keep: Sequence[str], where: str
-) -> None:
+def check_columns(schema: pa.Schema, signature: Signature, keep: Sequence[str], where: str) -> None:
+    """See that a table has the columns that are needed, and in types that the model takes.
+
+    Args:
+        where: names the table in errors.
+
+    Raises:
+        SourceError: it has not; the message names all such columns.
+    """
     wanted = [*(feature.name for feature in signature.features), *keep]
     missing = sorted({name for name in wanted if name not in schema.names})
     if missing:
         raise SourceError(
-            f"input: {where} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
+            f"{where} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
             f"it has {', '.join(schema.names)}"
         )
     doubled = sorted({name for name in wanted if schema.names.count(name) > 1})
     if doubled:
-        raise SourceError(f"input: {where} has more than one column {', '.join(doubled)}")
+        raise SourceError(f"{where} has more than one column {', '.join(doubled)}")
     held = [(feature, schema.field(feature.name).type) for feature in signature.features]
     wrong = [
         f"{feature.name} must hold {_KINDS[feature.kind]}, it holds {kind}"
@@ -108,7 +121,7 @@ def _check_columns(
         if not _takes(feature, kind)
     ]
     if wrong:
-        raise SourceError(f"input: {where}: {'; '.join(wrong)}")
+        raise SourceError(f"{where}: {'; '.join(wrong)}")
 
 
 _KINDS = {"numeric": "numbers or bools", "categorical": "text, numbers or bools"}

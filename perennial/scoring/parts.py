@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from perennial.datasets.files import is_csv
 from perennial.errors import Conflict, NotFound, RequestError, SourceError, SpecError
 from perennial.packaging.predictor import Predictor, encode_frame, predicted_labels
 from perennial.packaging.signature import Signature
@@ -74,6 +75,7 @@ class Scorer:
         self._output = output
         self._job = job
         self._predictor = predictor
+        self._csv: tuple[InputFile, pq.ParquetFile] | None = None
 
     def run(self) -> Iterator[tuple[Part, bool]]:
         """Yield each part once it is in the store, and whether it was put just now.
@@ -107,7 +109,7 @@ class Scorer:
             ) from None
 
     def _write(self, part: Part, file: InputFile) -> bytes:
-        source = open_input(self._inputs, file.key, size=file.size, etag=file.etag)
+        source = self._source(file)
         kept = pa.schema([source.schema_arrow.field(name) for name in self._job.request.keep])
         schema = self._schema(kept)
         sink = io.BytesIO()
@@ -115,7 +117,7 @@ class Scorer:
         before = sum(file.groups[: part.first]) - part.start
         with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
             for batch in self._batches(source, part):
-                columns = self._columns(batch, row, file, before + row)
+                columns = answers(self._predictor, batch, row, file.key, before + row)
                 columns |= {name: batch.column(name) for name in kept.names}
                 writer.write_batch(
                     pa.record_batch([columns[name] for name in schema.names], schema=schema)
@@ -126,21 +128,17 @@ class Scorer:
         return sink.getvalue()
 
     def _batches(self, source: pq.ParquetFile, part: Part) -> Iterator[pa.RecordBatch]:
-        wanted = [feature.name for feature in self._predictor.signature.features]
-        columns = list(dict.fromkeys([*wanted, *self._job.request.keep]))
+        columns = needed_columns(self._predictor.signature, self._job.request.keep)
         for group in range(part.first, part.last):
             yield from source.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
 
-    def _columns(
-        self, batch: pa.RecordBatch, row: int, file: InputFile, inside: int
-    ) -> dict[str, pa.Array]:
-        signature = self._predictor.signature
-        frame = batch.to_pandas(integer_object_nulls=True)
-        numeric, categorical = encode_frame(signature, frame)
-        _refuse_infinite(numeric, signature, file, inside)
-        output = self._predictor.predict(numeric, categorical)
-        numbers = pa.array(np.arange(row, row + batch.num_rows))
-        return {ROW: numbers, **_answers(signature, output)}
+    def _source(self, file: InputFile) -> pq.ParquetFile:
+        """Open a file; a CSV, which is read whole, once for all of its parts."""
+        if self._csv is not None and self._csv[0] == file:
+            return self._csv[1]
+        opened = open_input(self._inputs, file.key, size=file.size, etag=file.etag)
+        self._csv = (file, opened) if is_csv(file.key) else None
+        return opened
 
     def _schema(self, kept: pa.Schema) -> pa.Schema:
         signature = self._predictor.signature
@@ -152,8 +150,33 @@ class Scorer:
         return pa.schema([*score_columns(signature), *kept], metadata=metadata)
 
 
+def needed_columns(signature: Signature, keep: Sequence[str]) -> list[str]:
+    """Name the columns that are read: the features, and those to keep."""
+    return list(dict.fromkeys([*(feature.name for feature in signature.features), *keep]))
+
+
+def answers(
+    predictor: Predictor, batch: pa.RecordBatch, row: int, where: str, inside: int
+) -> dict[str, pa.Array]:
+    """Score a batch of rows; the columns that `score_columns` names.
+
+    Args:
+        row: number of its first row in the whole input.
+        where: the file, for errors.
+        inside: number of its first row in that file.
+
+    Raises:
+        RequestError: a number is beyond a float32, as the server refuses it too.
+    """
+    signature = predictor.signature
+    numeric, categorical = encode_frame(signature, batch.to_pandas(integer_object_nulls=True))
+    _refuse_infinite(numeric, signature, where, inside)
+    output = predictor.predict(numeric, categorical)
+    return {ROW: pa.array(np.arange(row, row + batch.num_rows)), **_answers(signature, output)}
+
+
 def _refuse_infinite(
-    numeric: NDArray[np.float32] | None, signature: Signature, file: InputFile, inside: int
+    numeric: NDArray[np.float32] | None, signature: Signature, where: str, inside: int
 ) -> None:
     """See that a float32 holds every number, as the server does.
 
@@ -164,7 +187,7 @@ def _refuse_infinite(
         return
     row, column = np.argwhere(np.isinf(numeric))[0]
     raise RequestError(
-        f"input: {file.key}, row {inside + row}: {signature.numeric[column]} is beyond what a "
+        f"input: {where}, row {inside + row}: {signature.numeric[column]} is beyond what a "
         "float32 holds"
     )
 

@@ -9,8 +9,13 @@ def declaration(pipeline: str) -> str:
 
 
 def expectations(pipeline: str) -> str:
-    """The Great Expectations suite in force."""
+    """The Great Expectations suite that the last training learned."""
     return f"{pipeline}/expectations.json"
+
+
+def edits(pipeline: str) -> str:
+    """Copy of the expectations.json beside pipeline.yaml, which is a person's."""
+    return f"{pipeline}/expectations-edited.json"
 
 
 def state(pipeline: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
+from boto3.exceptions import S3UploadFailedError
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel
@@ -144,6 +146,25 @@ class Store:
                 return stands.etag
             raise translated from error
         return str(answer["ETag"])
+
+    def upload(self, key: str, file: Path, progress: Callable[[int], None]) -> None:
+        """Write a file that may be larger than memory, in parts, over what lies there.
+
+        Args:
+            progress: is told of each piece how many bytes it has; from several threads.
+
+        Raises:
+            StoreError: the store cannot be reached, or refuses.
+        """
+        try:
+            self._client.upload_file(str(file), self.bucket, key, Callback=progress)
+        except S3UploadFailedError as error:
+            told = error.__cause__ or error.__context__
+            if isinstance(told, ClientError | BotoCoreError):
+                raise self._translate(told, key) from error
+            raise StoreError(f"{file} could not be put into {self.bucket}: {error}") from error
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, key) from error
 
     def put_json(
         self, key: str, model: BaseModel, *, if_absent: bool = False, if_match: str | None = None

@@ -7,19 +7,20 @@ Rules that are not known here are left to Great Expectations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.errors import ValidationFailed
+from perennial.datasets.labels import with_truth
+from perennial.spec import PipelineSpec
+from perennial.validation.check import is_known, read_checked
 from perennial.validation.foreign import judge_foreign
 from perennial.validation.report import Finding, Report
 from perennial.validation.row_rules import ROW_KINDS
-from perennial.validation.rules import Rule, read_rules
+from perennial.validation.rules import Rule
 from perennial.validation.table_rules import TABLE_KINDS
 
 Refusals = NDArray[np.int16]
@@ -49,17 +50,11 @@ class Evaluation:
         share: float,
         exempt: Callable[[pd.DataFrame], NDArray[np.bool_]] | None = None,
     ) -> None:
-        self.rules = read_rules(suite)
+        self.rules = read_checked(suite)
         self._suite, self._share, self._exempt = suite, share, exempt
-        self._tallies = {n: _tally(rule) for n, rule in enumerate(self.rules) if _known(rule)}
+        self._tallies = {n: _tally(rule) for n, rule in enumerate(self.rules) if is_known(rule)}
         self._rows = 0
         self._refused = np.zeros(len(self.rules), dtype=np.int64)
-        for number, rule in enumerate(self.rules):
-            if rule.severity == "quarantine" and rule.type not in ROW_KINDS:
-                raise ValidationFailed(
-                    f"expectations.json: expectations[{number}].meta.severity: {rule.type} sets no "
-                    "rows aside; write hold or warn"
-                )
 
     def add(self, frame: pd.DataFrame) -> Refusals:
         """Hold the next batch against every rule that is known here."""
@@ -112,12 +107,6 @@ def _finding(rule: Rule, observed: str, refused: int) -> Finding:
         observed=observed,
         refused=refused,
     )
-
-
-def _known(rule: Rule) -> bool:
-    kind = ROW_KINDS.get(rule.type) or TABLE_KINDS.get(rule.type)
-    given = {key for key, value in rule.kwargs.items() if value is not None}
-    return kind is not None and given <= kind.arguments
 
 
 def _tally(rule: Rule) -> _RowTally | _TableTally:
@@ -206,73 +195,24 @@ def validate(frame: pd.DataFrame, suite: dict[str, Any], *, share: float = 0.0) 
     return evaluation.report(lambda columns: frame if columns is None else frame[columns])
 
 
-def validate_parquet(
-    folder: Path, suite: dict[str, Any], *, share: float = 0.0, batch_rows: int = 65_536
+def validate_training(
+    frame: pd.DataFrame,
+    suite: dict[str, Any],
+    spec: PipelineSpec,
+    *,
+    exempt: Callable[[pd.DataFrame], NDArray[np.bool_]] | None = None,
 ) -> Report:
-    """Hold a Parquet file or folder against a suite, ``batch_rows`` rows in memory at a time.
+    """Hold rows against a suite as a training of them would.
 
-    Of each row group, one after the other, the columns that rules name are read.
+    Args:
+        frame: as `perennial.datasets.source.read_source` gives it.
+        exempt: as of `Evaluation`.
 
     Raises:
-        ValidationFailed: as `Evaluation`; or there is nothing to read.
+        ValidationFailed: the suite itself is no valid suite.
     """
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-
-    try:
-        source = ds.dataset(folder, format="parquet")
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ValidationFailed(f"{folder} cannot be read as Parquet: {error}") from None
-    evaluation = Evaluation(suite, share=share)
-    named = {name for rule in evaluation.rules for name in rule.columns}
-    columns = [name for name in source.schema.names if name in named]
-    # A column at least, for the rows to be counted by.
-    for batch in _batches(source, batch_rows, columns or source.schema.names[:1]):
-        evaluation.add(batch)
-
-    def read(columns: list[str] | None) -> pd.DataFrame:
-        return _as_pandas(source.to_table(columns=columns), _with_gaps(source))
-
-    return evaluation.report(read)
-
-
-def _batches(source: Any, rows: int, columns: list[str]) -> Iterable[pd.DataFrame]:
-    """Read row group by row group: a scan of the whole folder decodes far ahead of its reader."""
-    import pyarrow.dataset as ds
-
-    gaps = _with_gaps(source)
-    # Buffered ahead, a fragment keeps all of its file's bytes until it is read to the end.
-    options = ds.ParquetFragmentScanOptions(pre_buffer=False)
-    for fragment in source.get_fragments():
-        for group in fragment.split_by_row_group():
-            for batch in group.to_batches(
-                source.schema,
-                columns=columns,
-                batch_size=rows,
-                batch_readahead=1,
-                use_threads=False,
-                fragment_scan_options=options,
-            ):
-                if batch.num_rows:
-                    yield _as_pandas(batch, gaps)
-
-
-def _with_gaps(source: Any) -> set[str]:
-    """Columns with a missing value anywhere: their type in pandas must not vary by batch."""
-    gaps = set()
-    for fragment in source.get_fragments():
-        for group in fragment.metadata.to_dict()["row_groups"]:
-            for column in group["columns"]:
-                known = column["statistics"]
-                if known is None or known["null_count"] is None or known["null_count"] > 0:
-                    gaps.add(column["path_in_schema"])
-    return gaps
-
-
-def _as_pandas(table: Any, gaps: set[str]) -> pd.DataFrame:
-    frame = table.to_pandas()
-    whole = [c for c in frame.columns if c in gaps and pd.api.types.is_integer_dtype(frame[c])]
-    truths = [c for c in frame.columns if c in gaps and pd.api.types.is_bool_dtype(frame[c])]
-    types = {**dict.fromkeys(whole, "float64"), **dict.fromkeys(truths, object)}
-    converted: pd.DataFrame = frame.astype(types)
-    return converted
+    evaluation = Evaluation(suite, share=spec.validation.quarantine_share, exempt=exempt)
+    known = with_truth(frame.drop(columns=list(spec.ignore)), spec)
+    evaluation.add(known)
+    report = evaluation.report(lambda columns: known if columns is None else known[columns])
+    return report.model_copy(update={"unlabelled": len(frame) - len(known)})

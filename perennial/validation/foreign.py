@@ -43,6 +43,28 @@ def judge_foreign(
     }
 
 
+def check_foreign(rules: Mapping[int, Rule], where: str) -> None:
+    """See that Great Expectations knows rules; it is loaded only where there are any.
+
+    Args:
+        rules: by their number in the suite.
+        where: names the suite in errors.
+
+    Raises:
+        ValidationFailed: it does not; names the first one.
+    """
+    if not rules:
+        return
+    import great_expectations as gx
+
+    gx.get_context(mode="ephemeral")
+    for number, rule in rules.items():
+        try:
+            _gx_suite(where, {number: rule})
+        except ValidationFailed as error:
+            raise ValidationFailed(f"{where}: expectations[{number}]: {error}") from None
+
+
 def gx_results(frame: pd.DataFrame, name: str, rules: list[Rule]) -> list[Any]:
     """Great Expectations' own results, one a rule and in their order.
 
@@ -61,18 +83,10 @@ def gx_results(frame: pd.DataFrame, name: str, rules: list[Rule]) -> list[Any]:
 
 def _validate(frame: pd.DataFrame, name: str, rules: Mapping[int, Rule]) -> dict[int, Any]:
     import great_expectations as gx
-    from great_expectations.exceptions import GreatExpectationsError
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    try:
-        suite = gx.ExpectationSuite(name=name)
-        for number, rule in rules.items():
-            suite.add_expectation_configuration(_configuration(number, rule))
-    except (GreatExpectationsError, KeyError, TypeError, ValueError) as error:
-        raise ValidationFailed(
-            f"expectations.json is no valid suite: {' '.join(str(error).split())[:300]}"
-        ) from None
+    suite = _gx_suite(name, rules)
     batch = (
         context.data_sources.add_pandas("frame")
         .add_dataframe_asset("rows")
@@ -85,6 +99,20 @@ def _validate(frame: pd.DataFrame, name: str, rules: Mapping[int, Rule]) -> dict
         if not result.success:
             result = batch.validate(suite, result_format="SUMMARY")
     return {r.expectation_config.meta["number"]: r for r in result.results}
+
+
+def _gx_suite(name: str, rules: Mapping[int, Rule]) -> Any:
+    import great_expectations as gx
+    from great_expectations.exceptions import GreatExpectationsError
+
+    suite = gx.ExpectationSuite(name=name)
+    try:
+        for number, rule in rules.items():
+            suite.add_expectation_configuration(_configuration(number, rule))
+    except (GreatExpectationsError, KeyError, TypeError, ValueError) as error:
+        told = " ".join(str(error).split())[:300]
+        raise ValidationFailed(f"Great Expectations does not take it: {told}") from None
+    return suite
 
 
 def _configuration(number: int, rule: Rule) -> Any:

@@ -38,6 +38,8 @@ class Report(BaseModel):
     """Rows that go aside."""
     share: float = 0.0
     """Of the rows that may go aside."""
+    unlabelled: int = 0
+    """Rows that were left out, as a training does, because their truth is not known."""
 
     @property
     def held(self) -> tuple[Finding, ...]:

@@ -81,12 +81,15 @@ def _between(frame: pd.DataFrame, kwargs: Kwargs) -> Seen:
     if values is None:
         return _seen(~absent, tried, fault if tried else None)
     inside = np.ones(len(column), dtype=bool)
-    low, high = (_bound(column, kwargs.get(key)) for key in ("min_value", "max_value"))
-    with np.errstate(invalid="ignore"):
-        if low is not None:
-            inside &= (values > low) if kwargs.get("strict_min") else (values >= low)
-        if high is not None:
-            inside &= (values < high) if kwargs.get("strict_max") else (values <= high)
+    try:
+        low, high = (_bound(column, kwargs.get(key)) for key in ("min_value", "max_value"))
+        with np.errstate(invalid="ignore"):
+            if low is not None:
+                inside &= (values > low) if kwargs.get("strict_min") else (values >= low)
+            if high is not None:
+                inside &= (values < high) if kwargs.get("strict_max") else (values <= high)
+    except (TypeError, ValueError):
+        return _seen(~absent, tried, "the column cannot be compared with the bound")
     return _seen(~inside & ~absent, tried, fault)
 
 

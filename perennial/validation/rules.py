@@ -59,23 +59,36 @@ class Rule(BaseModel):  # type: ignore[no-redef]
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def read_rules(suite: Mapping[str, Any]) -> tuple[Rule, ...]:
+def read_rules(suite: object, where: str = "expectations.json") -> tuple[Rule, ...]:
     """Read the rules of a suite.
+
+    Args:
+        where: names the suite in errors.
 
     Raises:
         ValidationFailed: it is no suite, or a severity is none; names the rule.
     """
-    found = suite.get("expectations")
-    if not isinstance(suite.get("name"), str) or not isinstance(found, list):
+    found = suite.get("expectations") if isinstance(suite, Mapping) else None
+    if (
+        not isinstance(suite, Mapping)
+        or not isinstance(suite.get("name"), str)
+        or not isinstance(found, list)
+        or not _is_meta(suite.get("meta", {}))
+    ):
         raise ValidationFailed(
-            "expectations.json is no valid suite: an object with 'name' and a list 'expectations' "
+            f"{where} is no valid suite: an object with 'name' and a list 'expectations' "
             "is expected"
         )
-    return tuple(_read_rule(number, item) for number, item in enumerate(found))
+    return tuple(_read_rule(item, f"{where}: expectations[{n}]") for n, item in enumerate(found))
 
 
-def _read_rule(number: int, item: object) -> Rule:
-    where = f"expectations.json: expectations[{number}]"
+def _is_meta(meta: object) -> bool:
+    """What `perennial.validation.edits` can tell by what was learned."""
+    names = meta.get("learned", []) if isinstance(meta, Mapping) else None
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+
+
+def _read_rule(item: object, where: str) -> Rule:
     try:
         rule = Rule.model_validate(item)
     except ValidationError as error:

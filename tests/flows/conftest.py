@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,10 @@ import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 import tasks.connection
+from perennial.registry import declare
 from perennial.settings import Settings
 from perennial.store import Store
+from perennial.validation.suites import EXPECTATIONS_FILE, need_suite, suite_text
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +46,14 @@ def connected(
     tasks.connection.settings.cache_clear()
     tasks.connection.store.cache_clear()
     return store
+
+
+def edit_suite(store: Store, folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Write the suite in force beside pipeline.yaml, each rule as ``change`` leaves it."""
+    suite = need_suite(store, declare(store, folder))
+    for rule in suite["expectations"]:
+        change(rule)
+    (folder / EXPECTATIONS_FILE).write_text(suite_text(suite))
 
 
 def frame(rows: int = 400, slope: float = 3.0, seed: int = 0) -> pd.DataFrame:

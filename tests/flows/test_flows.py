@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from datetime import timedelta
@@ -20,7 +19,7 @@ from perennial.registry import list_versions, read_history, read_state
 from perennial.store import acquire_lease, layout
 from tasks.lease import held_lease
 from tasks.rollout import begin_rollout
-from tests.flows.conftest import frame
+from tests.flows.conftest import edit_suite, frame
 
 
 def run(flow, **parameters):
@@ -129,13 +128,13 @@ def test_the_lease_of_a_run_that_prefect_knows_to_have_ended_is_taken_at_once(co
 def test_rows_that_break_a_hold_rule_are_not_trained_on(connected, pipeline):
     folder = pipeline(frame())
     run(retrain, pipeline="line")
-    file = folder / "expectations.json"
-    suite = json.loads(file.read_text())
-    for rule in suite["expectations"]:
+
+    def demand_the_impossible(rule):
         if rule["kwargs"].get("column") == "x" and "min_value" in rule["kwargs"]:
             rule["kwargs"].update(min_value=100, max_value=200)
             rule["meta"]["severity"] = "hold"
-    file.write_text(json.dumps(suite))
+
+    edit_suite(connected, folder, demand_the_impossible)
     state = run(retrain, pipeline="line")
     assert state.name == "Held"
     assert state.message.startswith("x: expect_column_values_to_be_between is broken")

@@ -85,7 +85,7 @@ def test_a_trained_version_scores_as_it_answers(connected, pipeline):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"source": "nowhere"}, "no file ending in .parquet in this folder"),
+        ({"source": "nowhere"}, "no file ending in .csv, .csv.gz or .parquet in this folder"),
         ({"source": "file:///etc/rows.parquet"}, "write s3://bucket/key, or a key in the bucket"),
         ({"output": "in/scores"}, "lies inside the input"),
         ({"version": "0009"}, "p has no version '0009'; 'perennial versions p' names them"),

@@ -14,7 +14,7 @@ from perennial.datasets.snapshot import find_snapshot, load_snapshot
 from perennial.registry import list_versions, read_state
 from perennial.store import layout
 from perennial.validation.quarantine import Quarantine
-from tests.flows.conftest import frame
+from tests.flows.conftest import edit_suite, frame
 from tests.flows.live import Traffic
 from tests.flows.test_flows import run, trained
 
@@ -76,18 +76,18 @@ def test_rows_that_an_edited_rule_lets_through_are_released_by_themselves(connec
     run(retrain, pipeline="line")
     pipeline(spoiled())
     run(retrain, pipeline="line")
-    file = folder / "expectations.json"
-    suite = json.loads(file.read_text())
-    for rule in suite["expectations"]:
+
+    def let_more_in(rule):
         if rule["type"] == "expect_column_values_to_be_between" and rule["kwargs"]["column"] == "x":
             rule["kwargs"]["max_value"] = 1e7
-    file.write_text(json.dumps(suite))
+
+    edit_suite(connected, folder, let_more_in)
+    written = (folder / "expectations.json").read_text()
     run(retrain, pipeline="line")
     assert len(newest_rows(connected)) == 404
     (entry,) = Quarantine(connected, "line").entries()
     assert entry.released == 4
-    again = json.loads(file.read_text())
-    assert 1e7 in [rule["kwargs"].get("max_value") for rule in again["expectations"]]
+    assert (folder / "expectations.json").read_text() == written
 
 
 def test_more_refused_rows_than_may_be_hold_the_training(connected, pipeline, events):

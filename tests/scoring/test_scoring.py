@@ -234,7 +234,9 @@ def test_an_input_that_changes_under_a_scoring_is_noticed(store):
 
 @pytest.mark.usefixtures("model")
 def test_what_is_no_parquet_or_not_there_is_said(store):
-    with pytest.raises(SourceError, match=r"no file ending in \.parquet in this folder"):
+    with pytest.raises(
+        SourceError, match=r"no file ending in \.csv, \.csv\.gz or \.parquet in this folder"
+    ):
         scorer(store)
     with pytest.raises(SourceError, match="no such file"):
         scorer(store, source="in/a.parquet")

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perennial.validation import Evaluation
-from perennial.validation.evaluate import validate_parquet
+from perennial.validation.files import validate_parquet
 from perennial.validation.foreign import gx_results
 from perennial.validation.row_rules import hash_rows
 from perennial.validation.rules import read_rules

@@ -1,0 +1,86 @@
+"""Tables that a person hands over as files: csv, csv.gz and parquet, by their names."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import IO
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from perennial.errors import SourceError
+from perennial.packaging.signature import canonical_label
+
+CSV = (".csv", ".csv.gz")
+SUFFIXES = (*CSV, ".parquet")
+_GROUP_ROWS = 65_536
+
+
+def is_csv(name: str) -> bool:
+    """Whether a file's name says that it is a CSV."""
+    return name.endswith(CSV)
+
+
+def is_table(name: str) -> bool:
+    """Whether a file's name says that it can be read."""
+    return name.endswith(SUFFIXES)
+
+
+def table_files(path: Path) -> list[Path]:
+    """Name the files of a table: the file itself, or those in a folder in the order of their names.
+
+    Files and folders whose names begin with ``_`` or ``.`` are passed over.
+
+    Raises:
+        SourceError: there is none.
+    """
+    if path.is_file():
+        if not is_table(path.name):
+            raise SourceError(f"{path} is neither csv, csv.gz nor parquet, by its name")
+        return [path]
+    found = sorted(f for f in path.rglob("*") if f.is_file() and _is_part(f.relative_to(path)))
+    if not found:
+        what = "has no csv, csv.gz or parquet in it" if path.is_dir() else "is not there"
+        raise SourceError(f"{path} {what}")
+    return found
+
+
+def _is_part(path: Path) -> bool:
+    return is_table(path.name) and not any(part.startswith(("_", ".")) for part in path.parts)
+
+
+def read_csv(data: Path | IO[bytes], name: str) -> pd.DataFrame:
+    """Read a CSV whole.
+
+    Args:
+        name: names it in errors, and by its ending says whether it is packed.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    packed = "gzip" if name.endswith(".gz") else None
+    try:
+        return pd.read_csv(data, low_memory=False, compression=packed)
+    except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
+        raise SourceError(f"{name} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def csv_as_parquet(data: Path | IO[bytes], name: str) -> pq.ParquetFile:
+    """Read a CSV whole, and give it as what reads Parquet takes it: texts as the training has them.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    frame = read_csv(data, name)
+    texts = {c: frame[c].map(_as_text) for c in frame.columns if frame[c].dtype == object}
+    table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
+    sink = io.BytesIO()
+    pq.write_table(table, sink, row_group_size=_GROUP_ROWS)
+    sink.seek(0)
+    return pq.ParquetFile(sink)
+
+
+def _as_text(value: object) -> str | None:
+    return None if pd.isna(value) else canonical_label(value)
