@@ -30,6 +30,7 @@ from perennial.registry import (
     Manifest,
     Runtime,
     base_of,
+    read_manifest,
     read_signature,
     write_file,
 )
@@ -42,7 +43,7 @@ from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
 from tasks.train import CandidateRef
-from tasks.versions import Metrics, answer, find_champion, load_version, metrics_of
+from tasks.versions import Metrics, answer, load_version, metrics_of
 
 SERVED_ROWS = 64
 """Rows that the candidate's own server has to answer."""
@@ -65,7 +66,7 @@ class GateResult(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class _Contest:
-    """Both models on the rows that neither has seen."""
+    """Both models on the rows that neither has learned from."""
 
     candidate: Predictor
     champion: Predictor | None
@@ -136,7 +137,7 @@ def _contest(
     held = frame.iloc[len(frame) - candidate.holdout_rows :]
     y, known = encode_known(held[spec.target], mine.signature)
     held = held[known]
-    manifest = find_champion(spec.name)
+    manifest = _against(candidate)
     champion = None if manifest is None else load_version(manifest)
     rival = champion if candidate.rival_file is None else _rival(candidate, manifest)
     theirs = None if rival is None else _aligned(rival, held, mine.signature)
@@ -151,6 +152,13 @@ def _contest(
         training=frame.iloc[max(0, end - candidate.trained_rows) : end],
         lag=label_lag(spec, frame),
     )
+
+
+def _against(candidate: CandidateRef) -> Manifest | None:
+    """The champion by which the rows were divided: one that has taken over since may know them."""
+    if candidate.against is None:
+        return None
+    return read_manifest(store(), candidate.pipeline, candidate.against)
 
 
 def _rival(candidate: CandidateRef, champion: Manifest | None) -> Predictor | None:
@@ -229,7 +237,7 @@ def _metrics(spec: PipelineSpec, contest: _Contest, candidate: CandidateRef) -> 
     y, output = contest.y, contest.output
     figure = score(spec.metric, y, output)
     low, high = score_interval(spec.metric, y, output, _SCORE_CONFIDENCE) or (None, None)
-    champion = find_champion(spec.name)
+    champion = _against(candidate)
     return Metrics(
         metric=spec.metric,
         score=figure if np.isfinite(figure) else None,

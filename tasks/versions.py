@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from perennial.datasets.snapshot import find_snapshot, load_snapshot
 from perennial.drift.loss import Promise
 from perennial.evaluation.mixing import HeadTrial
 from perennial.packaging.predictor import Predictor, encode_frame
@@ -56,26 +55,6 @@ def find_champion(pipeline: str) -> Manifest | None:
 def metrics_of(manifest: Manifest) -> Metrics:
     """What a version showed at its gate."""
     return Metrics.model_validate(manifest.metrics)
-
-
-def learned_from(version: Manifest) -> pd.DataFrame:
-    """The rows that a version's weights know: of a trained one, those before its gate's."""
-    frame, apart = _snapshot(version)
-    return frame.iloc[: len(frame) - apart]
-
-
-def left_out(version: Manifest) -> pd.DataFrame:
-    """The rows of its snapshot that a trained version's weights do not know."""
-    frame, apart = _snapshot(version)
-    return frame.iloc[len(frame) - apart :]
-
-
-def _snapshot(version: Manifest) -> tuple[pd.DataFrame, int]:
-    """Its rows, and how many of the newest the weights do not know."""
-    snapshot = find_snapshot(store(), version.pipeline, version.lineage.snapshot)
-    recipe = version.lineage.recipe
-    left = metrics_of(version).rows if recipe is None else recipe.head_rows or recipe.holdout_rows
-    return load_snapshot(store(), snapshot), 0 if version.lineage.base is not None else left
 
 
 def load_version(manifest: Manifest) -> Predictor:

@@ -16,6 +16,7 @@ from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict
 from perennial.drift.policy import decide
 from perennial.drift.why import Explanation
+from perennial.evaluation.division import head_span
 from perennial.evaluation.mixing import HeadTrial, mix
 from perennial.registry import (
     Declaration,
@@ -162,8 +163,6 @@ class Watch:
 
     def _read(self, inspector: Inspector, windows: Collection[str]) -> list[Due]:
         """The sound rows of the newest of these windows, as many as heads are fitted on."""
-        from perennial.training.heads.heal import head_span
-
         count = ceil(head_span(self._window_rows) / self._window_rows)
         chosen = [stretch for stretch in self._past() if stretch.window in windows][-count:]
         known = [read_due(self._reader, self._spec, self._source, stretch) for stretch in chosen]

@@ -82,14 +82,14 @@ def show(
     """
     import json
 
-    from perennial.evaluation.decision import read_decision
+    from perennial.evaluation.decision import GateDecision
     from perennial.registry import find_version, read_file
     from perennial.registry.manifest import CARD_FILE, GATE_FILE, PAGE_FILE
 
     store = open_store(directory)
     manifest = find_version(store, pipeline, version)
     if as_json:
-        decision = read_decision(read_file(store, manifest, GATE_FILE))
+        decision = GateDecision.model_validate_json(read_file(store, manifest, GATE_FILE))
         told = {**manifest.model_dump(mode="json"), "gate": decision.model_dump(mode="json")}
         typer.echo(json.dumps(told, indent=2))
         return

@@ -11,7 +11,7 @@ from flows.gc import gc
 from flows.retrain import retrain
 from perennial.cli import app
 from perennial.errors import ModelError, PerennialError
-from perennial.evaluation.decision import read_decision
+from perennial.evaluation.decision import GateDecision
 from perennial.registry import (
     find_version,
     list_refused,
@@ -41,7 +41,8 @@ def replaced(pipeline, data):
 
 
 def gates_of(store, version):
-    decision = read_decision(read_file(store, find_version(store, "line", version), GATE_FILE))
+    gate = read_file(store, find_version(store, "line", version), GATE_FILE)
+    decision = GateDecision.model_validate_json(gate)
     return {check.name: check for check in decision.checks}
 
 
