@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from perennial.datasets.snapshot import span_of
 from perennial.datasets.stream import label_lag
 from perennial.drift.loss import promise
 from perennial.errors import ModelError
@@ -109,7 +110,7 @@ def judge_candidate(
         leaks=leaks,
         seconds=round(time.perf_counter() - started, 3),
     )
-    metrics = _metrics(spec, contest, candidate)
+    metrics = _metrics(spec, contest, candidate, decision)
     ir, opsets = graph_formats(model)
     publish("gate", spec.name, _markdown(decision), description=candidate.version)
     return GateResult(
@@ -233,17 +234,27 @@ def _servability(contest: _Contest, model: Predictor, server: TrialServer) -> Ga
     return packaged.check_served(served, expected, None)
 
 
-def _metrics(spec: PipelineSpec, contest: _Contest, candidate: CandidateRef) -> Metrics:
+def _metrics(
+    spec: PipelineSpec, contest: _Contest, candidate: CandidateRef, decision: GateDecision
+) -> Metrics:
     y, output = contest.y, contest.output
     figure = score(spec.metric, y, output)
     low, high = score_interval(spec.metric, y, output, _SCORE_CONFIDENCE) or (None, None)
     champion = _against(candidate)
+    first, last = span_of(contest.held, spec.time)
+    relative = {c.name: c for c in decision.checks}.get("not_worse_than_champion")
     return Metrics(
         metric=spec.metric,
         score=figure if np.isfinite(figure) else None,
         low=low,
         high=high,
         rows=len(y),
+        first=first,
+        last=last,
+        against=candidate.against,
+        change=None if relative is None else relative.figure,
+        change_low=None if relative is None else relative.low,
+        change_high=None if relative is None else relative.high,
         trained_rows=candidate.trained_rows,
         usual_rows=candidate.usual_rows,
         promise=promise(

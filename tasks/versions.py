@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 import pandas as pd
@@ -35,6 +36,16 @@ class Metrics(BaseModel):
     high: float | None = None
     rows: int
     """Rows of the gate, behind those trained on."""
+    first: datetime | None = None
+    """Time of the first of them, where the pipeline has a time."""
+    last: datetime | None = None
+    against: str | None = None
+    """The champion that was held against it on the same rows; None: there was none."""
+    change: float | None = None
+    """Its loss less the champion's on the same rows, as a share of the champion's."""
+    change_low: float | None = None
+    """One-sided bounds of that at the gate's confidence."""
+    change_high: float | None = None
     trained_rows: int
     usual_rows: int
     """Rows that the pipeline's first version was trained on: the span where nothing speaks for

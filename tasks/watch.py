@@ -233,10 +233,10 @@ class Watch:
         waiting = unanswered(name, state)
         if waiting is not None:
             reason = f"the heal that window {waiting.window} asked for has not been answered yet"
-            return Decision(action="keep", ground="none", reason=reason)
+            return Decision(action="keep", ground="none", reason=reason, put_off=True)
         if state.challenger is not None:
             reason = f"{state.challenger} is on its way to take over ({state.stage})"
-            return Decision(action="keep", ground="none", reason=reason)
+            return Decision(action="keep", ground="none", reason=reason, put_off=True)
         return decide([*self._born(), *self.history, seen], self._heals(seen, state), policy)
 
     def _born(self) -> list[Verdicts]:

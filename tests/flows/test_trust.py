@@ -112,9 +112,17 @@ def test_two_versions_are_compared_and_the_old_one_goes_in_its_time(connected, p
     trained(pipeline)
     first = read_state(connected, "line").state.champion
     replaced(pipeline, frame(900, slope=-3.0))
+    told = " ".join(say("versions", "line").output.split())
+    assert "on 100 rows" in told
+    assert f"against {first} on the same rows" in told
+    assert "perennial compare" in told
+    none_left = say("compare", "line", "previous", "champion").output
+    assert "cannot be held against one another: the store has 0 labelled rows" in none_left
     lines = {
         line["what"]: line
-        for line in json.loads(say("compare", "line", "previous", "champion", "--json").output)
+        for line in json.loads(say("compare", "line", "previous", "champion", "--json").output)[
+            "lines"
+        ]
     }
     assert lines["snapshot"]["left"] != lines["snapshot"]["right"]
     assert "seed" not in lines
