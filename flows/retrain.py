@@ -15,7 +15,7 @@ from perennial.spec import Cure
 
 if TYPE_CHECKING:
     from perennial.registry import Declaration
-    from tasks.register import RetrainRequest
+    from tasks.request import RetrainRequest
 
 
 def _tell_failed(of: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
@@ -50,7 +50,7 @@ def retrain(
     """
     from perennial.store.lease import utc_now
     from tasks.declaration import find_pipeline
-    from tasks.register import RetrainRequest
+    from tasks.request import RetrainRequest
     from tasks.rollout import begin_rollout
 
     if given_up := is_tried_too_often(attempt):
@@ -66,10 +66,16 @@ def retrain(
 
 
 def _heal(declaration: Declaration, request: RetrainRequest) -> State:
+    from tasks.division import divide_rows
     from tasks.gate import judge_candidate
     from tasks.heal import heal_champion
     from tasks.lease import held_lease
-    from tasks.register import is_answered, refuse_candidate, register_candidate
+    from tasks.register import (
+        is_answered,
+        refuse_candidate,
+        refuse_untried,
+        register_candidate,
+    )
     from tasks.train import train_candidate
     from tasks.validate import snapshot_sound_rows, tell_held
 
@@ -79,12 +85,15 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
             return outcome("Answered already", f"a retrain has answered window {request.window}")
         sound = snapshot_sound_rows(declaration, request.cause)
         if sound.report.held:
-            return outcome("Held", tell_held(sound, request.cause))
+            return outcome("Held", tell_held(sound, request))
         snapshot = sound.snapshot
+        divided = divide_rows(declaration, snapshot, request)
+        if divided.rows.refusal is not None:
+            return outcome("Refused", refuse_untried(lease, divided, request))
         if request.depth == "retrain":
-            candidate = train_candidate(declaration, snapshot)
+            candidate = train_candidate(declaration, snapshot, divided)
         else:
-            candidate = heal_champion(declaration, snapshot, request)
+            candidate = heal_champion(declaration, snapshot, request, divided)
         gate = judge_candidate(declaration, snapshot, candidate, sound.later)
         if not gate.passed:
             refuse_candidate(declaration, lease, snapshot, candidate, gate, request)

@@ -101,7 +101,8 @@ def _told(found: Backtest) -> str:
     share = _share(found, "perennial") if "perennial" in scores else ""
     if share:
         scores["perennial"] += f" ({share} recovered)"
-    return f"{found.metric}: {', '.join(' '.join(pair) for pair in scores.items())}"
+    told = f"{found.metric}: {', '.join(' '.join(pair) for pair in scores.items())}"
+    return f"{told}; {found.caveat}" if found.caveat else told
 
 
 def _markdown(found: Backtest) -> str:
@@ -109,7 +110,7 @@ def _markdown(found: Backtest) -> str:
     head = (
         f"{found.rows:,} rows, {found.windows} windows after the first {found.train_fraction:.0%}, "
         f"labels {found.label_delay_windows} windows late; {found.metric}, {better} is better. "
-        f"{found.caveat}"
+        + " ".join(f"{s[0].upper()}{s[1:]}." for s in (found.caveat, found.about_hindsight) if s)
     )
     rows = [
         (
@@ -128,5 +129,5 @@ def _markdown(found: Backtest) -> str:
 
 
 def _share(found: Backtest, policy: str) -> str:
-    recovered = found.recovered(policy)
+    recovered = found.policies[policy].recovered
     return "" if recovered is None else f"{recovered:.0%}"

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from perennial.datasets.snapshot import span_of
 from perennial.datasets.stream import label_lag
 from perennial.drift.loss import promise
 from perennial.errors import ModelError
@@ -30,6 +31,7 @@ from perennial.registry import (
     Manifest,
     Runtime,
     base_of,
+    read_manifest,
     read_signature,
     write_file,
 )
@@ -42,7 +44,7 @@ from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
 from tasks.train import CandidateRef
-from tasks.versions import Metrics, answer, find_champion, load_version, metrics_of
+from tasks.versions import Metrics, answer, load_version, metrics_of
 
 SERVED_ROWS = 64
 """Rows that the candidate's own server has to answer."""
@@ -65,7 +67,7 @@ class GateResult(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class _Contest:
-    """Both models on the rows that neither has seen."""
+    """Both models on the rows that neither has learned from."""
 
     candidate: Predictor
     champion: Predictor | None
@@ -108,7 +110,7 @@ def judge_candidate(
         leaks=leaks,
         seconds=round(time.perf_counter() - started, 3),
     )
-    metrics = _metrics(spec, contest, candidate)
+    metrics = _metrics(spec, contest, candidate, decision)
     ir, opsets = graph_formats(model)
     publish("gate", spec.name, _markdown(decision), description=candidate.version)
     return GateResult(
@@ -136,7 +138,7 @@ def _contest(
     held = frame.iloc[len(frame) - candidate.holdout_rows :]
     y, known = encode_known(held[spec.target], mine.signature)
     held = held[known]
-    manifest = find_champion(spec.name)
+    manifest = _against(candidate)
     champion = None if manifest is None else load_version(manifest)
     rival = champion if candidate.rival_file is None else _rival(candidate, manifest)
     theirs = None if rival is None else _aligned(rival, held, mine.signature)
@@ -151,6 +153,13 @@ def _contest(
         training=frame.iloc[max(0, end - candidate.trained_rows) : end],
         lag=label_lag(spec, frame),
     )
+
+
+def _against(candidate: CandidateRef) -> Manifest | None:
+    """The champion by which the rows were divided: one that has taken over since may know them."""
+    if candidate.against is None:
+        return None
+    return read_manifest(store(), candidate.pipeline, candidate.against)
 
 
 def _rival(candidate: CandidateRef, champion: Manifest | None) -> Predictor | None:
@@ -225,17 +234,27 @@ def _servability(contest: _Contest, model: Predictor, server: TrialServer) -> Ga
     return packaged.check_served(served, expected, None)
 
 
-def _metrics(spec: PipelineSpec, contest: _Contest, candidate: CandidateRef) -> Metrics:
+def _metrics(
+    spec: PipelineSpec, contest: _Contest, candidate: CandidateRef, decision: GateDecision
+) -> Metrics:
     y, output = contest.y, contest.output
     figure = score(spec.metric, y, output)
     low, high = score_interval(spec.metric, y, output, _SCORE_CONFIDENCE) or (None, None)
-    champion = find_champion(spec.name)
+    champion = _against(candidate)
+    first, last = span_of(contest.held, spec.time)
+    relative = {c.name: c for c in decision.checks}.get("not_worse_than_champion")
     return Metrics(
         metric=spec.metric,
         score=figure if np.isfinite(figure) else None,
         low=low,
         high=high,
         rows=len(y),
+        first=first,
+        last=last,
+        against=candidate.against,
+        change=None if relative is None else relative.figure,
+        change_low=None if relative is None else relative.low,
+        change_high=None if relative is None else relative.high,
         trained_rows=candidate.trained_rows,
         usual_rows=candidate.usual_rows,
         promise=promise(

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from prefect.logging import get_run_logger
 
-from perennial.datasets.seen import rows_behind
-from perennial.datasets.stream import window_rows
 from perennial.drift.record import Check
-from perennial.errors import TrainingError
 from perennial.evaluation.mixing import Mixture
 from perennial.registry import (
     Declaration,
-    Manifest,
     base_of,
     next_version,
     read_base,
@@ -22,35 +18,35 @@ from perennial.registry import (
 from perennial.registry.manifest import MODEL_FILE, REFERENCE_FILE, SIGNATURE_FILE
 from tasks.artifacts import publish, table
 from tasks.connection import store
-from tasks.register import RetrainRequest
+from tasks.division import RowsDivided
+from tasks.request import RetrainRequest
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
 from tasks.stopwatch import Stopwatch
 from tasks.train import TRIAL_FILE, CandidateRef, ParityFigures, made_from
-from tasks.versions import find_champion, learned_from, metrics_of
+from tasks.versions import metrics_of
 
 
 @step
 def heal_champion(
-    declaration: Declaration, ref: SnapshotRef, request: RetrainRequest
+    declaration: Declaration, ref: SnapshotRef, request: RetrainRequest, divided: RowsDivided
 ) -> CandidateRef:
     """Fit a head on the newest rows that the champion's base has not seen, and compose the two.
 
     A head that the champion has is replaced: there is never more than one on a base.
 
     Raises:
-        TrainingError: there is no champion, no head to take off, or too few rows.
+        TrainingError: there is nothing to learn from.
     """
-    from perennial.training.heads.heal import head_rows, heal, trial_rows
+    from perennial.training.heads.heal import heal
 
     spec = declaration.spec
-    champion = _champion(declaration, request)
+    champion = divided.rival()
+    assert champion is not None
     base = base_of(store(), champion)
     frame = rows_of(ref)
     watch = Stopwatch()
-    window = window_rows(spec, frame)
-    rows = head_rows(rows_behind(frame, learned_from(base)), window, request.span)
-    left_out = trial_rows(rows, window, rows_behind(frame, learned_from(champion)))
+    rows, left_out = divided.rows.held, divided.rows.judged
     seen = frame.iloc[len(frame) - rows :]
     mixture = _mixture(request)
     graph, signature = read_base(store(), base), read_signature(store(), base)
@@ -92,26 +88,10 @@ def heal_champion(
         mixture=mixture or Mixture(),
         base=base.version,
         trial_file=TRIAL_FILE,
+        against=champion.version,
     )
     publish("heal", spec.name, _markdown(candidate), description=version)
     return candidate
-
-
-def _champion(declaration: Declaration, request: RetrainRequest) -> Manifest:
-    """Find the version to heal.
-
-    Raises:
-        TrainingError: there is none, or it has no head to take off.
-    """
-    name = declaration.spec.name
-    champion = find_champion(name)
-    if champion is None:
-        raise TrainingError(
-            f"{name} has no champion yet that a head could be put on: retrain makes the first one"
-        )
-    if request.depth == "unhead" and champion.lineage.depth not in ("recalibrate", "correct"):
-        raise TrainingError(f"{champion.version}, champion of {name}, has no head to take off")
-    return champion
 
 
 def _mixture(request: RetrainRequest) -> Mixture | None:

@@ -21,17 +21,19 @@ from perennial.drift.detector import InputVerdict
 from perennial.drift.estimate import Answered, estimate_loss
 from perennial.drift.loss import LossVerdict, check_loss
 from perennial.drift.why import Explanation, explain
+from perennial.evaluation.division import FEWEST_HEAD_ROWS, MIN_HEAD_ROWS
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, try_heads
 from perennial.evaluation.targets import encode_known
 from perennial.packaging.labels import LabelRule
 from perennial.packaging.predictor import Predictor
 from perennial.registry import Manifest, read_base, read_file
+from perennial.registry.learned import left_out_by_base
 from perennial.registry.manifest import REFERENCE_FILE
 from perennial.spec import PipelineSpec
 from tasks.connection import store
 from tasks.triage import Stretch
-from tasks.versions import answer, left_out, load_version, metrics_of
+from tasks.versions import answer, load_version, metrics_of
 
 ENOUGH_LABELS = 0.8
 """A window's loss is judged once this share of its labels has come, or later labels have."""
@@ -196,7 +198,7 @@ class Judge:
                 the base was not trained on.
             mixture: what earlier trials asked for.
         """
-        from perennial.training.heads.heal import MIN_HEAD_ROWS, fit_on, headed_answers
+        from perennial.training.heads.heal import fit_on, headed_answers
 
         fitted_on = [frame for frame in map(self._labelled, before) if len(frame)]
         judged = self._labelled(due)
@@ -216,11 +218,9 @@ class Judge:
             known: the newest labelled windows that the base was not trained on. While there are
                 few, the rows that its gate had say too how wrong it is.
         """
-        from perennial.training.heads.heal import FEWEST_HEAD_ROWS
-
         frames = [self._labelled(due) for due in known]
         if sum(map(len, frames)) < FEWEST_HEAD_ROWS:
-            frames = [left_out(self._base), *frames]
+            frames = [left_out_by_base(store(), self._base), *frames]
         rows = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
         y, there = encode_known(rows[self._spec.target], self._predictor.signature)
         rows = rows[there]

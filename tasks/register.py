@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
 from prefect.logging import get_run_logger
-from pydantic import AwareDatetime, BaseModel
 
 from perennial import __version__
 from perennial.drift.record import Check
@@ -14,14 +14,17 @@ from perennial.packaging.signature import Signature
 from perennial.registry import (
     Declaration,
     FileEntry,
+    HistoryEntry,
     Lineage,
     Manifest,
     Recipe,
     RefusedCandidate,
     State,
+    append_history,
     change_state,
     code_revision,
     describe_environment,
+    is_outcome,
     new_entry,
     read_state,
     refuse,
@@ -29,6 +32,7 @@ from perennial.registry import (
     write_file,
 )
 from perennial.registry.environment import THREADS, source_sha256
+from perennial.registry.history import behind
 from perennial.registry.manifest import (
     CARD_FILE,
     ENVIRONMENT_FILE,
@@ -37,35 +41,17 @@ from perennial.registry.manifest import (
     SIGNATURE_FILE,
 )
 from perennial.rollout.stages import challenge
-from perennial.spec import Cure, Rollout
 from perennial.store import Lease, layout
 from perennial.store.lease import utc_now
 from tasks import events
 from tasks.artifacts import link, publish
 from tasks.connection import store
+from tasks.division import RowsDivided
 from tasks.gate import GateResult
+from tasks.request import RetrainRequest
 from tasks.snapshot import SnapshotRef, describe
 from tasks.step import step
 from tasks.train import CandidateRef
-
-
-class RetrainRequest(BaseModel):
-    """Who or what asked for a retrain, and why."""
-
-    reason: str
-    cause: str | None
-    """Key of the check that asked for it."""
-    run: str
-    started_at: AwareDatetime
-    """When the run's first line was reached."""
-    depth: Cure
-    span: int | None
-    """Newest labelled rows that a head is fitted on; None: a few windows."""
-
-    @property
-    def window(self) -> str | None:
-        """The window that the cause is about."""
-        return None if self.cause is None else self.cause.rsplit("/", 1)[-1].removesuffix(".json")
 
 
 @step(retries=2, retry_delay_seconds=2)
@@ -92,7 +78,12 @@ def register_candidate(
     spec = declaration.spec
     manifest = _manifest(declaration, lease, snapshot, candidate, gate, request)
     register(store(), lease, manifest)
-    _answer(lease, candidate, gate, request, "version.registered", spec.rollout)
+    _answer(
+        lease,
+        request,
+        _entry("version.registered", candidate, gate, request),
+        lambda state: challenge(state, manifest.version, spec.rollout),
+    )
     get_run_logger().info("registered %s", manifest.version)
     _publish(manifest)
     events.emit(
@@ -131,7 +122,33 @@ def refuse_candidate(
         keep_until=manifest.created_at + declaration.spec.gates.keep_refused,
     )
     refuse(store(), lease, kept)
-    _answer(lease, candidate, gate, request, "version.refused")
+    _answer(lease, request, _entry("version.refused", candidate, gate, request))
+
+
+@step
+def refuse_untried(lease: Lease, divided: RowsDivided, request: RetrainRequest) -> str:
+    """Write down that no candidate was made, because nothing could judge it.
+
+    The window that asked is answered: later ones ask anew, with more labels. It says nothing of
+    what a retrain is worth, so no wait grows by it.
+
+    Returns:
+        The reason.
+
+    Raises:
+        LeaseLost: another run may change this pipeline by now.
+    """
+    assert divided.rows.refusal is not None
+    entry = new_entry(
+        "version.refused",
+        reason=divided.rows.refusal,
+        by=request.run,
+        cause=request.cause,
+        details={"depth": request.depth, "untried": True},
+    )
+    lease.renew()
+    _answer(lease, request, entry)
+    return divided.rows.refusal
 
 
 def _publish(manifest: Manifest) -> None:
@@ -193,7 +210,7 @@ def _lineage(
             head_rows=candidate.head_rows,
             shares={k: v for k, v in candidate.mixture.model_dump().items() if v > 0},
         ),
-        parent=read_state(store(), spec.name).state.champion,
+        parent=candidate.against,
         reason=request.reason,
         cause=request.cause,
         run=request.run,
@@ -226,36 +243,51 @@ def _write_pages(
     }
 
 
-def _answer(
-    lease: Lease,
+def _entry(
+    event: Literal["version.registered", "version.refused"],
     candidate: CandidateRef,
     gate: GateResult,
     request: RetrainRequest,
-    event: Literal["version.registered", "version.refused"],
-    rollout: Rollout | None = None,
+) -> HistoryEntry:
+    """Tell what became of a candidate."""
+    details = {
+        "depth": candidate.depth,
+        "estimator": candidate.estimator,
+        "trained_rows": candidate.trained_rows,
+        "started_at": request.started_at.isoformat(),
+        "train_seconds": round(candidate.train_seconds, 3),
+        "cpu_seconds": round(candidate.cpu_seconds, 3),
+        "gate": gate.decision.reason,
+        "leakage_allowed": [leak.column for leak in gate.decision.leaks if leak.allowed],
+    }
+    if gate.decision.untried:
+        details["untried"] = True
+    return new_entry(
+        event,
+        version=candidate.version,
+        reason=request.reason if event == "version.registered" else gate.decision.reason,
+        by=request.run,
+        cause=request.cause,
+        details=details,
+    )
+
+
+def _answer(
+    lease: Lease,
+    request: RetrainRequest,
+    entry: HistoryEntry,
+    takes_over: Callable[[State], State] = lambda state: state,
 ) -> None:
-    """Write down what became of a candidate; with ``rollout`` it is challenger from here on."""
+    """Write down an outcome, and that the window which asked for it is answered.
+
+    Where a person asked and nobody takes over, the state stays as it was; the history has it all
+    the same.
+    """
 
     def change(state: State) -> State:
         answered = max(filter(None, (state.answered, request.window)), default=None)
-        new = state.model_copy(update={"answered": answered})
-        return new if rollout is None else challenge(new, candidate.version, rollout)
+        return takes_over(state.model_copy(update={"answered": answered}))
 
-    entry = new_entry(
-        event,
-        version=candidate.version,
-        reason=gate.decision.reason if rollout is None else request.reason,
-        by=request.run,
-        cause=request.cause,
-        details={
-            "depth": candidate.depth,
-            "estimator": candidate.estimator,
-            "trained_rows": candidate.trained_rows,
-            "started_at": request.started_at.isoformat(),
-            "train_seconds": round(candidate.train_seconds, 3),
-            "cpu_seconds": round(candidate.cpu_seconds, 3),
-            "gate": gate.decision.reason,
-            "leakage_allowed": [leak.column for leak in gate.decision.leaks if leak.allowed],
-        },
-    )
-    change_state(store(), lease.pipeline, change, entry, fence=lease.token)
+    after = change_state(store(), lease.pipeline, change, entry, fence=lease.token)
+    if not is_outcome(after, entry):
+        append_history(store(), lease.pipeline, behind(entry, after.last_change))

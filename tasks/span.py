@@ -10,9 +10,10 @@ from prefect.logging import get_run_logger
 from perennial.datasets.seen import rows_behind
 from perennial.evaluation.span import TrainingSpan, choose_span, rows_since_rise
 from perennial.registry import Manifest, base_of, read_base, read_signature
+from perennial.registry.learned import learned_by_base
 from perennial.spec import PipelineSpec
 from tasks.connection import store
-from tasks.versions import learned_from, metrics_of
+from tasks.versions import metrics_of
 
 _SHARE = 0.5
 """Of the time budget of a training, which may go by before no other span is tried."""
@@ -64,6 +65,6 @@ def _rows_since_rise(frame: pd.DataFrame, spec: PipelineSpec, champion: Manifest
     from perennial.training.heads.heal import base_losses
 
     base = base_of(store(), champion)
-    unseen = frame.iloc[len(frame) - rows_behind(frame, learned_from(base)) :]
+    unseen = frame.iloc[len(frame) - rows_behind(frame, learned_by_base(store(), base)) :]
     predictor = Predictor(read_base(store(), base), read_signature(store(), base))
     return rows_since_rise(base_losses(unseen, spec, predictor)) if len(unseen) else None

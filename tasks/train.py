@@ -9,8 +9,6 @@ import pandas as pd
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
-from perennial.datasets.stream import window_rows
-from perennial.evaluation.gate import holdout_rows
 from perennial.evaluation.mixing import HeadTrial, Mixture
 from perennial.evaluation.span import TrainingSpan
 from perennial.registry import (
@@ -34,11 +32,12 @@ from perennial.registry.manifest import (
 from perennial.spec import Cure, EstimatorName, PipelineSpec
 from tasks.artifacts import publish, table
 from tasks.connection import store
+from tasks.division import RowsDivided
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.span import choose_rows
 from tasks.step import step
 from tasks.stopwatch import Stopwatch
-from tasks.versions import find_champion, metrics_of
+from tasks.versions import metrics_of
 
 if TYPE_CHECKING:
     from perennial.packaging.parity import Parity
@@ -103,10 +102,14 @@ class CandidateRef(BaseModel):
     """The graph that the gate judges on the newest rows, which it has not seen."""
     rival_file: str | None = None
     """The graph that it is held against; None: the champion's own."""
+    against: str | None = None
+    """The champion that it is held against; None: it is a first version."""
 
 
 @step
-def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
+def train_candidate(
+    declaration: Declaration, ref: SnapshotRef, divided: RowsDivided
+) -> CandidateRef:
     """Fit the declared estimators on all but the newest rows and package the best one.
 
     Raises:
@@ -115,35 +118,35 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
     from perennial.packaging.export import export
     from perennial.packaging.parity import check_parity
     from perennial.packaging.predictor import encode_frame
-    from perennial.training.heads.heal import MIN_HEAD_ROWS, give_heads, held_rows
+    from perennial.training.heads.heal import give_heads
     from perennial.training.source import dump_source
     from perennial.training.train import train
 
     spec = declaration.spec
     frame = rows_of(ref)
     watch = Stopwatch()
-    window = window_rows(spec, frame)
-    champion = find_champion(spec.name)
+    held, judged = divided.rows.held, divided.rows.judged
+    end = len(frame) - held
+    champion = divided.rival()
     if champion is None:
-        held = judged = holdout_rows(len(frame), window, spec.gates)
-        span = TrainingSpan(len(frame) - held)
+        span = TrainingSpan(end)
         usual = span.rows
     else:
-        held = held_rows(len(frame), window)
-        judged = held // 2
         usual = metrics_of(champion).usual_rows
-        span = choose_rows(frame, spec, champion, held=held, judged=judged)
-    end = len(frame) - held
+        # Too few rows for heads are too few to choose a span by.
+        span = TrainingSpan(end)
+        if divided.rows.heads:
+            span = choose_rows(frame, spec, champion, held=held, judged=judged)
     seen = frame.iloc[end - span.rows : end]
     trained = train(seen, spec, half_life=span.half_life, spent=watch.seconds)
     base = export(trained.model, trained.signature)
     probe = encode_frame(trained.signature, seen)
     parity = check_parity(base, trained.signature, trained.model.predict, *probe)
     born = None
-    if champion is not None and held - judged >= MIN_HEAD_ROWS:
+    if champion is not None and divided.rows.heads:
         theirs = base_of(store(), champion)
         born = give_heads(
-            frame.iloc[len(frame) - held :],
+            frame.iloc[end:],
             spec,
             base,
             trained.signature,
@@ -193,6 +196,7 @@ def train_candidate(declaration: Declaration, ref: SnapshotRef) -> CandidateRef:
         cpu_seconds=cpu_seconds,
         trial_file=MODEL_FILE if born is None else TRIAL_FILE,
         rival_file=None if born is None else RIVAL_FILE,
+        against=divided.champion,
     )
 
 

@@ -18,7 +18,8 @@ from perennial.datasets.log_reader import list_segments, read_predictions
 from perennial.datasets.source import read_source
 from perennial.evaluation.decision import Leak
 from perennial.evaluation.leakage import changed_later, filled_later
-from perennial.registry import Declaration, read_signature
+from perennial.registry import Declaration, append_history, new_entry, read_signature
+from perennial.registry.history import newest_entry
 from perennial.store import layout
 from perennial.store.lease import utc_now
 from perennial.validation import Evaluation, Finding, Report
@@ -29,12 +30,17 @@ from tasks.artifacts import link, publish, table
 from tasks.connection import fetch, store
 from tasks.expectations import learn, learn_first, sound_suite, suite_in_force
 from tasks.notify import notify
+from tasks.request import RetrainRequest
 from tasks.snapshot import Gathered, SnapshotRef, gather, snapshot_rows
 from tasks.step import step
 from tasks.versions import find_champion
 
 _SEGMENTS = 200
 """Of the log, the newest, whose rows are held against the source's."""
+_HELP = (
+    "mend the rows where they come from, or the rule in expectations.json if they are right; then "
+    "ask again"
+)
 
 
 class SoundRows(BaseModel):
@@ -86,18 +92,19 @@ def snapshot_sound_rows(declaration: Declaration, cause: str | None) -> SoundRow
 
 
 @step(retries=2, retry_delay_seconds=2)
-def tell_held(sound: SoundRows, cause: str | None) -> str:
-    """Say why a snapshot is not trained on: an event, and a message to who wants to know.
+def tell_held(sound: SoundRows, request: RetrainRequest) -> str:
+    """Say why a snapshot is not trained on: in the history, by an event, and by a message to who
+    wants to know.
 
-    Args:
-        cause: key of the check that asks for a heal, if one does: it goes on asking.
+    A check that asks for a heal goes on asking; what holds it back is told once.
 
     Returns:
-        The reason.
+        The reason, and what helps.
     """
-    name = sound.snapshot.pipeline
+    name, cause = sound.snapshot.pipeline, request.cause
     held = sound.report.held
-    reason = "; ".join(str(finding) for finding in held)
+    reason = "; ".join(str(finding) for finding in held) + f": {_HELP}"
+    _write_down(name, reason, request)
     events.emit(events.DATA_HELD, name, {"snapshot": sound.snapshot.sha256, "reason": reason})
     notify(
         name,
@@ -107,6 +114,22 @@ def tell_held(sound: SoundRows, cause: str | None) -> str:
         page=layout.validation_report(name, sound.snapshot.sha256),
     )
     return reason
+
+
+def _write_down(pipeline: str, reason: str, request: RetrainRequest) -> None:
+    last = newest_entry(store(), pipeline)
+    told = last is not None and (last.event, last.cause, last.reason) == (
+        "retrain.held",
+        request.cause,
+        reason,
+    )
+    if told and request.cause is not None:
+        return
+    details = {"depth": request.depth}
+    entry = new_entry(
+        "retrain.held", reason=reason, by=request.run, cause=request.cause, details=details
+    )
+    append_history(store(), pipeline, entry)
 
 
 def _incident(held: Sequence[Finding], cause: str | None) -> str:

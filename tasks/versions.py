@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from perennial.datasets.snapshot import find_snapshot, load_snapshot
 from perennial.drift.loss import Promise
 from perennial.evaluation.mixing import HeadTrial
 from perennial.packaging.predictor import Predictor, encode_frame
@@ -36,6 +36,16 @@ class Metrics(BaseModel):
     high: float | None = None
     rows: int
     """Rows of the gate, behind those trained on."""
+    first: datetime | None = None
+    """Time of the first of them, where the pipeline has a time."""
+    last: datetime | None = None
+    against: str | None = None
+    """The champion that was held against it on the same rows; None: there was none."""
+    change: float | None = None
+    """Its loss less the champion's on the same rows, as a share of the champion's."""
+    change_low: float | None = None
+    """One-sided bounds of that at the gate's confidence."""
+    change_high: float | None = None
     trained_rows: int
     usual_rows: int
     """Rows that the pipeline's first version was trained on: the span where nothing speaks for
@@ -56,26 +66,6 @@ def find_champion(pipeline: str) -> Manifest | None:
 def metrics_of(manifest: Manifest) -> Metrics:
     """What a version showed at its gate."""
     return Metrics.model_validate(manifest.metrics)
-
-
-def learned_from(version: Manifest) -> pd.DataFrame:
-    """The rows that a version's weights know: of a trained one, those before its gate's."""
-    frame, apart = _snapshot(version)
-    return frame.iloc[: len(frame) - apart]
-
-
-def left_out(version: Manifest) -> pd.DataFrame:
-    """The rows of its snapshot that a trained version's weights do not know."""
-    frame, apart = _snapshot(version)
-    return frame.iloc[len(frame) - apart :]
-
-
-def _snapshot(version: Manifest) -> tuple[pd.DataFrame, int]:
-    """Its rows, and how many of the newest the weights do not know."""
-    snapshot = find_snapshot(store(), version.pipeline, version.lineage.snapshot)
-    recipe = version.lineage.recipe
-    left = metrics_of(version).rows if recipe is None else recipe.head_rows or recipe.holdout_rows
-    return load_snapshot(store(), snapshot), 0 if version.lineage.base is not None else left
 
 
 def load_version(manifest: Manifest) -> Predictor:

@@ -17,6 +17,7 @@ from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict
 from perennial.drift.policy import decide
 from perennial.drift.why import Explanation
+from perennial.evaluation.division import head_span
 from perennial.evaluation.mixing import HeadTrial, mix
 from perennial.registry import (
     Declaration,
@@ -189,8 +190,6 @@ class Watch:
 
     def _read(self, judge: Judge, inspector: Inspector, windows: Collection[str]) -> list[Due]:
         """The sound rows of the newest of these windows, as many as heads are fitted on."""
-        from perennial.training.heads.heal import head_span
-
         count = ceil(head_span(self._window_rows) / self._window_rows)
         chosen = [stretch for stretch in self._past() if stretch.window in windows][-count:]
         known = [
@@ -264,10 +263,10 @@ class Watch:
         waiting = unanswered(name, state)
         if waiting is not None:
             reason = f"the heal that window {waiting.window} asked for has not been answered yet"
-            return Decision(action="keep", ground="none", reason=reason)
+            return Decision(action="keep", ground="none", reason=reason, put_off=True)
         if state.challenger is not None:
             reason = f"{state.challenger} is on its way to take over ({state.stage})"
-            return Decision(action="keep", ground="none", reason=reason)
+            return Decision(action="keep", ground="none", reason=reason, put_off=True)
         return decide([*self._born(), *self.history, seen], self._heals(seen, state), policy)
 
     def _born(self) -> list[Verdicts]:

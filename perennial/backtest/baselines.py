@@ -8,6 +8,7 @@ which are made once, spread over processes.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -177,11 +178,34 @@ def assemble(
     return BaselineRun(name, by_window, pooled, outputs, starts, seconds)
 
 
-def recovered(policy_score: float, never_score: float, every_score: float) -> float:
-    """Say how much of what retraining at every window gains a policy gained: 0 as never, 1 as
-    every; NaN where both score the same."""
-    gain = every_score - never_score
-    return (policy_score - never_score) / gain + 0.0 if gain else float("nan")
+def recovered(
+    policy_score: float, never_score: float, every_score: float, *, greater_is_better: bool
+) -> float | None:
+    """Say how much of what retraining at every window gains a policy gained.
+
+    Returns:
+        0 as never, 1 as every; None where retraining at every window gains nothing, to four digits,
+        or loses: what a policy has of that is a share of nothing, or of a loss.
+    """
+    never, every = (float(f"{score:.4g}") for score in (never_score, every_score))
+    if not (every > never if greater_is_better else every < never):
+        return None
+    share = (policy_score - never_score) / (every_score - never_score) + 0.0
+    return share if math.isfinite(share) else None
+
+
+def nothing_to_recover(
+    never_score: float, every_score: float, perennial: float | None, *, greater_is_better: bool
+) -> str:
+    """Say so where nothing is to be recovered, see `recovered`; empty where something is."""
+    told = recovered(never_score, never_score, every_score, greater_is_better=greater_is_better)
+    if told is not None:
+        return ""
+    mine = "" if perennial is None else f"; Perennial {perennial:.4g}"
+    return (
+        "nothing to recover: retraining at every window gains nothing here "
+        f"(never {never_score:.4g}, every {every_score:.4g}){mine}"
+    )
 
 
 def score_windows(

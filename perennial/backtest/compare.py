@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from perennial.backtest.baselines import (
     BaselinePolicy,
@@ -18,6 +18,7 @@ from perennial.backtest.baselines import (
     Refit,
     assemble,
     held_stream,
+    nothing_to_recover,
     processes,
     recovered,
     refit_starts,
@@ -61,7 +62,7 @@ class PolicyResult(BaseModel):
     """All fits, probes and refused candidates included."""
     cpu_seconds: float
     recovered: float | None
-    """(policy - never) / (every - never); None where the two score the same, or did not run."""
+    """(policy - never) / (every - never); None where every gains nothing, or one did not run."""
     loss: float
     """Mean row loss, which adds up over windows: `perennial.evaluation.metrics.row_losses`."""
     window_scores: tuple[float | None, ...]
@@ -95,20 +96,37 @@ class Backtest(BaseModel):
     policies: dict[str, PolicyResult]
     cost: CostCurve | None = None
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def caveat(self) -> str:
-        """Say so where retraining at every window gains nothing: what a policy recovers of that is
-        a share of a loss. Empty where it gains, or did not run."""
+        """Say so where retraining at every window gains nothing; empty where it gains, or did not
+        run."""
         if not {"never", "every"} <= self.policies.keys():
             return ""
-        gain = self.policies["every"].score - self.policies["never"].score
-        if (gain if self.greater_is_better else -gain) > 0:
-            return ""
-        return "Retraining at every window is no better here than never: nothing to recover."
+        mine = self.policies.get("perennial")
+        return nothing_to_recover(
+            self.policies["never"].score,
+            self.policies["every"].score,
+            None if mine is None else mine.score,
+            greater_is_better=self.greater_is_better,
+        )
 
-    def recovered(self, policy: str) -> float | None:
-        """What a policy recovered, for people to read; None where there is nothing to recover."""
-        return None if self.caveat else self.policies[policy].recovered
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def about_hindsight(self) -> str:
+        """Explain a hindsight that is worse than Perennial and than a retrain at every window;
+        empty where it is not."""
+        if not {"perennial", "every", "hindsight"} <= self.policies.keys():
+            return ""
+        mine, every, best = (self.policies[n] for n in ("perennial", "every", "hindsight"))
+        sign = 1 if self.greater_is_better else -1
+        if sign * best.score >= min(sign * mine.score, sign * every.score):
+            return ""
+        return (
+            f"hindsight may retrain only as often as Perennial did ({mine.retrains} times, "
+            f"{every.retrains} at every window) and has no heads: its moments are the best for "
+            "that, and a policy that does more can do better"
+        )
 
 
 @dataclass(frozen=True)
@@ -178,16 +196,17 @@ def backtest(
         results["hindsight"] = _of_baseline(best, work, "the best moment, seen afterwards")
         if run is not None:
             cost = _cost_curve(results["perennial"], back, refits)
+    greater = GREATER_IS_BETTER[spec.metric]
     return Backtest(
         pipeline=spec.name,
         metric=spec.metric,
-        greater_is_better=GREATER_IS_BETTER[spec.metric],
+        greater_is_better=greater,
         rows=len(frame),
         windows=windows,
         train_fraction=train_fraction,
         label_delay_windows=label_delay_windows,
         seed=spec.model.seed,
-        policies={name: _with_recovered(results, name) for name in policies},
+        policies={name: _with_recovered(results, name, greater) for name in policies},
         cost=cost,
     )
 
@@ -277,12 +296,19 @@ def _of_baseline(run: BaselineRun, work: _Work, reason: str) -> PolicyResult:
     )
 
 
-def _with_recovered(results: dict[str, PolicyResult], name: str) -> PolicyResult:
+def _with_recovered(
+    results: dict[str, PolicyResult], name: str, greater_is_better: bool
+) -> PolicyResult:
     mine = results[name]
     if not {"never", "every"} <= results.keys():
         return mine
-    share = recovered(mine.score, results["never"].score, results["every"].score)
-    return mine.model_copy(update={"recovered": share if math.isfinite(share) else None})
+    share = recovered(
+        mine.score,
+        results["never"].score,
+        results["every"].score,
+        greater_is_better=greater_is_better,
+    )
+    return mine.model_copy(update={"recovered": share})
 
 
 def _cost_curve(mine: PolicyResult, back: Hindsight, refits: dict[int, Refit]) -> CostCurve:

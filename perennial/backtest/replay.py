@@ -32,10 +32,10 @@ from perennial.drift import (
     decide,
 )
 from perennial.evaluation.decision import GateDecision
+from perennial.evaluation.division import head_span
 from perennial.evaluation.mixing import HeadTrial, Mixture
 from perennial.spec import Costs, Cure, PipelineSpec
 from perennial.training.heads import Head, mix_heads
-from perennial.training.heads.heal import head_span
 
 _START = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -242,13 +242,14 @@ class _Replay:
             return
         rows, before = self._rows_for_heads(window + 1), self._meter.cpu_seconds
         if decision.depth == "unhead":
-            self._standing.head = None
+            self._standing.head, self._standing.head_knows = None, 0
         else:
             assert decision.mixture is not None
             heads = self._standing.heads(rows)
             if heads is None:
                 return
             self._standing.head = mix_heads(decision.mixture, heads)
+            self._standing.head_knows = int(rows[-1]) + 1
         self._attempts.append(Attempt(window, decision.depth, len(rows), gate=None))
         costs = self._costs(decision.depth, before)
         self._heals = self._heals.model_copy(update={"windows_since": 0, "costs": costs})
@@ -257,6 +258,11 @@ class _Replay:
         rows = self._stream.labelled(0, self._where.labelled(window + 1))
         before = self._meter.cpu_seconds
         candidate = self._trainer.retrain(self._standing, rows, _name(window))
+        if isinstance(candidate, GateDecision):
+            # Nothing could be judged: that is no failure, by which waits would grow.
+            self._attempts.append(Attempt(window, "retrain", 0, candidate))
+            self._heals = self._heals.model_copy(update={"windows_since": 0})
+            return
         gate = candidate.gate
         self._attempts.append(Attempt(window, "retrain", candidate.rows, gate))
         refused = 0 if gate.passed else self._heals.refused + 1

@@ -136,7 +136,9 @@ def _facts(found: Backtest) -> list[tuple[str, str]]:
         (str(mine.heals["recalibrate"] + mine.heals["correct"]), "heads put on"),
         (f"{mine.cpu_seconds:.1f} s", "CPU of all fits"),
     ]
-    recovered = found.recovered("perennial")
+    if found.caveat:
+        facts.insert(1, ("nothing", found.caveat.removeprefix("nothing ")))
+    recovered = mine.recovered
     if recovered is not None:
         facts.insert(1, (f"{recovered:.2f}", "recovered; 1 is a retrain at every window"))
     return facts
@@ -150,10 +152,10 @@ def _tables(found: Backtest) -> list[Table]:
             "Policies",
             header,
             rows,
-            f"{found.caveat or 'recovered is (policy - never) / (every - never).'} CPU seconds "
-            "count all fits, trials and refused candidates. Reference models are scikit-learn's "
-            "HistGradientBoosting with default parameters; hindsight is their best choice of as "
-            "many moments, by dynamic programming.",
+            f"{_about_recovered(found)} CPU seconds count all fits, trials and refused "
+            "candidates. Reference models are scikit-learn's HistGradientBoosting with default "
+            "parameters; hindsight is their best choice of as many moments, by dynamic "
+            f"programming.{_about_hindsight(found)}",
         )
     ]
     mine = found.policies.get("perennial")
@@ -163,8 +165,19 @@ def _tables(found: Backtest) -> list[Table]:
     return tables
 
 
+def _about_recovered(found: Backtest) -> str:
+    caveat = found.caveat
+    if caveat:
+        return f"{caveat[0].upper()}{caveat[1:]}."
+    return "recovered is (policy - never) / (every - never)."
+
+
+def _about_hindsight(found: Backtest) -> str:
+    return f" Here it is the worse one: {found.about_hindsight}." if found.about_hindsight else ""
+
+
 def _row(found: Backtest, name: str) -> list[str]:
-    result, recovered = found.policies[name], found.recovered(name)
+    result, recovered = found.policies[name], found.policies[name].recovered
     return [
         _LABELS[name],
         f"{result.score:.4g}",

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from perennial.backtest.bases import Base, Rows, Stream
 from perennial.backtest.meter import Meter
 from perennial.drift import Check, Detector, Promise, Verdicts
+from perennial.evaluation.division import MIN_HEAD_ROWS
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
 from perennial.training.estimator import TrainingSet
 from perennial.training.heads import Head, fit_head, fit_heads
-from perennial.training.heads.heal import MIN_HEAD_ROWS, is_stale
+from perennial.training.heads.heal import is_stale
 
 _NOTHING = Promise(rows=0, measured=0, mean=0, variance=0, stderr=0, freedom=0)
 
@@ -34,6 +35,8 @@ class Standing:
     detector: Detector | None
     promised: Promise = _NOTHING
     head: Head | None = None
+    head_knows: int = 0
+    """The head that answers has learned from no row from this one on."""
     checks: list[Check] = field(default_factory=list)
     trials: list[HeadTrial] = field(default_factory=list)
     """Of the time before it took over."""

@@ -12,13 +12,13 @@ from perennial.backtest.meter import Meter
 from perennial.backtest.standing import Standing
 from perennial.backtest.stream import Cut
 from perennial.drift import Detector, build_detector, promise
-from perennial.evaluation.decision import GateDecision
-from perennial.evaluation.gate import holdout_rows, judge
+from perennial.evaluation.decision import GateDecision, untried
+from perennial.evaluation.division import Division, Unseen, divide, holdout_rows
+from perennial.evaluation.gate import judge
 from perennial.evaluation.mixing import Mixture
 from perennial.evaluation.span import TrainingSpan, choose_span, rows_since_rise
 from perennial.evaluation.yardstick import raw_features
 from perennial.training.heads import mix_heads
-from perennial.training.heads.heal import held_rows
 from perennial.training.heads.spans import Spans
 from perennial.training.hist_gradient_boosting import Growth
 
@@ -58,16 +58,24 @@ class Trainer:
         standing.promised = promise(spec.task, spec.metric, stream.y[newest], output)
         return standing
 
-    def retrain(self, champion: Standing, rows: Rows, window: str) -> Candidate:
+    def retrain(self, champion: Standing, rows: Rows, window: str) -> Candidate | GateDecision:
         """Train on labelled rows, of which the newest try the heads and judge the base.
 
         Args:
             rows: all that are labelled by now, in time order.
             window: the newest window, by whose name a trial of heads is known.
+
+        Returns:
+            The candidate; the decision alone where nothing could judge one.
         """
-        held = held_rows(len(rows), self.where.window_rows)
-        training, trial_rows, judged = rows[:-held], rows[-held : -held // 2], rows[-held // 2 :]
-        span, begun = self._choose_span(champion, training, trial_rows, judged)
+        divided = self._divide(champion, rows)
+        if divided.refusal is not None:
+            return untried(divided.refusal)
+        end, judged_from = len(rows) - divided.held, len(rows) - divided.judged
+        training, trial_rows, judged = rows[:end], rows[end:judged_from], rows[judged_from:]
+        span, begun = TrainingSpan(end), None
+        if divided.heads:
+            span, begun = self._choose_span(champion, training, trial_rows, judged)
         training = training[-span.rows :]
         with self.meter.counted():
             base = self._fit_base(training, begun, span.half_life)
@@ -76,6 +84,18 @@ class Trainer:
         if gate.passed:
             _put_heads_on(candidate, trial_rows, judged, window)
         return Candidate(candidate, len(training), gate)
+
+    def _divide(self, champion: Standing, rows: Rows) -> Division:
+        """As in production: by what the champion has learned from."""
+        knows = champion.fresh_from, max(champion.fresh_from, champion.head_knows)
+        base, whole = (int((rows >= row).sum()) for row in knows)
+        return divide(
+            "retrain",
+            len(rows),
+            self.where.window_rows,
+            gates=self.stream.spec.gates,
+            unseen=Unseen(base=base, champion=whole),
+        )
 
     def _choose_span(
         self, champion: Standing, training: Rows, trial_rows: Rows, judged: Rows
@@ -101,11 +121,13 @@ class Trainer:
         judged: Rows,
         training: Rows,
     ) -> GateDecision:
-        """Hold both bases against one another, each with a head of the same rows on it."""
+        """Hold both bases against one another, each with a head of the same rows on it; without
+        rows for heads, the new base against the champion as it stands."""
         heads = candidate.heads(trial_rows)
+        theirs = champion.correction(trial_rows) if len(trial_rows) else champion.head
         answers = [
             candidate.answer(judged, heads[-1] if heads else None),
-            champion.answer(judged, champion.correction(trial_rows)),
+            champion.answer(judged, theirs),
         ]
         stream, spec = self.stream, self.stream.spec
         y = stream.y[judged]
@@ -163,3 +185,4 @@ def _put_heads_on(candidate: Standing, trial_rows: Rows, judged: Rows, window: s
     heads = candidate.heads(np.concatenate([trial_rows, judged]))
     if heads is not None and mixture.depth is not None:
         candidate.head = mix_heads(mixture, heads)
+        candidate.head_knows = int(judged[-1]) + 1

@@ -156,7 +156,7 @@ def _print(console: Console, found: Backtest) -> None:
         table.add_column(column, justify="left" if column == "policy" else "right")
     for name, result in found.policies.items():
         heads = result.heals["recalibrate"] + result.heals["correct"]
-        recovered = found.recovered(name)
+        recovered = found.policies[name].recovered
         table.add_row(
             name,
             f"{result.score:.4g}",
@@ -167,8 +167,9 @@ def _print(console: Console, found: Backtest) -> None:
             f"{result.cpu_seconds:.1f}",
         )
     console.print(table)
-    if found.caveat:
-        console.print(found.caveat)
+    for sentence in (found.caveat, found.about_hindsight):
+        if sentence:
+            console.print(f"{sentence[0].upper()}{sentence[1:]}.", soft_wrap=True)
 
 
 def _title(found: Backtest) -> str:

@@ -13,6 +13,9 @@ from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perennial.contest import Contest
     from perennial.registry import HistoryEntry, Manifest
     from perennial.store import Store
 
@@ -33,13 +36,23 @@ def versions(
     directory: Directory = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
-    """List a pipeline's versions: what each was made of, what it scored, which one answers."""
+    """List a pipeline's versions: what each was made of, what it scored, which one answers.
+
+    A score stands with the rows that it was measured on. How a version did against the champion of
+    its time, on the same rows, is told beside it: at its gate, and on live traffic.
+    """
     import json
 
     from rich.console import Console
     from rich.table import Table
 
-    from perennial.registry import ALIASES, list_refused, list_versions, read_state
+    from perennial.registry import (
+        ALIASES,
+        list_refused,
+        list_versions,
+        read_history,
+        read_state,
+    )
 
     store = open_store(directory, pipeline)
     found: list[Manifest] = list(list_versions(store, pipeline))
@@ -53,18 +66,48 @@ def versions(
         raise PerennialError(f"{pipeline} has no version yet: run its retrain deployment")
     roles = {getattr(state, alias): alias for alias in reversed(ALIASES)}
     roles |= {candidate.version: "refused" for candidate in turned_away}
-    table = Table("version", "role", "made", "estimator", "score", "why", box=None)
+    entries = list(read_history(store, pipeline))
+    console = Console(highlight=False)
     for manifest in sorted([*found, *turned_away], key=lambda m: m.version):
-        score = manifest.metrics.get("score")
-        table.add_row(
-            manifest.version,
-            roles.get(manifest.version, ""),
-            f"{manifest.created_at.astimezone():%Y-%m-%d %H:%M:%S}",
-            manifest.lineage.estimator,
-            "" if score is None else f"{manifest.metrics['metric']} {score:.4g}",
-            manifest.lineage.reason,
+        table = Table.grid("", "", padding=(0, 2))
+        for what, told in _shown(manifest, entries):
+            table.add_row(f"  {what}", told)
+        made = f"{manifest.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
+        role = roles.get(manifest.version, "")
+        console.print("  ".join(filter(None, [manifest.version, role, f"made {made}"])))
+        console.print(table)
+    if len(found) > 1:
+        console.print(
+            f"A score says nothing beside one of other rows: 'perennial compare {pipeline} "
+            "previous champion' lets two versions answer the same ones.",
+            style="dim",
         )
-    Console(highlight=False).print(table)
+
+
+def _shown(manifest: Manifest, entries: Sequence[HistoryEntry]) -> list[tuple[str, str]]:
+    """What there is to say of a version: each thing by its name."""
+    from perennial.registry.comparison import gate_text, live_text, rows_text, score_text
+
+    told, lineage = manifest.metrics, manifest.lineage
+    score = " on ".join(filter(None, [score_text(told), rows_text(told)]))
+    lines = [
+        (
+            "estimator",
+            lineage.estimator + ("" if lineage.depth == "retrain" else f", {_head(manifest)}"),
+        ),
+        ("score", score),
+        ("at its gate", gate_text(told)),
+        ("live", live_text(entries, manifest.version)),
+        ("why", lineage.reason),
+        ("refused", getattr(manifest, "reason", "")),
+    ]
+    return [(what, text) for what, text in lines if text]
+
+
+def _head(manifest: Manifest) -> str:
+    """How a version came of its base, where it was not trained anew."""
+    base = manifest.lineage.base
+    return f"no head on {base}" if manifest.lineage.depth == "unhead" else f"a head on {base}"
 
 
 @app.command()
@@ -83,14 +126,14 @@ def show(
     """
     import json
 
-    from perennial.evaluation.decision import read_decision
+    from perennial.evaluation.decision import GateDecision
     from perennial.registry import find_version, read_file
     from perennial.registry.manifest import CARD_FILE, GATE_FILE, PAGE_FILE
 
     store = open_store(directory, pipeline)
     manifest = find_version(store, pipeline, version)
     if as_json:
-        decision = read_decision(read_file(store, manifest, GATE_FILE))
+        decision = GateDecision.model_validate_json(read_file(store, manifest, GATE_FILE))
         told = {**manifest.model_dump(mode="json"), "gate": decision.model_dump(mode="json")}
         typer.echo(json.dumps(told, indent=2))
         return
@@ -112,29 +155,53 @@ def compare(
     directory: Directory = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
-    """Put two versions side by side, and say in what they differ.
+    """Hold two versions against one another, and say in what they differ.
 
-    Their scores were measured on different rows, each on those that were new then: how the one
-    stood against the other on the same rows is what its gate and its rollout tell.
+    Both answer the newest labelled rows in the store that neither has learned from. The scores
+    below that are those of their gates, each on the rows that were new then.
     """
     import json
 
     from rich.console import Console
     from rich.table import Table
 
+    from perennial.contest import hold_contest
     from perennial.registry import find_version
     from perennial.registry.comparison import compare_versions
 
     store = open_store(directory, pipeline)
     one, other = (find_version(store, pipeline, name) for name in (left, right))
     differences = compare_versions(store, one, other)
+    contest = hold_contest(store, one, other)
     if as_json:
-        typer.echo(json.dumps([line._asdict() for line in differences], indent=2))
+        lines = [line._asdict() for line in differences]
+        told = {"contest": contest.model_dump(mode="json"), "lines": lines}
+        typer.echo(json.dumps(told, indent=2))
         return
+    typer.echo(_contest_text(contest) + "\n")
     table = Table("", one.version, other.version, box=None)
     for line in differences:
         table.add_row(line.what, line.left, line.right)
     Console(highlight=False).print(table)
+
+
+def _contest_text(contest: Contest) -> str:
+    """Who is better on the same rows, or why that cannot be said."""
+    from perennial.registry.comparison import when_text
+
+    if contest.reason is not None:
+        return f"They cannot be held against one another: {contest.reason}."
+    rows = f"{contest.rows:,} labelled rows{when_text(contest.first, contest.last)}"
+    lines = [f"On the same {rows}, which neither has learned from:"]
+    for name, score in ((contest.left, contest.left_score), (contest.right, contest.right_score)):
+        figure = "undefined" if score is None else f"{score:.4g}"
+        lines.append(f"  {name}  {contest.metric} {figure}")
+    if contest.change is not None and contest.low is not None and contest.high is not None:
+        lines.append(
+            f"  loss of {contest.right} {contest.change:+.1%} against {contest.left} "
+            f"({contest.low:+.1%} to {contest.high:+.1%} at 90% confidence)"
+        )
+    return "\n".join(lines)
 
 
 @app.command()

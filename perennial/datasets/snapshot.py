@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Literal
 
 import pandas as pd
@@ -90,6 +91,19 @@ def load_snapshot(store: Store, snapshot: Snapshot) -> pd.DataFrame:
     if content_hash(table) != snapshot.sha256:
         raise StoreError(f"{snapshot.file} is not what its name says: it was altered or damaged")
     return table.to_pandas()
+
+
+def span_of(frame: pd.DataFrame, time: str | None) -> tuple[datetime | None, datetime | None]:
+    """When the first and the last of some rows were; None where no time is known.
+
+    Args:
+        time: name of the time column; None: the pipeline has none.
+    """
+    if time is None or time not in frame.columns or frame[time].isna().all():
+        return None, None
+    if not pd.api.types.is_datetime64_any_dtype(frame[time].dtype):
+        return None, None
+    return frame[time].min().to_pydatetime(), frame[time].max().to_pydatetime()
 
 
 def content_hash(table: pa.Table) -> str:

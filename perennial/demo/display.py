@@ -72,10 +72,13 @@ class Display:
         if check.decision.action == "heal":
             self.step(f"window {window}: the automation heals")
 
-    def healed(self, window: int, version: str | None) -> None:
+    def healed(self, window: int, version: str | None, why_not: str | None) -> None:
         """A retrain has answered."""
-        kept = version == self._champion
-        text = "the candidate was refused, the champion stays" if kept else f"{version} took over"
+        text = f"{version} took over"
+        if why_not is not None:
+            text = f"the candidate was refused, the champion stays: {why_not}"
+        elif version == self._champion:
+            text = "the champion stays"
         self._line(str(window), version or "", "", text)
         self._champion = version or self._champion
 

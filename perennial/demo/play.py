@@ -13,7 +13,13 @@ from perennial.demo.plan import Plan
 from perennial.demo.prefect_client import Deployments
 from perennial.drift.record import Check
 from perennial.errors import PerennialError, StackError
-from perennial.registry import declare, find_declaration, list_versions, read_state
+from perennial.registry import (
+    declare,
+    find_declaration,
+    list_versions,
+    read_history,
+    read_state,
+)
 from perennial.registry.state import State
 from perennial.settings import Settings
 from perennial.store import Store, layout
@@ -44,8 +50,9 @@ class Narrator(Protocol):
     def checked(self, window: int, check: Check) -> None:
         """The monitor has judged a window."""
 
-    def healed(self, window: int, version: str | None) -> None:
-        """A retrain has answered: the champion that stands now."""
+    def healed(self, window: int, version: str | None, why_not: str | None) -> None:
+        """A retrain has answered: the champion that stands now, and why it is no new one where a
+        candidate was refused."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +186,18 @@ class Demo:
             f"a retrain to answer window {window + 1}",
             lambda state: (state.answered or "") >= wanted,
         )
-        self._narrator.healed(window + 1, read_state(self._store, self._name).state.champion)
+        champion = read_state(self._store, self._name).state.champion
+        self._narrator.healed(window + 1, champion, self._why_not(wanted))
+
+    def _why_not(self, window: str) -> str | None:
+        """Why the candidate that answered a window was refused; None: it was not."""
+        cause = layout.check(self._name, window)
+        refused = [
+            entry.reason
+            for entry in read_history(self._store, self._name)
+            if entry.event == "version.refused" and entry.cause == cause
+        ]
+        return refused[-1] if refused else None
 
     def _await_log(self) -> None:
         """Wait until the store holds every answered request and every label."""

@@ -146,6 +146,7 @@ def _story(
         every=_series("every", every),
         marks=_marks(store, summary),
         recovered=summary.recovered,
+        nothing_to_recover=summary.nothing_to_recover,
     )
 
 
@@ -201,10 +202,15 @@ def _point_to(file: Path, link: Path) -> None:
     link.symlink_to(file.relative_to(link.parent))
 
 
+def _recovered(summary: Summary) -> tuple[str, str]:
+    if summary.recovered is None:
+        return "nothing", summary.nothing_to_recover.removeprefix("nothing ")
+    return f"{summary.recovered:.0%}", "recovered of what retraining at every window gains"
+
+
 def _facts(summary: Summary) -> list[tuple[str, str]]:
-    recovered = "n/a" if summary.recovered is None else f"{summary.recovered:.0%}"
     return [
-        (recovered, "recovered of what retraining at every window gains"),
+        _recovered(summary),
         (
             f"{summary.retrains} and {summary.heads}",
             f"new models and heads over {summary.windows} windows",
@@ -244,6 +250,12 @@ def _tables(summary: Summary) -> list[Table]:
             ("window", "why", "version", "to the first line", "training", "to the takeover"),
             heals,
             "Seconds from the confirmed drift. Nobody started these: an event did.",
+        ),
+        Table(
+            "Heals that came to nothing",
+            ("window", "depth", "what became of it", "why, and what helps"),
+            [(str(r.window), r.depth, r.what, r.reason) for r in summary.refusals],
+            "The champion stayed.",
         ),
         Table(
             "Windows that were held",

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from perennial.backtest.baselines import recovered
+from perennial.backtest.baselines import nothing_to_recover, recovered
 from perennial.datasets.log_reader import (
     SegmentReader,
     list_segments,
@@ -20,8 +20,16 @@ from perennial.datasets.log_reader import (
 )
 from perennial.demo.plan import Plan, request_id
 from perennial.demo.play import Played, window_number
+from perennial.demo.unhealed import (
+    Held,
+    PassedOver,
+    Refusal,
+    find_held,
+    find_refusals,
+    passed_over,
+)
 from perennial.drift.record import Check
-from perennial.evaluation.metrics import score
+from perennial.evaluation.metrics import GREATER_IS_BETTER, score
 from perennial.evaluation.targets import align_classes, encode_known
 from perennial.registry import HistoryEntry, read_history, read_manifest, read_signature
 from perennial.store import Store, layout
@@ -67,26 +75,6 @@ class Heal(BaseModel):
     seconds: HealSeconds
 
 
-class Held(BaseModel):
-    """A window that was kept from training and from being evidence."""
-
-    window: int
-    reason: str
-    by_demo: bool
-    """Whether it is the one in which the demo broke the pipe."""
-
-
-class PassedOver(BaseModel):
-    """A confirmed shift of the inputs that was rightly not acted on: the loss kept its promise, or
-    missed it by no more than `perennial.spec.Policy.loss_increase`."""
-
-    window: int
-    shifted: list[str]
-    reason: str
-    loss_over_promise: float
-    """Of that window, by labels that came after the decision."""
-
-
 class Requests(BaseModel):
     """Rows sent to the server."""
 
@@ -111,13 +99,17 @@ class Summary(BaseModel):
     rows: int
     score: Score
     recovered: float | None
-    """(perennial - never) / (every - never); None where the two do not differ."""
+    """(perennial - never) / (every - never); None where retraining at every window gains nothing.
+    """
+    nothing_to_recover: str = ""
+    """Said so where it gains nothing; else empty."""
     retrains: int
     """New models."""
     heads: int
     """Put on a model, or taken off."""
     refused: int
     """Heals whose candidate failed its gate."""
+    refusals: list[Refusal] = []
     promotions: list[TakeOver]
     heals: list[Heal]
     held: list[Held]
@@ -200,6 +192,8 @@ def summarise(
     caused = [e for e in history if e.event == "version.registered" and e.cause is not None]
     heals = [_heal(store, entry, history, trace) for entry in caused]
     retrains = sum(heal.depth == "retrain" for heal in heals)
+    refusals = find_refusals(history)
+    better = {"greater_is_better": GREATER_IS_BETTER[plan.spec.metric]}
     checks = [
         Check.model_validate_json(store.get(info.key).data)
         for info in store.scan(layout.checks(plan.spec.name))
@@ -210,13 +204,17 @@ def summarise(
         windows=plan.cut.windows,
         rows=len(plan.frame) - plan.cut.first,
         score=scores,
-        recovered=recovered(scores.perennial, scores.never, scores.every),
+        recovered=recovered(scores.perennial, scores.never, scores.every, **better),
+        nothing_to_recover=nothing_to_recover(
+            scores.never, scores.every, scores.perennial, **better
+        ),
         retrains=retrains,
         heads=len(heals) - retrains,
-        refused=sum(e.event == "version.refused" for e in history),
+        refused=sum(refusal.what == "refused" for refusal in refusals),
+        refusals=refusals,
         promotions=_take_overs(plan, trace, history),
         heals=heals,
-        held=_held(plan, checks),
+        held=find_held(plan, checks),
         passed_over=passed_over(checks, plan.spec.policy.loss_increase),
         requests=Requests(
             sent=played.tally.sent, answered=played.tally.answered, failed=played.tally.failed
@@ -225,44 +223,6 @@ def summarise(
         wall_seconds=round(played.seconds, 1),
         peak_rss_mb=round(peak_rss_mb),
     )
-
-
-def _held(plan: Plan, checks: list[Check]) -> list[Held]:
-    held = [check for check in checks if check.decision.action == "hold"]
-    broken = None if plan.broken is None else plan.broken.window + 1
-    return [
-        Held(
-            window=window_number(check.window),
-            reason=check.decision.reason,
-            by_demo=window_number(check.window) == broken,
-        )
-        for check in held
-    ]
-
-
-def passed_over(checks: list[Check], slack: float) -> list[PassedOver]:
-    """Find the alarms that were rightly not acted on.
-
-    Args:
-        checks: all of the demo.
-        slack: share of its promise by which the loss of such a window may be higher.
-    """
-    losses = {loss.window: loss for check in checks for loss in check.losses}
-    return [
-        PassedOver(
-            window=window_number(check.window),
-            shifted=[verdict.label for verdict in check.input.lasting],
-            reason=check.decision.reason,
-            loss_over_promise=losses[check.window].ratio,
-        )
-        for check in checks
-        if check.decision.action == "keep"
-        and check.input is not None
-        and check.input.confirmed
-        and check.window in losses
-        and not losses[check.window].risen
-        and losses[check.window].ratio <= 1 + slack
-    ]
 
 
 def _take_overs(plan: Plan, trace: Trace, history: list[HistoryEntry]) -> list[TakeOver]:

@@ -76,6 +76,8 @@ class Decision(BaseModel):
     """Share of the loss that the heal in question has to take away; None: none was in question."""
     cpu_seconds: float | None = None
     """That it is expected to take; None: see above."""
+    put_off: bool = False
+    """No heal could be asked for, whatever the evidence: one is under way, or it is too early."""
     wants_labels: bool = False
     """Nothing can be learned before labels come."""
 

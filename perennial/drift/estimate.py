@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.drift.columns import Column, column_of
-from perennial.drift.loss import LossVerdict, Promise, hold_against
+from perennial.drift.loss import LossVerdict, Promise, hold_against, most_loss
 from perennial.evaluation.metrics import predicted_class, row_losses
 from perennial.evaluation.paired import MAX_BATCHES, BatchMean, paired_losses
 from perennial.packaging.signature import Feature
@@ -138,11 +138,11 @@ def estimate_loss(
         errors.append(trial.estimate(newer.frame, newer.output) - float(losses.mean()))
     mean = BatchMean(
         rows=len(output),
-        mean=learn(known).estimate(frame, output),
+        mean=max(0.0, learn(known).estimate(frame, output)),
         stderr=float(np.sqrt(np.mean(np.square(errors)))),
         freedom=len(errors),
     )
-    return hold_against(promised, window, mean, spec.policy)
+    return hold_against(promised, window, mean, spec.policy, most=most_loss(spec.metric))
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class LossVerdict(BaseModel):
     ratio: float
     """Loss over promise; 1 is as promised."""
     low: float
-    """The ratio's one-sided bounds at confidence 1 - the policy's loss_p_value."""
+    """The ratio's one-sided bounds at confidence 1 - the policy's loss_p_value, within what a loss
+    can be."""
     high: float
     p_value: float
     """One-sided: how likely such a rise is if nothing changed."""
@@ -117,7 +118,12 @@ def check_loss(
         ValueError: there are no rows.
     """
     mean = batch_mean(paired_losses(task, metric, y, output))
-    return hold_against(promised, window, mean, policy)
+    return hold_against(promised, window, mean, policy, most=most_loss(metric))
+
+
+def most_loss(metric: MetricName) -> float:
+    """The highest mean loss there can be."""
+    return 1.0 if metric in ("accuracy", "balanced_accuracy", "auc") else math.inf
 
 
 def pool(verdicts: Sequence[LossVerdict], policy: Policy) -> LossVerdict:
@@ -139,8 +145,19 @@ def pool(verdicts: Sequence[LossVerdict], policy: Policy) -> LossVerdict:
     return hold_against(verdicts[-1].promise, "..".join(dict.fromkeys(names)), mean, policy)
 
 
-def hold_against(promised: Promise, window: str, mean: BatchMean, policy: Policy) -> LossVerdict:
-    """Hold a mean loss, measured or estimated, against a promise."""
+def hold_against(
+    promised: Promise,
+    window: str,
+    mean: BatchMean,
+    policy: Policy,
+    *,
+    most: float = math.inf,
+) -> LossVerdict:
+    """Hold a mean loss, measured or estimated, against a promise.
+
+    Args:
+        most: the highest mean loss there can be; none is below zero.
+    """
     from scipy.stats import t
 
     scale = promised.mean if promised.mean > 0 else 1.0
@@ -161,8 +178,8 @@ def hold_against(promised: Promise, window: str, mean: BatchMean, policy: Policy
         freedom=mean.freedom,
         promise=promised,
         ratio=ratio,
-        low=ratio - reach / scale,
-        high=ratio + reach / scale,
+        low=max(0.0, ratio - reach / scale),
+        high=min(max(most / scale, ratio), ratio + reach / scale),
         p_value=p_value,
         risen=ratio >= 1 + policy.loss_increase and p_value <= policy.loss_p_value,
     )

@@ -46,7 +46,8 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
     """
     quiet = max(policy.cooldown, backoff(heals.undone) - 1)
     if heals.windows_since is not None and heals.windows_since <= quiet:
-        return _keep(f"window {heals.windows_since} of {quiet} in which no heal is asked for again")
+        words = f"window {heals.windows_since} of {quiet} in which no heal is asked for again"
+        return _keep(words, put_off=True)
     losses = [verdict for seen in history for verdict in seen.losses]
     trials = [trial for seen in history for trial in seen.trials]
     if not labels_are_recent(history, policy):
@@ -193,7 +194,7 @@ def _by_loss(
         return _keep(words, loss_ratio=alarm.ratio)
     put_off = _no_retrain(1 - 1 / alarm.ratio, heals, policy)
     if put_off is not None:
-        return _keep(f"{words}; {put_off}", loss_ratio=alarm.ratio)
+        return _keep(f"{words}; {put_off}", loss_ratio=alarm.ratio, put_off=True)
     return Decision(
         action="heal",
         depth="retrain",
@@ -230,7 +231,7 @@ def _by_input(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) ->
             return _keep(words, wants_labels=True, **evidence)
     put_off = _no_retrain(1.0 if alarm is None else 1 - 1 / alarm.ratio, heals, policy)
     if put_off is not None:
-        return _keep(f"{words}; {put_off}", **evidence)
+        return _keep(f"{words}; {put_off}", put_off=True, **evidence)
     windows = tuple(seen.window for seen in history[-policy.persistence :])
     evidence |= {"ground": "input", "windows": windows, **_bill("retrain", heals, policy)}
     return Decision(action="heal", depth="retrain", reason=words, **evidence)

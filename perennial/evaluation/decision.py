@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
@@ -113,6 +112,11 @@ class GateDecision(BaseModel):
         return all(check.passed for check in self.checks)
 
     @property
+    def untried(self) -> bool:
+        """Whether too few rows are all that refused it: then nothing is known against it."""
+        return {check.name for check in self.refusals} == {"rows"}
+
+    @property
     def refusals(self) -> tuple[GateCheck, ...]:
         """The checks that refused it."""
         return tuple(check for check in self.checks if not check.passed)
@@ -139,20 +143,6 @@ def decide(
     )
 
 
-def read_decision(data: bytes) -> GateDecision:
-    """Read a ``gate.json`` of this format or an older one.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    found = json.loads(data)
-    return GateDecision.model_validate(_upgrade(found) if "format" not in found else found)
-
-
-def _upgrade(found: dict[str, Any]) -> dict[str, Any]:
-    """Format 1 had no number, and a bool a check."""
-    checks = [
-        {**check, "verdict": "passed" if check["passed"] else "refused"}
-        for check in found["checks"]
-    ]
-    return {**found, "format": 2, "checks": checks}
+def untried(reason: str) -> GateDecision:
+    """The decision on a candidate that nothing can judge."""
+    return decide([GateCheck(name="rows", figure=0, verdict="refused", detail=reason)], rows=0)

@@ -21,25 +21,11 @@ from perennial.evaluation.calibration import (
     calibration_error,
 )
 from perennial.evaluation.decision import GateCheck, GateDecision, SliceResult, decide
+from perennial.evaluation.division import MIN_ROWS
 from perennial.evaluation.paired import BatchMean, batch_mean, paired_losses
 from perennial.evaluation.slices import ALPHA, find_slices, judge_slices
 from perennial.evaluation.trivial import last_value_output, trivial_output
 from perennial.spec import Gates, MetricName, Task
-
-MIN_ROWS = 10
-"""With fewer rows no candidate is let through."""
-_WANTED_ROWS = 30
-
-
-def holdout_rows(labelled: int, window: int, gates: Gates) -> int:
-    """How many of the newest labelled rows are kept from training for the gate.
-
-    The share ``gates.holdout``, at most half a window of ``window`` rows: the newest rows are what
-    a candidate would learn most from. Where that is very little, 30 rows, but never more than a
-    third of all.
-    """
-    wanted = min(int(labelled * gates.holdout), window // 2)
-    return min(max(wanted, _WANTED_ROWS), labelled // 3)
 
 
 def judge(
@@ -94,7 +80,9 @@ def judge(
 
 def _enough_rows(rows: int) -> GateCheck:
     passed = rows >= MIN_ROWS
-    detail = f"{rows} labelled rows to judge by" + ("" if passed else f", {MIN_ROWS} are needed")
+    detail = f"{rows} labelled rows to judge by"
+    if not passed:
+        detail += f", {MIN_ROWS} are needed: wait for {MIN_ROWS - rows} more labels, then ask again"
     return GateCheck(
         name="rows", figure=rows, threshold=MIN_ROWS, verdict=_verdict(passed), detail=detail
     )
@@ -107,8 +95,16 @@ def _finite(candidate: NDArray[Any]) -> GateCheck:
         figure=bad,
         threshold=0,
         verdict=_verdict(bad == 0),
-        detail="every answer is a number" if bad == 0 else f"{bad} answers are not a number",
+        detail="every answer is a number"
+        if bad == 0
+        else f"{bad} answers are not a number: look for endless or huge values in those rows",
     )
+
+
+_NO_MODEL = (
+    "worse than no model at all: see that each target stands beside its own features, give it "
+    "features that tell the target, or wait for more rows of today's kind"
+)
 
 
 def _better_than_constant(
@@ -128,7 +124,7 @@ def _better_than_constant(
         high=_number(high),
         verdict=_verdict(passed),
         detail=f"loss {change:+.1%} against a constant answer"
-        + ("" if passed else f": {'' if first else 'clearly '}worse than no model at all"),
+        + ("" if passed else f": {'' if first else 'clearly '}{_NO_MODEL}"),
     )
 
 
@@ -148,9 +144,14 @@ def _last_value(mine: NDArray[Any], last: NDArray[Any], gates: Gates, lag: int) 
         low=_number(low),
         high=_number(high),
         verdict=_verdict(passed) if held else "noted",
-        detail=f"loss {change:+.1%} against repeating the truth of {lag} rows ago"
-        + ("" if passed else ": clearly worse"),
+        detail=f"loss {change:+.1%} against repeating the truth of {_ago(lag)}"
+        + ("" if passed else ": clearly worse")
+        + ("" if passed or not held else "; gates.last_value: note lets it through"),
     )
+
+
+def _ago(rows: int) -> str:
+    return "1 row ago" if rows == 1 else f"{rows:,} rows ago"
 
 
 def _calibrated(
@@ -167,7 +168,7 @@ def _calibrated(
         figure, low, high = calibration_error(y, mine, gates.confidence)
         passed = low <= allowed
         detail = f"probabilities are {figure:.1%} off what came true, beyond chance"
-        worse = f": clearly more than the {allowed:.1%} allowed"
+        worse = f": clearly more than the {allowed:.1%} allowed by gates.calibration"
     else:
         allowed = gates.calibration_margin
         mine, theirs = (_as_meant(metric, y, output) for output in (candidate, champion))
@@ -177,7 +178,7 @@ def _calibrated(
         detail = (
             f"probabilities are {errors[0]:.1%} off what came true, the champion's {errors[1]:.1%}"
         )
-        worse = f": clearly more, {allowed:.1%} is allowed"
+        worse = f": clearly more, {allowed:.1%} is allowed by gates.calibration_margin"
     return GateCheck(
         name="calibration",
         figure=figure,
@@ -209,7 +210,7 @@ def _slices(slices: tuple[SliceResult, ...], gates: Gates) -> GateCheck:
     detail = (
         f"clearly worse than the champion where {names} "
         f"(loss {worst.change:+.1%}, at least {worst.low:+.1%} at {1 - ALPHA:.0%} confidence over "
-        f"all slices, {gates.slice_margin:+.1%} is allowed)"
+        f"all slices, {gates.slice_margin:+.1%} is allowed by gates.slice_margin)"
         if refused
         else f"no slice is clearly worse; the worst is {worst.label}, loss {worst.change:+.1%} "
         f"on {worst.rows} rows"
@@ -228,17 +229,42 @@ def _not_worse_than_champion(
     mine: NDArray[Any], theirs: NDArray[Any], gates: Gates, *, tried: bool
 ) -> GateCheck:
     change, low, high = _relative(batch_mean(mine - theirs), float(theirs.mean()), gates)
-    bound = f"at least {low:+.1%}" if tried else f"at most {high:+.1%}"
+    passed = (low if tried else high) <= gates.margin
     return GateCheck(
         name="not_worse_than_champion",
         figure=_number(change),
         threshold=gates.margin,
         low=_number(low),
         high=_number(high),
-        verdict=_verdict((low if tried else high) <= gates.margin),
-        detail=f"loss {change:+.1%} against the champion ({bound} at "
-        f"{gates.confidence:.0%} confidence, {gates.margin:+.1%} is allowed)",
+        verdict=_verdict(passed),
+        detail=f"loss {change:+.1%} against the champion on the same {_rows(len(mine))}"
+        + _in_words(low, high, gates, tried=tried),
     )
+
+
+def _in_words(low: float, high: float, gates: Gates, *, tried: bool) -> str:
+    """What the figure was held against, and, where it is too high, what helps."""
+    level, allowed = f"{gates.confidence:.0%} confidence", f"{gates.margin:+.1%} is allowed"
+    if tried:
+        words = f" (at least {low:+.1%} at {level}, {allowed})"
+        if low <= gates.margin:
+            return (
+                f"{words}: a head, for which earlier trials speak, must only not be shown to be "
+                "worse"
+            )
+        return f"{words}: shown to be worse, the champion is the better one on these rows"
+    words = f" (at most {high:+.1%} at {level}, {allowed})"
+    if high <= gates.margin:
+        return words
+    if low > gates.margin:
+        return f"{words}: shown to be worse, the champion is the better one on these rows"
+    return (
+        f"{words}: not shown to be no worse; more labels may show it, or gates.margin allow for it"
+    )
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _relative(difference: BatchMean, base: float, gates: Gates) -> tuple[float, float, float]:

@@ -123,7 +123,8 @@ def check_parity_of(off: int, rows: int, max_abs: float, tolerance: float) -> Ga
         verdict=_verdict(passed),
         detail=f"the package answers as its source on {rows} rows, to within {max_abs:.2g}"
         if passed
-        else f"the package answers otherwise than its source on {off} of {rows} rows",
+        else f"the package answers otherwise than its source on {off} of {rows} rows: it would "
+        "serve another model than was trained; leave the estimator out of model.estimators",
     )
 
 
@@ -139,7 +140,10 @@ def check_served(
     """
     if served is None:
         return GateCheck(
-            name="servability", figure=None, verdict="refused", detail=f"not servable: {failure}"
+            name="servability",
+            figure=None,
+            verdict="refused",
+            detail=f"not servable: {failure}",
         )
     size = max(1.0, float(np.abs(expected).max(initial=0.0)))
     apart = float(np.abs(served - expected).max(initial=0.0))

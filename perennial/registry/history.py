@@ -17,6 +17,7 @@ from perennial.store.lease import utc_now
 Event = Literal[
     "version.registered",
     "version.refused",
+    "retrain.held",
     "retrain.failed",
     "rollout.advanced",
     "rollout.approved",
@@ -129,6 +130,12 @@ def newest_history(store: Store, pipeline: str) -> Iterator[HistoryEntry]:
         yield read_record(HistoryEntry, store.get(key))
 
 
+def newest_entry(store: Store, pipeline: str) -> HistoryEntry | None:
+    """Read what was written last; None: nothing was yet."""
+    keys = [info.key for info in store.scan(layout.history(pipeline))]
+    return HistoryEntry.model_validate_json(store.get(keys[-1]).data) if keys else None
+
+
 def standing_at(entries: Iterable[HistoryEntry], moment: datetime) -> HistoryEntry | None:
     """Find the change whose outcome held at a moment; None: nothing had been changed yet."""
     changes = [entry for entry in entries if entry.after is not None and entry.at <= moment]
@@ -137,15 +144,16 @@ def standing_at(entries: Iterable[HistoryEntry], moment: datetime) -> HistoryEnt
 
 def is_retrain(entry: HistoryEntry) -> bool:
     """Whether it says that a new model was made, be it that the gate refused it."""
-    made = entry.event in ("version.registered", "version.refused")
+    made = entry.event in ("version.registered", "version.refused") and not _is_untried(entry)
     return made and entry.details.get("depth") == "retrain"
 
 
 def failed_retrains_in_a_row(entries: Iterable[HistoryEntry]) -> int:
     """Count the new models that failed since the last one that proved itself.
 
-    A gate's refusal and a rollback are failures. A version has proved itself when its bake is over,
-    or with its promotion where none is declared. What becomes of heads does not matter.
+    A gate's refusal and a rollback are failures; not so that nothing could be judged yet, nor what
+    a person has tried: waits grow by what the loop does. A version has proved itself when its bake
+    is over, or with its promotion where none is declared. What becomes of heads does not matter.
 
     Args:
         entries: of the whole history, the oldest first.
@@ -179,10 +187,16 @@ def _ends_with_promotion(entry: HistoryEntry) -> bool:
     return entry.event == "rollout.promoted" and not entry.details.get("bake")
 
 
+def _is_untried(entry: HistoryEntry) -> bool:
+    """Whether a candidate was refused only because there were too few rows to judge by."""
+    return bool(entry.details.get("untried"))
+
+
 def _failures_in_a_row(entries: Iterable[HistoryEntry]) -> int:
     count = 0
     for entry in entries:
-        if entry.event in ("version.refused", "rollout.rolled_back"):
+        refused = entry.event == "version.refused" and entry.cause is not None
+        if (refused and not _is_untried(entry)) or entry.event == "rollout.rolled_back":
             count += 1
         elif entry.event == "rollout.finished" or _ends_with_promotion(entry):
             count = 0

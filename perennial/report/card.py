@@ -14,6 +14,7 @@ from perennial.evaluation.decision import GateDecision
 from perennial.evaluation.span import TrainingSpan
 from perennial.packaging.signature import Signature
 from perennial.registry import Manifest
+from perennial.registry.comparison import gate_text, rows_text
 from perennial.spec import PipelineSpec
 
 _FEATURES_SHOWN = 100
@@ -114,10 +115,11 @@ def _metrics(manifest: Manifest) -> Section:
     figure = "undefined" if score is None else f"{score:.4g}"
     return Section(
         "Metrics",
-        "On the newest labelled rows, which it has not seen; the interval is at 90% confidence, "
-        "from a bootstrap over blocks of neighbouring rows.",
-        ("metric", "value", "interval", "rows"),
-        [(str(told.get("metric")), figure, interval, f"{told.get('rows', 0):,}")],
+        "On the newest labelled rows, from which it had not learned; a version measured on others "
+        "is no match for it, only the champion of its time, which answered the same ones. The "
+        "interval is at 90% confidence, from a bootstrap over blocks of neighbouring rows.",
+        ("metric", "value", "interval", "rows", "against the champion then"),
+        [(str(told.get("metric")), figure, interval, rows_text(told), gate_text(told) or "none")],
     )
 
 

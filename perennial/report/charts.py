@@ -72,7 +72,7 @@ def _draw_marks(axes: Any, marks: tuple[Mark, ...]) -> None:
 def _dress(top: Any, bottom: Any, story: Story) -> None:
     better = "higher" if story.greater_is_better else "lower"
     top.set_ylabel(f"{story.metric} ({better} is better)", color=INK)
-    top.set_title(_title(story), loc="left", color=INK, fontsize=12, fontweight="bold")
+    top.set_title(title(story), loc="left", color=INK, fontsize=12, fontweight="bold")
     top.legend(frameon=False, fontsize=9, loc="best")
     bottom.set_xlabel("window", color=INK)
     bottom.set_xlim(0.5, len(story.perennial.scores) + 0.5)
@@ -83,10 +83,12 @@ def _dress(top: Any, bottom: Any, story: Story) -> None:
             axes.spines[side].set_visible(False)
 
 
-def _title(story: Story) -> str:
+def title(story: Story) -> str:
+    """What the picture shows, in a line or two."""
+    made = f"new models: {story.perennial.retrains}, heads: {story.perennial.heads}"
     if story.recovered is None:
-        return story.pipeline
+        return f"{story.pipeline}: {story.nothing_to_recover}\n{made}"
     return (
         f"{story.pipeline}: {story.recovered:.0%} of what {story.every.retrains} retrains recover; "
-        f"new models: {story.perennial.retrains}, heads: {story.perennial.heads}"
+        f"{made}"
     )

@@ -29,6 +29,7 @@ from perennial.registry import (
     HistoryEntry,
     failed_retrains_in_a_row,
     find_declaration,
+    is_retrain,
     known_pipelines,
     look_streak,
     measured_costs,
@@ -49,6 +50,7 @@ PHASES = ("start", "make", "rollout")
 _RETRAINS = {
     "version.registered": "registered",
     "version.refused": "refused",
+    "retrain.held": "held",
     "retrain.failed": "failed",
 }
 _ROLLOUTS = {
@@ -57,7 +59,7 @@ _ROLLOUTS = {
     "rollout.rolled_back": "rolled_back",
 }
 _PREDICTION = "prediction"
-_WEIGHED = ("bake", "depth", "cpu_seconds")
+_WEIGHED = ("bake", "depth", "cpu_seconds", "untried")
 """What a wait goes by of an entry's details, which may be long."""
 
 
@@ -162,7 +164,7 @@ class LoopMetrics(Collector):
             known.entries.append(entry.model_copy(update={"details": kept}))
             if (outcome := _RETRAINS.get(entry.event)) is not None:
                 known.retrains[outcome, str(entry.details.get("depth", "retrain"))] += 1
-                if outcome != "failed":
+                if outcome not in ("held", "failed"):
                     self._count_making(entry, known)
             if (outcome := _ROLLOUTS.get(entry.event)) is not None:
                 known.rollouts[outcome] += 1
@@ -170,7 +172,7 @@ class LoopMetrics(Collector):
                 _add(known, "rollout", entry.at - known.registered_at.pop(entry.version))
 
     def _count_making(self, entry: HistoryEntry, known: _Pipeline) -> None:
-        if entry.details.get("depth", "retrain") == "retrain" and entry.cause is not None:
+        if is_retrain(entry) and entry.cause is not None:
             known.retrained_in = _number(entry.cause.rpartition("/")[2].removesuffix(".json"))
         if entry.event != "version.registered" or entry.version is None:
             return
@@ -263,7 +265,7 @@ class _Families:
         )
         self.retrains = CounterMetricFamily(
             "perennial_loop_retrains",
-            "Retrains by what came of them, and by their depth; failed: before there was a gate.",
+            "Retrains by what came of them, and by their depth; held, failed: before the gate.",
             labels=[*one, "outcome", "depth"],
         )
         self.rollouts = CounterMetricFamily(

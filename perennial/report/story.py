@@ -40,6 +40,9 @@ class Story:
     every: Series
     marks: tuple[Mark, ...]
     recovered: float | None
+    """Of what retraining at every window gains; None where that is nothing."""
+    nothing_to_recover: str = ""
+    """Said so, where it is nothing."""
 
     @property
     def series(self) -> tuple[Series, ...]:

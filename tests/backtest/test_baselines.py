@@ -10,7 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perennial.backtest.baselines import BaselinePolicy, recovered, run_baseline
+from perennial.backtest.baselines import (
+    BaselinePolicy,
+    nothing_to_recover,
+    recovered,
+    run_baseline,
+)
 from perennial.evaluation.metrics import score
 from perennial.spec import PipelineSpec
 
@@ -99,10 +104,30 @@ def _third(every) -> np.ndarray:
 
 
 def test_recovered_is_zero_as_never_and_one_as_every() -> None:
-    assert recovered(10.0, 10.0, 5.0) == 0.0
-    assert recovered(5.0, 10.0, 5.0) == 1.0
-    assert recovered(0.8, 0.7, 0.8) == pytest.approx(1.0)
-    assert np.isnan(recovered(1.0, 2.0, 2.0))
+    assert recovered(10.0, 10.0, 5.0, greater_is_better=False) == 0.0
+    assert recovered(5.0, 10.0, 5.0, greater_is_better=False) == 1.0
+    assert recovered(0.8, 0.7, 0.8, greater_is_better=True) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("mine", "never", "every", "greater"),
+    [
+        (35.65, 32.78, 32.81, False),
+        (0.8606, 0.8195, 0.8194, True),
+        (0.9844, 0.975, 0.9656, True),
+        (1.0, 2.0, 2.0, False),
+        (1.0, 2.0, 1.9999999, False),
+        (1.0, float("nan"), 2.0, False),
+    ],
+)
+def test_where_retraining_gains_nothing_no_share_is_told(
+    mine: float, never: float, every: float, greater: bool
+) -> None:
+    assert recovered(mine, never, every, greater_is_better=greater) is None
+    told = nothing_to_recover(never, every, mine, greater_is_better=greater)
+    assert told.startswith("nothing to recover: retraining at every window gains nothing here")
+    assert told.endswith(f"(never {never:.4g}, every {every:.4g}); Perennial {mine:.4g}")
+    assert nothing_to_recover(2.0, 1.0, 1.5, greater_is_better=False) == ""
 
 
 def test_a_worker_has_one_thread_though_its_main_module_imports_libraries_first(tmp_path) -> None:

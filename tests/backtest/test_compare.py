@@ -79,15 +79,36 @@ def test_of_what_retraining_at_every_window_loses_nothing_is_recovered(
     found: Backtest, never: float, every: float
 ) -> None:
     assert found.caveat == ""
-    assert found.recovered("perennial") == found.policies["perennial"].recovered
     scores = {"never": never, "every": every}
     policies = {
-        name: result.model_copy(update={"score": scores.get(name, result.score)})
+        name: result.model_copy(update={"score": scores.get(name, result.score), "recovered": None})
         for name, result in found.policies.items()
     }
     lost = found.model_copy(update={"policies": policies})
-    assert lost.recovered("perennial") is None
-    assert lost.caveat in render_backtest(lost)
+    mine = found.policies["perennial"].score
+    assert lost.caveat == (
+        "nothing to recover: retraining at every window gains nothing here "
+        f"(never {never:.4g}, every {every:.4g}); Perennial {mine:.4g}"
+    )
+    assert lost.caveat[1:] in render_backtest(lost)
     assert "recovered; 1 is a retrain" not in render_backtest(lost)
+    assert json.loads(lost.model_dump_json())["caveat"] == lost.caveat
     higher = lost.model_copy(update={"greater_is_better": True})
     assert bool(higher.caveat) == (every == never)
+
+
+@pytest.mark.parametrize(
+    ("mine", "every", "best", "told"),
+    [(1.0, 1.1, 1.2, True), (1.0, 1.3, 1.2, False), (1.0, 1.1, 0.9, False)],
+)
+def test_a_hindsight_that_is_the_worst_is_explained(
+    found: Backtest, mine: float, every: float, best: float, told: bool
+) -> None:
+    scores = {"perennial": mine, "every": every, "hindsight": best}
+    policies = {
+        name: found.policies.get(name, found.policies["every"]).model_copy(update={"score": score})
+        for name, score in scores.items()
+    }
+    odd = found.model_copy(update={"policies": {**found.policies, **policies}})
+    assert odd.about_hindsight.startswith("hindsight may retrain only as often") == told
+    assert (odd.about_hindsight in render_backtest(odd)) or not told

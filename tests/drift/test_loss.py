@@ -115,3 +115,21 @@ def test_a_window_without_labels_is_refused() -> None:
         verdict(np.zeros(0), promised())
     with pytest.raises(ValueError, match="no windows"):
         pool([], POLICY)
+
+
+def test_an_interval_ends_where_a_loss_does() -> None:
+    rng = np.random.default_rng(0)
+    wild = verdict(rng.standard_t(1, 30) * 3, promised(30, seed=1))
+    assert wild.low == 0 < wild.ratio < wild.high
+    y = np.r_[np.zeros(60, int), np.ones(40, int)]
+    sure = np.full((100, 1), 0.1)
+    wrong = check_loss(
+        "w000001",
+        promise("binary", "accuracy", y, sure),
+        task="binary",
+        metric="accuracy",
+        y=rng.permutation(1 - y),
+        output=sure,
+        policy=POLICY,
+    )
+    assert wrong.high * wrong.promise.mean <= 1

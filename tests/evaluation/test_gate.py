@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from perennial.evaluation.decision import GateDecision
-from perennial.evaluation.gate import holdout_rows, judge
+from perennial.evaluation.gate import judge
 from perennial.evaluation.trivial import trivial_output
 from perennial.spec import Gates
 
@@ -107,7 +109,7 @@ def test_answers_that_are_no_numbers_are_refused() -> None:
         training_y=np.zeros(20),
         gates=Gates(),
     )
-    assert decision.reason == "20 answers are not a number"
+    assert decision.reason.startswith("20 answers are not a number: look for")
 
 
 def classes(n: int, *, seed: int, rare: float = 0.5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -203,9 +205,55 @@ def test_a_decision_survives_json() -> None:
     assert GateDecision.model_validate_json(decision.model_dump_json()) == decision
 
 
-def test_the_holdout_is_a_share_within_bounds() -> None:
-    gates = Gates(holdout=0.1)
-    assert holdout_rows(3000, 1000, gates) == 300
-    assert holdout_rows(100_000, 500, gates) == 250
-    assert holdout_rows(200, 50, gates) == 30
-    assert holdout_rows(60, 20, gates) == 20
+def in_words(decision: GateDecision) -> str:
+    return {check.name: check.detail for check in decision.checks}["not_worse_than_champion"]
+
+
+def test_a_refusal_says_how_sure_it_is_and_what_helps() -> None:
+    worse = in_words(regression(300, 1.5, 1.0))
+    assert "against the champion on the same 300 rows (at most +" in worse
+    assert worse.endswith("shown to be worse, the champion is the better one on these rows")
+    unsure = [in_words(regression(300, 1.0, 1.0, seed=seed)) for seed in range(10)]
+    assert any(
+        words.endswith(
+            "not shown to be no worse; more labels may show it, or gates.margin allow for it"
+        )
+        for words in unsure
+    )
+
+
+def test_what_is_asked_of_heads_stands_beside_their_figure() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.normal(0, 3, 300)
+    one, other = ((y + rng.normal(0, 1, 300))[:, None] for _ in range(2))
+    decision = judge(
+        task="regression",
+        metric="rmse",
+        y=y,
+        candidate=one,
+        champion=other,
+        training_y=y,
+        gates=Gates(),
+        tried=True,
+    )
+    assert decision.passed
+    assert re.search(
+        r"\(at least .* at 80% confidence, \+0.0% is allowed\): a head, for which earlier trials "
+        "speak, must only not be shown to be worse$",
+        in_words(decision),
+    )
+
+
+def test_the_truth_of_one_row_ago_is_one_row() -> None:
+    checks = {check.name: check for check in regression(100, 1.0, None).checks}
+    assert "the truth of 1 row ago" in checks["last_value"].detail
+
+
+def test_too_few_rows_alone_say_nothing_against_a_candidate() -> None:
+    few = regression(7, 1.0, 1.0)
+    assert (few.passed, few.untried) == (False, True)
+    assert few.reason == (
+        "7 labelled rows to judge by, 10 are needed: wait for 3 more labels, then ask again"
+    )
+    assert not regression(300, 1.5, 1.0).untried
+    assert not regression(300, 1.0, 1.5).untried

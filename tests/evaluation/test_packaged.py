@@ -7,7 +7,6 @@ import itertools
 import numpy as np
 import pytest
 
-from perennial.evaluation.decision import read_decision
 from perennial.evaluation.packaged import (
     check_latency,
     check_parity_of,
@@ -68,13 +67,3 @@ def test_parity_and_serving_are_held_against_the_numbers() -> None:
     assert not check_served(expected + 0.01, expected, None).passed
     assert not check_served(expected * np.nan, expected, None).passed
     assert "it fell over" in check_served(None, expected, "it fell over").detail
-
-
-def test_a_decision_of_the_first_format_can_still_be_read() -> None:
-    old = b"""{"passed": false, "rows": 30, "reason": "worse", "checks": [{"name": "rows",
-        "figure": 30, "threshold": 10, "low": null, "high": null, "passed": true, "detail": "d"},
-        {"name": "finite", "figure": 1, "threshold": 0, "passed": false, "detail": "worse"}]}"""
-    decision = read_decision(old)
-    assert [check.verdict for check in decision.checks] == ["passed", "refused"]
-    assert not decision.passed
-    assert read_decision(decision.model_dump_json().encode()) == decision

@@ -8,6 +8,7 @@ import pytest
 from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled
+from typer.testing import CliRunner
 
 import tasks.events
 import tasks.rollout
@@ -15,11 +16,16 @@ from flows.monitor import monitor
 from flows.outcome import MOST_TRIES
 from flows.retrain import retrain
 from flows.rollout import rollout
+from perennial.cli import app
 from perennial.registry import list_versions, read_history, read_state
 from perennial.store import acquire_lease, layout
 from tasks.lease import held_lease
 from tasks.rollout import begin_rollout
 from tests.flows.conftest import edit_suite, frame
+
+
+def say(*arguments):
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 def run(flow, **parameters):
@@ -138,7 +144,14 @@ def test_rows_that_break_a_hold_rule_are_not_trained_on(connected, pipeline):
     state = run(retrain, pipeline="line")
     assert state.name == "Held"
     assert state.message.startswith("x: expect_column_values_to_be_between is broken")
+    assert state.message.endswith("expectations.json if they are right; then ask again")
     assert len(list_versions(connected, "line")) == 1
+    cause = layout.check("line", "w000002")
+    for _ in range(2):
+        assert run(retrain, pipeline="line", cause=cause).name == "Held"
+    # Asked for by hand it is told each time, by a check that goes on asking once.
+    told = [e for e in read_history(connected, "line") if e.event == "retrain.held"]
+    assert [(e.cause, e.reason) for e in told] == [(None, state.message), (cause, state.message)]
 
 
 def test_a_candidate_that_is_worse_is_refused_and_the_champion_stays(connected, pipeline):
@@ -154,6 +167,13 @@ def test_a_candidate_that_is_worse_is_refused_and_the_champion_stays(connected, 
     assert (after.champion, after.challenger, after.answered) == (champion, None, "w000007")
     assert [m.version for m in list_versions(connected, "line")] == [champion]
     assert list(read_history(connected, "line"))[-1].event == "version.refused"
+    by_hand = run(retrain, pipeline="line")
+    assert by_hand.name == "Refused"
+    last = list(read_history(connected, "line"))[-1]
+    assert (last.event, last.cause, last.reason) == ("version.refused", None, by_hand.message)
+    assert read_state(connected, "line").state == after
+    listed = say("versions", "line", "--refused").output
+    assert f"against {champion} on the same rows" in " ".join(listed.split())
 
 
 def test_an_event_that_comes_twice_is_answered_once(connected, pipeline):

@@ -11,7 +11,7 @@ from flows.gc import gc
 from flows.retrain import retrain
 from perennial.cli import app
 from perennial.errors import ModelError, PerennialError
-from perennial.evaluation.decision import read_decision
+from perennial.evaluation.decision import GateDecision
 from perennial.registry import (
     find_version,
     list_refused,
@@ -41,7 +41,8 @@ def replaced(pipeline, data):
 
 
 def gates_of(store, version):
-    decision = read_decision(read_file(store, find_version(store, "line", version), GATE_FILE))
+    gate = read_file(store, find_version(store, "line", version), GATE_FILE)
+    decision = GateDecision.model_validate_json(gate)
     return {check.name: check for check in decision.checks}
 
 
@@ -111,9 +112,17 @@ def test_two_versions_are_compared_and_the_old_one_goes_in_its_time(connected, p
     trained(pipeline)
     first = read_state(connected, "line").state.champion
     replaced(pipeline, frame(900, slope=-3.0))
+    told = " ".join(say("versions", "line").output.split())
+    assert "on 100 rows" in told
+    assert f"against {first} on the same rows" in told
+    assert "perennial compare" in told
+    none_left = say("compare", "line", "previous", "champion").output
+    assert "cannot be held against one another: the store has 0 labelled rows" in none_left
     lines = {
         line["what"]: line
-        for line in json.loads(say("compare", "line", "previous", "champion", "--json").output)
+        for line in json.loads(say("compare", "line", "previous", "champion", "--json").output)[
+            "lines"
+        ]
     }
     assert lines["snapshot"]["left"] != lines["snapshot"]["right"]
     assert "seed" not in lines

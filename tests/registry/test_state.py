@@ -6,6 +6,7 @@ from perennial.errors import LeaseLost
 from perennial.registry import (
     change_state,
     failed_retrains_in_a_row,
+    is_retrain,
     measured_costs,
     new_entry,
     read_history,
@@ -87,12 +88,12 @@ def test_history_says_who_answered_at_a_moment(store):
     assert standing_at(entries, utc_now()).after.champion == "0002"
 
 
-def told(event, version=None, **details):
-    return new_entry(event, version=version, reason="so", by="test", details=details)
+def told(event, version=None, *, cause=None, **details):
+    return new_entry(event, version=version, reason="so", by="test", cause=cause, details=details)
 
 
-def refused(version, depth="retrain"):
-    return told("version.refused", version, depth=depth)
+def refused(version, depth="retrain", **details):
+    return told("version.refused", version, cause="p/checks/w1.json", depth=depth, **details)
 
 
 def registered(version, depth="retrain"):
@@ -110,6 +111,14 @@ def test_failures_count_until_a_new_model_has_proved_itself():
     assert failed_retrains_in_a_row([refused("1"), *proved, refused("4")]) == 1
     at_once = [registered("2"), told("rollout.promoted", "2", bake=False)]
     assert failed_retrains_in_a_row([refused("1"), *at_once]) == 0
+
+
+def test_what_could_not_be_judged_or_a_person_tried_lets_no_wait_grow():
+    by_hand = told("version.refused", "3", depth="retrain")
+    assert failed_retrains_in_a_row([refused("1"), by_hand]) == 1
+    unjudged = [refused("2", untried=True), refused(None, untried=True)]
+    assert failed_retrains_in_a_row([refused("1"), *unjudged]) == 1
+    assert [is_retrain(entry) for entry in (by_hand, *unjudged)] == [True, False, False]
 
 
 def test_what_becomes_of_heads_says_nothing_of_new_models():

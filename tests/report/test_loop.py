@@ -141,7 +141,14 @@ def test_the_wait_is_that_of_the_policy(store, loop, failed, seconds, windows):
     """Ten minutes a window pay for what a model takes, and failures in a row double the wait."""
     details = {"depth": "retrain", "cpu_seconds": seconds}
     for number in range(failed):
-        change(store, "version.refused", 110 + number, version=f"1{number}", details=details)
+        change(
+            store,
+            "version.refused",
+            110 + number,
+            version=f"1{number}",
+            cause=layout.check("p", "w000002"),
+            details=details,
+        )
     assert figures(loop)["budget_wait_windows", "p"] == windows - 2
 
 

@@ -1,9 +1,10 @@
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
-from perennial.report.charts import loss_chart
+from perennial.report.charts import loss_chart, title
 from perennial.report.page import Figure, Table, render
 from perennial.report.story import Mark, Series, Story
 
@@ -47,3 +48,11 @@ def test_what_a_table_says_is_text_and_not_markup(story):
     page = render(story, [Table("Heals", ("why",), [("<script>",)])], [])
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_where_nothing_is_to_be_recovered_page_and_picture_say_so(story):
+    words = "nothing to recover: retraining at every window gains nothing here (never 1, every 2)"
+    lost = replace(story, recovered=None, nothing_to_recover=words)
+    assert words in render(lost, [], [])
+    assert title(lost) == f"bike: {words}\nnew models: 2, heads: 0"
+    assert title(story).startswith("bike: 90% of what 2 retrains recover; ")

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.errors import TrainingError
-from perennial.evaluation.gate import MIN_ROWS
+from perennial.evaluation.division import HEAD_WINDOWS
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
 from perennial.evaluation.targets import encode_known
@@ -23,17 +22,6 @@ from perennial.training.estimator import Columns, TrainingSet, both, or_none
 from perennial.training.heads.fit import fit_head, fit_heads
 from perennial.training.heads.head import Head
 from perennial.training.heads.mixed import mix_heads
-
-HEAD_WINDOWS = 5
-"""A head is fitted on no more than so many windows of the newest rows, unless they are short."""
-TRIAL_SHARE = 3
-"""Of the rows that a head is fitted on, one part in so many is the most that a trial leaves out."""
-MIN_HEAD_ROWS = TRIAL_SHARE * MIN_ROWS
-FEWEST_HEAD_ROWS = 5 * MIN_HEAD_ROWS
-"""Short windows are taken together until they hold so many rows, or there are no more."""
-HELD_WINDOWS = 2
-"""Newest windows that a retrain leaves out: on the first a head is fitted, on the second both are
-judged, and then the head is fitted on both. Short ones are taken together here too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +36,6 @@ class Healed:
     """Of ``model`` and what it was composed from."""
 
 
-def head_span(window: int) -> int:
-    """How many of the newest rows a head is fitted on, where there are so many.
-
-    Args:
-        window: rows that are judged together.
-    """
-    return max(HEAD_WINDOWS * window, FEWEST_HEAD_ROWS)
-
-
 def is_stale(fitted: NDArray[np.intp], rows: NDArray[np.intp]) -> bool:
     """Whether heads are to be fitted anew: on windows that are not short, after each of them.
 
@@ -68,44 +47,6 @@ def is_stale(fitted: NDArray[np.intp], rows: NDArray[np.intp]) -> bool:
         return True
     fresh = int(np.count_nonzero(rows > fitted[-1]))
     return fresh > len(rows) / (HEAD_WINDOWS + 1)
-
-
-def head_rows(unseen: int, window: int, span: int | None) -> int:
-    """How many of the newest rows to fit a head on: ``span``, or a few windows.
-
-    Args:
-        unseen: the newest rows that the base has not been trained on. On others it looks better
-            than it is, and a head would learn to leave it alone.
-        window: rows that are judged together.
-        span: how many are wished for.
-
-    Raises:
-        TrainingError: there are too few.
-    """
-    rows = min(unseen, head_span(window) if span is None else span)
-    if rows < MIN_HEAD_ROWS:
-        raise TrainingError(
-            f"{rows} labelled rows to fit a head on that its base has not been trained on, "
-            f"{MIN_HEAD_ROWS} are needed: wait for labels, or retrain"
-        )
-    return rows
-
-
-def held_rows(rows: int, window: int) -> int:
-    """How many of the newest rows a retrain leaves to its head and its gate: at most a third."""
-    return min(HELD_WINDOWS * max(window, MIN_HEAD_ROWS), rows // 3)
-
-
-def trial_rows(rows: int, window: int, fresh: int) -> int:
-    """How many of the rows for a head its trial leaves out: a window, at most a third.
-
-    Args:
-        rows: that the head is fitted on.
-        window: rows that are judged together.
-        fresh: newest rows that the champion has not seen either. By others it would be judged too
-            well, so only these are taken, as long as there are enough to judge by.
-    """
-    return min(window, rows // TRIAL_SHARE, max(fresh, MIN_ROWS))
 
 
 def heal(

@@ -2,47 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from perennial.errors import TrainingError
 from perennial.evaluation.mixing import Mixture
 from perennial.packaging.predictor import Predictor, encode_frame
-from perennial.training.heads.heal import (
-    FEWEST_HEAD_ROWS,
-    MIN_HEAD_ROWS,
-    give_heads,
-    head_rows,
-    head_span,
-    heal,
-    held_rows,
-    is_stale,
-    trial_rows,
-)
+from perennial.training.heads.heal import give_heads, heal, is_stale
 from tests.training.frames import make_frame, make_spec
 from tests.training.heads.bases import make_base
 
 CORRECTED = Mixture(correct=1.0)
-sizes = st.integers(0, 5000)
-
-
-@given(sizes, st.integers(20, 2000), st.none() | sizes, sizes)
-def test_a_head_gets_new_rows_and_its_trial_most_of_them(unseen, window, span, fresh):
-    if min(unseen, span if span is not None else head_span(window)) < MIN_HEAD_ROWS:
-        with pytest.raises(TrainingError, match="wait for labels, or retrain"):
-            head_rows(unseen, window, span)
-        return
-    rows = head_rows(unseen, window, span)
-    left_out = trial_rows(rows, window, fresh)
-    assert MIN_HEAD_ROWS <= rows <= unseen
-    assert 10 <= left_out <= rows / 3
-
-
-def test_short_windows_are_taken_together():
-    assert head_span(5) == FEWEST_HEAD_ROWS
-    assert head_span(1000) == 5000
-    assert held_rows(300, 5) == 2 * MIN_HEAD_ROWS
-    assert held_rows(30_000, 1000) == 2000
 
 
 @pytest.mark.parametrize(
