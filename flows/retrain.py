@@ -10,7 +10,7 @@ from prefect.states import State
 from pydantic import Field
 
 from flows.names import with_reason
-from flows.outcome import explained, is_tried_too_often, outcome
+from flows.outcome import explained, is_tried_too_often, notable, outcome
 from perennial.spec import Cure
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def retrain(
     declaration = find_pipeline(pipeline)
     ended = _heal(declaration, request)
     begun = begin_rollout(declaration, run)
-    return ended if begun is None else outcome(str(ended.name), f"{ended.message}; {begun}")
+    if begun is None:
+        return ended
+    return ended.model_copy(update={"message": f"{ended.message}; {begun}"})
 
 
 def _heal(declaration: Declaration, request: RetrainRequest) -> State:
@@ -79,7 +81,7 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
             return outcome("Answered already", f"a retrain has answered window {request.window}")
         sound = snapshot_sound_rows(declaration)
         if sound.report.held:
-            return outcome("Held", tell_held(sound, request.cause))
+            return notable("Held", tell_held(sound, request.cause))
         snapshot = sound.snapshot
         if request.depth == "retrain":
             candidate = train_candidate(declaration, snapshot)
@@ -88,6 +90,6 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
         gate = judge_candidate(declaration, snapshot, candidate, sound.later)
         if not gate.passed:
             refuse_candidate(declaration, lease, snapshot, candidate, gate, request)
-            return outcome("Refused", gate.decision.reason)
+            return notable("Refused", gate.decision.reason)
         register_candidate(declaration, lease, snapshot, candidate, gate, request)
         return outcome("Registered", f"{candidate.version}: {gate.decision.reason}")

@@ -65,7 +65,7 @@ class RetrainRequest(BaseModel):
     @property
     def window(self) -> str | None:
         """The window that the cause is about."""
-        return None if self.cause is None else self.cause.rsplit("/", 1)[-1].removesuffix(".json")
+        return None if self.cause is None else layout.checked_window(self.cause)
 
 
 @step(retries=2, retry_delay_seconds=2)

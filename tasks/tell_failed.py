@@ -11,6 +11,7 @@ from prefect.states import State
 
 from perennial.errors import StoreError
 from perennial.registry import append_history, find_declaration, new_entry
+from perennial.store import layout
 from tasks.connection import store
 from tasks.notify import notify
 
@@ -28,7 +29,7 @@ def tell_failed(_flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
         _write_down(pipeline, run, cause, reason)
     except StoreError as error:  # of which this failure may come
         logger.warning("the history has no word of it: %s", error)
-    asked = str(cause).rpartition("/")[2].removesuffix(".json") if cause else str(run.id)
+    asked = layout.checked_window(cause) if cause else str(run.id)
     notify(
         pipeline,
         "the retrain failed, the champion goes on",

@@ -15,9 +15,10 @@ from perennial.datasets.labels import labels_for, typed_labels
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.source import parse_time
 from perennial.datasets.stream import Cursor, Window, read_span
+from perennial.datasets.windows import dates_of, in_words
 from perennial.errors import SourceError
 from perennial.registry import Declaration
-from perennial.spec import PipelineSpec
+from perennial.spec import PipelineSpec, TimeFormat
 from perennial.store.lease import utc_now
 from perennial.validation import Evaluation
 from perennial.validation.quarantine import ROW, Quarantine, row_ids
@@ -56,10 +57,12 @@ class Inspector:
         source: pd.DataFrame,
         past: Sequence[Stretch],
         first: Window,
+        times: TimeFormat | None,
     ) -> None:
         self._spec = declaration.spec
         self._reader = reader
         self._source = source
+        self._times = times
         self._quarantine = Quarantine(store(), self._spec.name)
         self._released = self._quarantine.exempt()
         self._suite = _without_target(find_suite(declaration), self._spec)
@@ -83,18 +86,18 @@ class Inspector:
                 Cause(kind="rules_broken", columns=_columns(f.column), detail=str(f))
                 for f in report.held
             ]
-        now = utc_now()
+        now, dates = utc_now(), dates_of(frame, self._spec.time, self._times)
         if causes:
-            held = TriageVerdict(window=name, held=True, causes=tuple(causes))
-            self._quarantine.hold(name, causes, window.start, window.end, len(frame), now)
-            get_run_logger().warning("%s is held: %s", name, held.reason)
+            held = TriageVerdict(window=name, held=True, causes=tuple(causes), dates=dates)
+            self._quarantine.hold(name, causes, window.start, window.end, len(frame), now, dates)
+            get_run_logger().warning("%s is held: %s", in_words(name, dates), held.reason)
             self._triage = self._triage.without()
             return Inspection(held, window, 0)
         refused = frame[refusals >= 0]
         if len(refused):
             names = [rules[number].name for number in refusals[refusals >= 0]]
             ids = list(self._ids(window, refused))
-            self._quarantine.put_aside(name, refused, names, ids, now)
+            self._quarantine.put_aside(name, refused, names, ids, now, dates)
         self._triage = self._triage.after(frame[refusals < 0])
         kept = window.frame[refusals < 0].reset_index(drop=True)
         return Inspection(verdict, replace(window, frame=kept), len(refused))
@@ -105,10 +108,12 @@ class Inspector:
         """Say whether a window is held for its labels, now that they are due."""
         frame, labels = _timed(frame, self._spec), typed_labels(labels, self._spec.task)
         verdict = self._triage.check_labels(window.window, frame, labels)
-        if verdict.held:
-            self._hold(window, verdict, len(frame))
-        else:
+        if not verdict.held:
             self._triage = self._triage.labelled(frame, labels)
+            return verdict
+        dates = dates_of(frame, self._spec.time, self._times)
+        verdict = verdict.model_copy(update={"dates": dates})
+        self._hold(window, verdict, len(frame))
         return verdict
 
     def sound_rows(self, window: Stretch, frame: pd.DataFrame) -> NDArray[np.bool_]:
@@ -127,9 +132,16 @@ class Inspector:
 
     def _hold(self, window: Stretch, verdict: TriageVerdict, rows: int) -> None:
         self._quarantine.hold(
-            window.window, verdict.causes, window.start, window.end, rows, utc_now()
+            window.window,
+            verdict.causes,
+            window.start,
+            window.end,
+            rows,
+            utc_now(),
+            verdict.dates,
         )
-        get_run_logger().warning("%s is held: %s", window.window, verdict.reason)
+        which = in_words(window.window, verdict.dates)
+        get_run_logger().warning("%s is held: %s", which, verdict.reason)
 
     def _ids(self, window: Window, rows: pd.DataFrame) -> NDArray[Any]:
         numbers = window.start.source_rows + rows.index.to_numpy()

@@ -76,8 +76,3 @@ def unanswered(pipeline: str, state: State) -> Check | None:
     """The newest check that asks for a heal which no retrain has answered."""
     checks = newest_checks(pipeline, after=state.answered)
     return next((check for check in checks if check.decision.action == "heal"), None)
-
-
-def ordinal(window: str) -> int:
-    """How many windows had been checked, this one included."""
-    return int(window.removeprefix("w"))

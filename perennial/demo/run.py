@@ -14,7 +14,7 @@ from perennial.backtest.baselines import BaselinePolicy, BaselineRun, run_baseli
 from perennial.demo.display import Display
 from perennial.demo.memory import MemoryWatch
 from perennial.demo.plan import TRAIN_FRACTION, Plan, make_plan
-from perennial.demo.play import Demo, window_number
+from perennial.demo.play import Demo
 from perennial.demo.summary import (
     Score,
     Summary,
@@ -147,7 +147,7 @@ def _marks(store: Store, summary: Summary) -> tuple[Mark, ...]:
     }
     for entry in read_history(store, summary.pipeline):
         if entry.event in kinds and entry.cause is not None:
-            window = window_number(entry.cause.rsplit("/", 1)[-1].removesuffix(".json"))
+            window = layout.window_number(layout.checked_window(entry.cause))
             marks.append(Mark(window, "confirmed", entry.reason))
             marks.append(Mark(window, kinds[entry.event], entry.version or ""))
     for taken in summary.promotions[1:]:
@@ -161,7 +161,7 @@ def _drifts(store: Store, summary: Summary) -> list[Figure]:
     """What was behind the drifts that were healed, where features had shifted."""
     figures = []
     for heal in summary.heals:
-        key = layout.check(summary.pipeline, f"w{heal.window:06d}")
+        key = layout.check(summary.pipeline, layout.window_name(heal.window))
         why = Check.model_validate_json(store.get(key).data).why
         if why is not None and why.causes:
             figures.append(Figure(f"Window {heal.window}: what had drifted", drift_chart(why)))

@@ -19,7 +19,7 @@ from perennial.datasets.log_reader import (
     read_predictions,
 )
 from perennial.demo.plan import Plan, request_id
-from perennial.demo.play import Played, window_number
+from perennial.demo.play import Played
 from perennial.drift.record import Check
 from perennial.evaluation.metrics import score
 from perennial.evaluation.targets import align_classes, encode_known
@@ -232,9 +232,9 @@ def _held(plan: Plan, checks: list[Check]) -> list[Held]:
     broken = None if plan.broken is None else plan.broken.window + 1
     return [
         Held(
-            window=window_number(check.window),
+            window=layout.window_number(check.window),
             reason=check.decision.reason,
-            by_demo=window_number(check.window) == broken,
+            by_demo=layout.window_number(check.window) == broken,
         )
         for check in held
     ]
@@ -250,7 +250,7 @@ def passed_over(checks: list[Check], slack: float) -> list[PassedOver]:
     losses = {loss.window: loss for check in checks for loss in check.losses}
     return [
         PassedOver(
-            window=window_number(check.window),
+            window=layout.window_number(check.window),
             shifted=[verdict.label for verdict in check.input.lasting],
             reason=check.decision.reason,
             loss_over_promise=losses[check.window].ratio,
@@ -287,7 +287,7 @@ def _heal(store: Store, entry: HistoryEntry, history: list[HistoryEntry], trace:
     live = next(e for e in history if e.event == "rollout.promoted" and e.version == entry.version)
     first_line = datetime.fromisoformat(entry.details["started_at"])
     return Heal(
-        window=window_number(check.window),
+        window=layout.window_number(check.window),
         version=entry.version,
         depth=check.decision.name,
         reason=entry.reason,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from perennial.datasets.windows import Dates
 from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict
 from perennial.evaluation.mixing import HeadGain, HeadTrial, Mixture
@@ -18,6 +19,8 @@ class Verdicts(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     window: str
+    dates: Dates | None = None
+    """Of its rows; None: they have no times."""
     input: InputVerdict | None = None
     losses: tuple[LossVerdict, ...] = ()
     trials: tuple[HeadTrial, ...] = ()

@@ -158,6 +158,34 @@ def history_entry(pipeline: str, ulid: str) -> str:
     return f"{pipeline}/history/{ulid}.json"
 
 
+_WINDOW, _TO = "w", ".."
+
+
+def window_name(number: int) -> str:
+    """Name the ``number``-th window of a stream, counted from 1; names sort as numbers do."""
+    return f"{_WINDOW}{number:06d}"
+
+
+def window_number(name: str) -> int:
+    """The place of a window in its stream, counted from 1.
+
+    Raises:
+        ValueError: it is no window's name.
+    """
+    return int(name.removeprefix(_WINDOW))
+
+
+def several_windows(first: str, last: str) -> str:
+    """Name windows in a row that are taken together."""
+    return first if first == last else f"{first}{_TO}{last}"
+
+
+def window_span(name: str) -> tuple[str, str]:
+    """Names of the first and the last window, which may be one, that a name stands for."""
+    first, _, last = name.partition(_TO)
+    return first, last or first
+
+
 def checks(pipeline: str) -> str:
     """Prefix of every verdict and decision."""
     return f"{pipeline}/checks/"
@@ -166,6 +194,11 @@ def checks(pipeline: str) -> str:
 def check(pipeline: str, window: str) -> str:
     """The verdicts on one window, and what was decided."""
     return f"{pipeline}/checks/{window}.json"
+
+
+def checked_window(key: str) -> str:
+    """Name of the window that a check is of, from its key."""
+    return key.rsplit("/", 1)[-1].removesuffix(".json")
 
 
 def notice(pipeline: str, incident: str) -> str:

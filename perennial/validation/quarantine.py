@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from perennial.datasets.stream import Cursor
+from perennial.datasets.windows import Dates
 from perennial.errors import Conflict, PerennialError
 from perennial.packaging.signature import canonical_label
 from perennial.spec import PipelineSpec
@@ -46,6 +47,8 @@ class Record(BaseModel):
     start: Cursor | None = None
     end: Cursor | None = None
     """Of a held window: where in the stream it lies."""
+    dates: Dates | None = None
+    """Of a window's rows; None: they have no times, or a snapshot's were refused."""
     at: AwareDatetime
 
 
@@ -141,6 +144,7 @@ class Quarantine:
         rules: Sequence[str],
         ids: Sequence[str],
         at: AwareDatetime,
+        dates: Dates | None = None,
     ) -> int:
         """Write refused rows, those that do not stand here yet.
 
@@ -148,6 +152,7 @@ class Quarantine:
             refused: the rows.
             rules: for each the rule that refused it.
             ids: for each its id (`row_ids`).
+            dates: of all rows of the window.
 
         Returns:
             How many are new.
@@ -171,7 +176,13 @@ class Quarantine:
         counts = kept[RULE].value_counts()
         reasons = tuple(f"{rule}: {count}" for rule, count in counts.items())
         record = Record(
-            pipeline=self._pipeline, name=name, kind="rows", rows=len(kept), reasons=reasons, at=at
+            pipeline=self._pipeline,
+            name=name,
+            kind="rows",
+            rows=len(kept),
+            reasons=reasons,
+            dates=dates,
+            at=at,
         )
         self._write(record)
         return len(kept)
@@ -184,6 +195,7 @@ class Quarantine:
         end: Cursor,
         rows: int,
         at: AwareDatetime,
+        dates: Dates | None = None,
     ) -> None:
         """Keep a whole window from training; its rows stay where they lie."""
         self._write(
@@ -195,6 +207,7 @@ class Quarantine:
                 reasons=tuple(map(str, causes)),
                 start=start,
                 end=end,
+                dates=dates,
                 at=at,
             )
         )
