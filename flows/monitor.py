@@ -6,10 +6,11 @@ from prefect import flow
 from prefect.states import State
 
 from flows.names import of_pipeline
-from flows.outcome import explained, outcome
+from flows.outcome import explained, notable, outcome
 from flows.priority import step_back
 
-DRIFT, HELD, CHECKED = "Drift confirmed", "Held", "Checked"
+_NOTABLE = ("Drift confirmed", "Heal asked for", "Held")
+"""What a run is named by where it looks at several pipelines, the first one that there is."""
 
 
 @flow(name="monitor", flow_run_name=of_pipeline)
@@ -26,7 +27,8 @@ def monitor(pipeline: str | None = None) -> State:
     told = [_monitor_one(name, last=number == len(names)) for number, name in enumerate(names, 1)]
     message = "; ".join(text for _, text in told) or "no pipeline is declared"
     states = {state for state, _ in told}
-    return outcome(next((s for s in (DRIFT, HELD) if s in states), CHECKED), message)
+    found = next((state for state in _NOTABLE if state in states), None)
+    return outcome("Checked", message) if found is None else notable(found, message)
 
 
 def _monitor_one(pipeline: str, *, last: bool) -> tuple[str, str]:
@@ -43,8 +45,11 @@ def _monitor_one(pipeline: str, *, last: bool) -> tuple[str, str]:
     show_checks(declaration, checks)
     if declaration.spec.rollout.approval == "manual":
         withdraw_questions(declaration.spec.name)
+    name = declaration.spec.name
+    if asking is not None:
+        return asking.title, f"{name}: {asking.reason}"
+    held = [check.held_briefly for check in checks if check.held_briefly is not None]
+    if held:
+        return "Held", f"{name}: {held[-1]}"
     newest = checks[-1].decision.reason if checks else "no full window has come"
-    held = [check.held for check in checks if check.held is not None]
-    state = DRIFT if asking is not None else HELD if held else CHECKED
-    reason = asking or (held[-1] if held else newest)
-    return state, f"{declaration.spec.name}: {reason}"
+    return "Checked", f"{name}: {newest}"

@@ -68,6 +68,7 @@ def retrain(
 
 
 def _heal(declaration: Declaration, request: RetrainRequest) -> State:
+    from perennial.datasets.dates import in_words
     from tasks.gate import judge_candidate
     from tasks.heal import heal_champion
     from tasks.lease import held_lease
@@ -78,7 +79,8 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
     name = declaration.spec.name
     with held_lease(name, holder=f"{request.run} ({runtime.flow_run.id})") as lease:
         if is_answered(name, request):
-            return outcome("Answered already", f"a retrain has answered window {request.window}")
+            asked = in_words(str(request.window))
+            return outcome("Answered already", f"a retrain has answered {asked}")
         sound = snapshot_sound_rows(declaration)
         if sound.report.held:
             return notable("Held", tell_held(sound, request.cause))

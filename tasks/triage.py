@@ -11,14 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from prefect.logging import get_run_logger
 
+from perennial.datasets.dates import dates_of, in_words
 from perennial.datasets.labels import labels_for, typed_labels
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.source import parse_time
 from perennial.datasets.stream import Cursor, Window, read_span
-from perennial.datasets.windows import dates_of, in_words
 from perennial.errors import SourceError
 from perennial.registry import Declaration
 from perennial.spec import PipelineSpec, TimeFormat
+from perennial.store import layout
 from perennial.store.lease import utc_now
 from perennial.validation import Evaluation
 from perennial.validation.quarantine import ROW, Quarantine, row_ids
@@ -150,9 +151,9 @@ class Inspector:
     def _remember(self, past: Sequence[Stretch], first: Window) -> Triage:
         """The stream before the first window: rows of the source, then windows checked before."""
         held = {entry.record.name for entry in self._quarantine.entries() if not entry.releases}
-        gap = bool(past) and f"{past[-1].window}-held" in held
+        gap = bool(past) and layout.held_window(past[-1].window) in held
         begin = past[0].start.source_rows if past else first.start.source_rows
-        past = [stretch for stretch in past if f"{stretch.window}-held" not in held][-KEPT:]
+        past = [s for s in past if layout.held_window(s.window) not in held][-KEPT:]
         rows = len(first.frame)
         reference = self._source.iloc[:begin]
         if self._spec.monitor.window.duration is None:

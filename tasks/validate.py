@@ -88,7 +88,7 @@ def tell_held(sound: SoundRows, cause: str | None) -> str:
         cause: key of the check that asks for a heal, if one does: it goes on asking.
 
     Returns:
-        The reason.
+        The reason, of several rules the first.
     """
     name = sound.snapshot.pipeline
     held = sound.report.held
@@ -101,7 +101,8 @@ def tell_held(sound: SoundRows, cause: str | None) -> str:
         incident=_incident(held, cause),
         page=layout.validation_report(name, sound.snapshot.sha256),
     )
-    return reason
+    more = f"; and {len(held) - 1} more, see the validation" if len(held) > 1 else ""
+    return f"{held[0]}{more}"
 
 
 def _incident(held: Sequence[Finding], cause: str | None) -> str:

@@ -7,11 +7,11 @@ from datetime import datetime
 from itertools import chain, pairwise
 from math import ceil
 
+from perennial.datasets.dates import dates_of, in_words
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import find_snapshot
 from perennial.datasets.source import read_source
 from perennial.datasets.stream import Cursor, Window, cut_windows, label_lag
-from perennial.datasets.windows import dates_of, in_words
 from perennial.drift.decision import Decision, HealRecord, Verdicts
 from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict

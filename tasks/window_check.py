@@ -46,6 +46,8 @@ class CheckRef(BaseModel):
     decision: Decision
     held: str | None = None
     """Why data are held, where some are."""
+    held_briefly: str | None = None
+    """The same in a few words."""
 
 
 def newest_checks(pipeline: str, *, after: str | None = None) -> Iterator[WindowCheck]:

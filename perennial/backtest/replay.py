@@ -21,7 +21,7 @@ from perennial.backtest.meter import Meter
 from perennial.backtest.standing import Standing
 from perennial.backtest.stream import Cut
 from perennial.backtest.trainer import Trainer
-from perennial.datasets.windows import dates_of
+from perennial.datasets.dates import dates_of
 from perennial.drift import (
     Check,
     Decision,

@@ -35,10 +35,9 @@ def quarantine(
     used after all. Rows that were mended, in the source or by a change of **expectations.json**,
     need no release: the next snapshot sees that they pass.
     """
-    from rich.console import Console
     from ulid import ULID
 
-    from perennial.report.refused import entries_json, entries_table, rows_json, rows_table
+    from perennial.report.refused import entries_json, entries_text, rows_json, rows_table
     from perennial.store.lease import utc_now
     from perennial.validation.quarantine import Quarantine, find_name
 
@@ -55,7 +54,7 @@ def quarantine(
     elif as_json:
         typer.echo(entries_json(entries))
     else:
-        Console(highlight=False).print(entries_table(entries))
+        typer.echo(entries_text(entries))
 
 
 @app.command()

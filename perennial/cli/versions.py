@@ -13,6 +13,8 @@ from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from perennial.registry import HistoryEntry, Manifest
 
 _MOMENTS = [
@@ -100,7 +102,14 @@ def show(
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console(highlight=False).print(Markdown(read_file(store, manifest, CARD_FILE).decode()))
+    from perennial.report.records import cut_tables
+
+    console = Console(highlight=False)
+    for piece, is_table in cut_tables(read_file(store, manifest, CARD_FILE).decode()):
+        if is_table:
+            typer.echo(f"\n{piece}")
+        else:
+            console.print(Markdown(piece))
 
 
 @app.command()
@@ -118,11 +127,9 @@ def compare(
     """
     import json
 
-    from rich.console import Console
-    from rich.table import Table
-
     from perennial.registry import find_version
     from perennial.registry.comparison import compare_versions
+    from perennial.report.records import records_text
 
     store = open_store(directory)
     one, other = (find_version(store, pipeline, name) for name in (left, right))
@@ -130,10 +137,8 @@ def compare(
     if as_json:
         typer.echo(json.dumps([line._asdict() for line in differences], indent=2))
         return
-    table = Table("", one.version, other.version, box=None)
-    for line in differences:
-        table.add_row(line.what, line.left, line.right)
-    Console(highlight=False).print(table)
+    header = ("", one.version, other.version)
+    typer.echo(records_text(header, differences, prose=(1, 2)))
 
 
 @app.command()
@@ -156,9 +161,6 @@ def history(
     """
     import json
 
-    from rich.console import Console
-    from rich.table import Table
-
     from perennial.registry import read_history, standing_at
 
     entries = list(read_history(open_store(directory), pipeline))
@@ -171,12 +173,26 @@ def history(
     if as_json:
         typer.echo(json.dumps([e.model_dump(mode="json") for e in entries], indent=2))
         return
-    table = Table("when", "what", "version", "answers since", "why", "by", box=None)
-    for entry in entries:
-        when = f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}"
-        answers = "" if entry.after is None else str(entry.after)
-        table.add_row(when, entry.event, entry.version or "", answers, entry.reason, entry.by)
-    Console(highlight=False).print(table)
+    typer.echo(history_text(entries))
+
+
+def history_text(entries: Sequence[HistoryEntry]) -> str:
+    """All changes for a terminal, in the order given."""
+    from perennial.report.records import records_text
+
+    rows = [
+        (
+            f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
+            entry.event,
+            entry.version or "",
+            "" if entry.after is None else str(entry.after),
+            entry.reason,
+            entry.by,
+        )
+        for entry in entries
+    ]
+    header = ("when", "what", "version", "answers since", "why", "by")
+    return records_text(header, rows, prose=(4,)) if rows else "Nothing has changed yet."
 
 
 def _standing_text(entry: HistoryEntry) -> str:

@@ -11,11 +11,15 @@ from pathlib import Path
 from rich.console import Console
 
 from perennial.backtest.baselines import BaselinePolicy, BaselineRun, run_baseline
+from perennial.datasets.dates import in_words
 from perennial.demo.display import Display
 from perennial.demo.memory import MemoryWatch
 from perennial.demo.plan import TRAIN_FRACTION, Plan, make_plan
 from perennial.demo.play import Demo
 from perennial.demo.summary import (
+    Heal,
+    Held,
+    PassedOver,
     Score,
     Summary,
     Trace,
@@ -162,9 +166,11 @@ def _drifts(store: Store, summary: Summary) -> list[Figure]:
     figures = []
     for heal in summary.heals:
         key = layout.check(summary.pipeline, layout.window_name(heal.window))
-        why = Check.model_validate_json(store.get(key).data).why
-        if why is not None and why.causes:
-            figures.append(Figure(f"Window {heal.window}: what had drifted", drift_chart(why)))
+        check = Check.model_validate_json(store.get(key).data)
+        if check.why is not None and check.why.causes:
+            which = in_words(check.window, check.dates)
+            picture = drift_chart(check.why, {check.window: check.dates})
+            figures.append(Figure(f"What had drifted in {which}", picture))
     return figures
 
 
@@ -200,7 +206,7 @@ def _tables(summary: Summary) -> list[Table]:
     scores = [(name, f"{value:.4g}") for name, value in summary.score.model_dump().items()]
     heals = [
         (
-            str(heal.window),
+            _which(heal),
             heal.reason,
             heal.version,
             f"{heal.seconds.confirm_to_first_line:.1f} s",
@@ -225,21 +231,25 @@ def _tables(summary: Summary) -> list[Table]:
         Table(
             "Windows that were held",
             ("window", "why", "broken by"),
-            [(str(h.window), h.reason, "the demo" if h.by_demo else "the data") for h in held],
+            [(_which(h), h.reason, "the demo" if h.by_demo else "the data") for h in held],
             "Nothing was learned from them. In one the demo breaks the pipe on purpose: a feature "
             "holds one value, in the requests as they are served.",
         ),
         Table(
             "Alarms that were rightly not acted on",
-            ("window", "inputs that had shifted", "decision", "loss over promise"),
+            ("window", "inputs that had shifted", "decision", "loss, times its reference"),
             [
-                (str(p.window), ", ".join(p.shifted), p.reason, f"{p.loss_over_promise:.2f}")
+                (_which(p), ", ".join(p.shifted), p.reason, f"{p.loss_over_promise:.2f}")
                 for p in summary.passed_over
             ],
-            "The shift was confirmed, the champion stayed, and its loss kept the promise, as later "
+            "The shift was confirmed, the champion stayed, and its loss did not rise, as later "
             "labels showed.",
         ),
     ]
+
+
+def _which(told: Heal | Held | PassedOver) -> str:
+    return in_words(layout.window_name(told.window), told.dates).removeprefix("window ")
 
 
 def final_table(summary: Summary) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from perennial.backtest.baselines import recovered
+from perennial.datasets.dates import Dates
 from perennial.datasets.log_reader import (
     SegmentReader,
     list_segments,
@@ -55,6 +56,7 @@ class Heal(BaseModel):
     """A confirmed drift and the version that answered it."""
 
     window: int
+    dates: Dates | None
     version: str
     depth: str
     """``retrain``, or that of a head."""
@@ -71,6 +73,7 @@ class Held(BaseModel):
     """A window that was kept from training and from being evidence."""
 
     window: int
+    dates: Dates | None
     reason: str
     by_demo: bool
     """Whether it is the one in which the demo broke the pipe."""
@@ -81,6 +84,7 @@ class PassedOver(BaseModel):
     missed it by no more than `perennial.spec.Policy.loss_increase`."""
 
     window: int
+    dates: Dates | None
     shifted: list[str]
     reason: str
     loss_over_promise: float
@@ -233,6 +237,7 @@ def _held(plan: Plan, checks: list[Check]) -> list[Held]:
     return [
         Held(
             window=layout.window_number(check.window),
+            dates=check.dates,
             reason=check.decision.reason,
             by_demo=layout.window_number(check.window) == broken,
         )
@@ -251,6 +256,7 @@ def passed_over(checks: list[Check], slack: float) -> list[PassedOver]:
     return [
         PassedOver(
             window=layout.window_number(check.window),
+            dates=check.dates,
             shifted=[verdict.label for verdict in check.input.lasting],
             reason=check.decision.reason,
             loss_over_promise=losses[check.window].ratio,
@@ -288,6 +294,7 @@ def _heal(store: Store, entry: HistoryEntry, history: list[HistoryEntry], trace:
     first_line = datetime.fromisoformat(entry.details["started_at"])
     return Heal(
         window=layout.window_number(check.window),
+        dates=check.dates,
         version=entry.version,
         depth=check.decision.name,
         reason=entry.reason,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from perennial.datasets.windows import Dates
+from perennial.datasets.dates import Dates
 from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict
 from perennial.evaluation.mixing import HeadGain, HeadTrial, Mixture
@@ -81,6 +81,11 @@ class Decision(BaseModel):
     """That it is expected to take; None: see above."""
     wants_labels: bool = False
     """Nothing can be learned before labels come."""
+
+    @property
+    def title(self) -> str:
+        """What a heal is asked for on: a drift is one only where inputs have moved."""
+        return "Drift confirmed" if self.features else "Heal asked for"
 
     @property
     def told(self) -> str:

@@ -26,7 +26,7 @@ def compare_versions(store: Store, left: Manifest, right: Manifest) -> list[Line
     lines = [
         Line("made", *(f"{m.created_at:%Y-%m-%d %H:%M:%S}" for m in (left, right))),
         Line("score", *(_score(m.metrics) for m in (left, right))),
-        Line("promised loss", *(_promised(m.metrics) for m in (left, right))),
+        Line("reference loss", *(_promised(m.metrics) for m in (left, right))),
         Line("trained rows", *(str(m.metrics.get("trained_rows", "")) for m in (left, right))),
         Line("size", *(f"{m.files[MODEL_FILE].size / 1e3:.1f} kB" for m in (left, right))),
     ]

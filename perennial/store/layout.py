@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_WINDOW, _TO, _HELD = "w", "..", "-held"
+
 
 def declaration(pipeline: str) -> str:
     """The pipeline.yaml in force, with where it came from."""
@@ -103,6 +105,17 @@ def quarantine(pipeline: str) -> str:
     return f"{pipeline}/quarantine/"
 
 
+def held_window(window: str) -> str:
+    """What stands in quarantine for a window that is held whole."""
+    return f"{window}{_HELD}"
+
+
+def quarantined_window(name: str) -> str | None:
+    """The window that something in quarantine is of; None: it is of a snapshot."""
+    window = name.removesuffix(_HELD)
+    return window if window.startswith(_WINDOW) else None
+
+
 def quarantine_record(pipeline: str, name: str) -> str:
     """What was refused of a window or snapshot, and why; written last."""
     return f"{pipeline}/quarantine/{name}/record.json"
@@ -156,9 +169,6 @@ def history(pipeline: str) -> str:
 def history_entry(pipeline: str, ulid: str) -> str:
     """One change."""
     return f"{pipeline}/history/{ulid}.json"
-
-
-_WINDOW, _TO = "w", ".."
 
 
 def window_name(number: int) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from perennial.datasets.windows import Dates, in_words
+from perennial.datasets.dates import Dates, in_words
 
 CauseKind = Literal[
     "unit_change",

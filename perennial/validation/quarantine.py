@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from perennial.datasets.dates import Dates
 from perennial.datasets.stream import Cursor
-from perennial.datasets.windows import Dates
 from perennial.errors import Conflict, PerennialError
 from perennial.packaging.signature import canonical_label
 from perennial.spec import PipelineSpec
@@ -201,7 +201,7 @@ class Quarantine:
         self._write(
             Record(
                 pipeline=self._pipeline,
-                name=f"{window}-held",
+                name=layout.held_window(window),
                 kind="window",
                 rows=rows,
                 reasons=tuple(map(str, causes)),

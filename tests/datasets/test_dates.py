@@ -7,7 +7,7 @@ from datetime import datetime
 import pandas as pd
 import pytest
 
-from perennial.datasets.windows import Dates, dates_of, in_words
+from perennial.datasets.dates import Dates, dates_of, in_words
 from perennial.spec import TimeFormat
 from perennial.store.layout import several_windows, window_name, window_number
 
