@@ -6,10 +6,11 @@ from prefect import flow
 from prefect.states import Failed, State
 
 from flows.names import of_pipeline
-from flows.outcome import explained, outcome
+from flows.outcome import explained, notable, outcome
 from flows.priority import step_back
 
-DRIFT, HELD, CHECKED = "Drift confirmed", "Held", "Checked"
+_NOTABLE = ("Drift confirmed", "Heal asked for", "Held")
+"""What a run is named by where it looks at several pipelines, the first one that there is."""
 
 
 @flow(name="monitor", flow_run_name=of_pipeline)
@@ -32,7 +33,8 @@ def monitor(pipeline: str | None = None) -> State:
         return Failed(message=message)
     message = message or "no pipeline is declared"
     states = {state for state, _ in told}
-    return outcome(next((s for s in (DRIFT, HELD) if s in states), CHECKED), message)
+    found = next((state for state in _NOTABLE if state in states), None)
+    return outcome("Checked", message) if found is None else notable(found, message)
 
 
 def _monitor_one(pipeline: str, *, last: bool) -> tuple[str, str]:
@@ -56,10 +58,13 @@ def _look_at(pipeline: str, *, last: bool) -> tuple[str, str]:
     show_checks(declaration, checks)
     if declaration.spec.rollout.approval == "manual":
         withdraw_questions(declaration.spec.name)
+    name = declaration.spec.name
+    if asking is not None:
+        return asking.title, f"{name}: {asking.reason}"
+    held = [check.held_briefly for check in checks if check.held_briefly is not None]
+    if held:
+        return "Held", f"{name}: {held[-1]}"
     newest = checks[-1].decision.reason if checks else "no full window has come"
-    held = [check.held for check in checks if check.held is not None]
-    state = DRIFT if asking is not None else HELD if held else CHECKED
-    reason = asking or (held[-1] if held else newest)
     if checks and checks[-1].suite_fault is not None:
-        reason += f"; {checks[-1].suite_fault}: the rules before it are in force"
-    return state, f"{declaration.spec.name}: {reason}"
+        newest += f"; {checks[-1].suite_fault}: the rules before it are in force"
+    return "Checked", f"{name}: {newest}"

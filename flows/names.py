@@ -17,7 +17,7 @@ def of_pipeline() -> str:
 def with_reason() -> str:
     """Such as ``retrain bike: drift in temp, hum``: the reason as far as it names the matter."""
     reason = " ".join(str(runtime.flow_run.parameters.get("reason") or "").split())
-    head = reason.partition(": ")[0]
+    head = reason.partition("; ")[0].partition(": ")[0]
     if len(head) > _LONGEST:
         head = head[:_LONGEST].rstrip() + "…"
     return f"{of_pipeline()}: {head}" if head else of_pipeline()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-from prefect.states import Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed, State
 
 from perennial.errors import LeaseHeld, PerennialError
 
@@ -19,6 +19,20 @@ MOST_TRIES = 6
 def outcome(name: str, message: str) -> State:
     """End a run well, under a name that says what came of it."""
     return Completed(name=name, message=message)
+
+
+def notable(name: str, message: str) -> State:
+    """End a run that did its work and came to what a person may want to see: a candidate that was
+    refused, data that are held, a drift.
+
+    Prefect draws a state by its type. COMPLETED is green with a tick, like any day on which nothing
+    happened. FAILED and CRASHED are red, and `tell_failed`, the recovery, the automations of
+    prefect.yaml and people's alarms act on them; but nothing has failed here. CANCELLED is the one
+    final type that is left: it is grey, ends the run, gives its slot back, starts no hook and no
+    retry. Prefect's own cancelled runs are named Cancelled; events carry the name, such as
+    ``prefect.flow-run.Refused``.
+    """
+    return Cancelled(name=name, message=message)
 
 
 def is_tried_too_often(attempt: int) -> State | None:

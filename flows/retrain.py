@@ -10,7 +10,7 @@ from prefect.states import State
 from pydantic import Field
 
 from flows.names import with_reason
-from flows.outcome import explained, is_tried_too_often, outcome
+from flows.outcome import explained, is_tried_too_often, notable, outcome
 from perennial.spec import Cure
 
 if TYPE_CHECKING:
@@ -62,10 +62,13 @@ def retrain(
     declaration = find_pipeline(pipeline)
     ended = _heal(declaration, request)
     begun = begin_rollout(declaration, run)
-    return ended if begun is None else outcome(str(ended.name), f"{ended.message}; {begun}")
+    if begun is None:
+        return ended
+    return ended.model_copy(update={"message": f"{ended.message}; {begun}"})
 
 
 def _heal(declaration: Declaration, request: RetrainRequest) -> State:
+    from perennial.datasets.dates import in_words
     from tasks.division import divide_rows
     from tasks.gate import judge_candidate
     from tasks.heal import heal_champion
@@ -82,10 +85,11 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
     name = declaration.spec.name
     with held_lease(name, holder=f"{request.run} ({runtime.flow_run.id})") as lease:
         if is_answered(name, request):
-            return outcome("Answered already", f"a retrain has answered window {request.window}")
+            asked = in_words(str(request.window))
+            return outcome("Answered already", f"a retrain has answered {asked}")
         sound = snapshot_sound_rows(declaration, request.cause)
         if sound.report.held:
-            return outcome("Held", tell_held(sound, request))
+            return notable("Held", tell_held(sound, request))
         snapshot = sound.snapshot
         divided = divide_rows(declaration, snapshot, request)
         if divided.rows.refusal is not None:
@@ -97,6 +101,6 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
         gate = judge_candidate(declaration, snapshot, candidate, sound.later)
         if not gate.passed:
             refuse_candidate(declaration, lease, snapshot, candidate, gate, request)
-            return outcome("Refused", gate.decision.reason)
+            return notable("Refused", gate.decision.reason)
         register_candidate(declaration, lease, snapshot, candidate, gate, request)
         return outcome("Registered", f"{candidate.version}: {gate.decision.reason}")

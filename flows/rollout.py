@@ -9,7 +9,7 @@ from prefect import flow, runtime
 from prefect.states import State
 from pydantic import Field
 
-from flows.outcome import explained, is_tried_too_often, outcome
+from flows.outcome import explained, is_tried_too_often, notable, outcome
 
 _WATCH_SECONDS = 900.0
 """How long one run watches; the next one goes on from the state and the log."""
@@ -51,4 +51,5 @@ def rollout(
         wake_rollout(name)
         return outcome(taken[-1].title, taken[-1].reason)
     told = taken[-2] if taken[-1].title == "Nothing to do" and len(taken) > 1 else taken[-1]
-    return outcome(told.title, told.reason)
+    end = notable if told.title == "Rolled back" else outcome
+    return end(told.title, told.reason)

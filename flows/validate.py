@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 from prefect.states import State
 
-from flows.outcome import explained, outcome
+from flows.outcome import explained, notable, outcome
 
 
 @flow(name="validate", flow_run_name="validate {pipeline}: {data}")
@@ -26,5 +26,5 @@ def validate(pipeline: str, data: str = "the source") -> State:
     declaration = find_pipeline(pipeline)
     held = hold_against(declaration, None if data == "the source" else data)
     if held.held:
-        return outcome("Would be held", held.told)
+        return notable("Would be held", held.told)
     return outcome("Sound", held.told)

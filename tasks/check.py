@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prefect.logging import get_run_logger
 
+from perennial.datasets.dates import in_words
+from perennial.drift.decision import Decision
 from perennial.drift.record import Check
 from perennial.errors import Conflict
 from perennial.registry import Declaration, read_state
@@ -42,7 +44,7 @@ def check_windows(declaration: Declaration) -> list[CheckRef]:
 
 
 @step(retries=3, retry_delay_seconds=2)
-def repeat_requests(declaration: Declaration, done: list[CheckRef]) -> str | None:
+def repeat_requests(declaration: Declaration, done: list[CheckRef]) -> Decision | None:
     """Send the events that nobody has answered: a confirmed drift, a version that waits.
 
     An event may be lost; what it tells stands in the store, so it is sent at each check until the
@@ -52,7 +54,7 @@ def repeat_requests(declaration: Declaration, done: list[CheckRef]) -> str | Non
         done: checks of this look, of which nobody can have heard yet.
 
     Returns:
-        Why a heal is being asked for, or None.
+        The decision by which a heal is being asked for, or None.
     """
     name = declaration.spec.name
     confirmed: CheckRef | Check | None
@@ -70,11 +72,11 @@ def repeat_requests(declaration: Declaration, done: list[CheckRef]) -> str | Non
             _ask_for_heal(name, confirmed)
     notify(
         name,
-        "drift confirmed",
+        confirmed.decision.title.lower(),
         confirmed.decision.told,
         incident=f"drift-{confirmed.window}",
     )
-    return confirmed.decision.reason
+    return confirmed.decision
 
 
 def _ask_for_heal(pipeline: str, confirmed: CheckRef | Check) -> None:
@@ -100,25 +102,26 @@ def show_checks(declaration: Declaration, done: list[CheckRef]) -> None:
     base = recent[-1].base or recent[-1].champion
     history = [check for check in recent if (check.base or check.champion) == base]
     publish_checks(name, history)
-    publish_drift(name, history[-len(done) :])
+    publish_drift(name, history, len(done))
 
 
 def _write(check: WindowCheck) -> CheckRef | None:
     """Write a check once; None where another monitor judged this window first."""
     key = layout.check(check.pipeline, check.window)
+    which = in_words(check.window, check.dates)
     try:
         store().put_json(key, check, if_absent=True)
     except Conflict:
-        get_run_logger().info("%s was judged by another run at the same time", check.window)
+        get_run_logger().info("%s was judged by another run at the same time", which)
         return None
-    get_run_logger().info("%s: %s (%s)", check.window, check.decision.name, check.decision.reason)
+    get_run_logger().info("%s: %s, %s", which, check.decision.name, check.decision.reason)
     if str(check.feedback or ""):
-        get_run_logger().warning("%s: %s", check.window, check.feedback)
-    held = "; ".join(f"{v.brief} ({v.reason})" for v in check.data) or None
+        get_run_logger().warning("%s: %s", which, check.feedback)
     return CheckRef(
         key=key,
         window=check.window,
         decision=check.decision,
-        held=held,
+        held_briefly="; ".join(v.brief for v in check.data) or None,
+        held="; ".join(f"{v.brief} ({v.reason})" for v in check.data) or None,
         suite_fault=check.suite_fault,
     )

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from itertools import takewhile
 
+from perennial.datasets.dates import in_words
 from perennial.drift.detector import InputVerdict
+from perennial.drift.reasons import Known, action_in_words
 from perennial.drift.record import Check
 from perennial.store import layout
 from tasks import events
@@ -77,21 +79,23 @@ def tell_labels_missing(pipeline: str, check: Check, before: Sequence[Check]) ->
 
 
 def publish_checks(pipeline: str, history: list[Check]) -> None:
-    """Show the checks of a champion's base as a table, the newest first."""
+    """Show the checks of a champion's base as a table, the newest first, and what is held."""
+    known = {check.window: check.dates for check in history}
     rows = [
         (
-            check.window,
+            in_words(check.window, known),
             check.rows,
             ", ".join(v.label for seen in _shifts(check) for v in seen.culprits),
-            _losses(check),
-            check.decision.name,
+            _losses(check, known),
+            action_in_words(check.decision.name),
             check.decision.reason,
         )
         for check in reversed(history)
     ]
-    header = ["window", "rows", "shifted", "loss over promise", "decision", "reason"]
-    shown = _above(history[-1]) + table(header, rows)
-    publish("monitor", pipeline, shown, description=history[-1].window)
+    header = ["window", "rows", "moved", "loss, times its reference", "decision", "reason"]
+    newest = in_words(history[-1].window, known)
+    shown = _above(history[-1]) + table(header, rows) + _held(history[-1])
+    publish("monitor", pipeline, shown, description=newest)
 
 
 def _above(newest: Check) -> str:
@@ -104,10 +108,21 @@ def _above(newest: Check) -> str:
     return "".join(f"{line}\n\n" for line in told if line)
 
 
-def _losses(check: Check) -> str:
-    said = [f"{v.window}: {v.ratio:.2f}" for v in check.losses]
+def _held(check: Check) -> str:
+    """Why each window is held that was found to be so at the newest look."""
+    verdicts = check.data if isinstance(check, WindowCheck) else ()
+    lines = [
+        f"- {in_words(verdict.window, verdict.dates)}: {cause}"
+        for verdict in verdicts
+        for cause in verdict.causes
+    ]
+    return "\n\nHeld:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _losses(check: Check, known: Known) -> str:
+    said = [f"{v.ratio:.2f} in {in_words(v.window, known)}" for v in check.losses]
     if (v := check.estimated) is not None:
-        said.append(f"estimated {v.ratio:.2f} ({v.low:.2f} to {v.high:.2f})")
+        said.append(f"{v.ratio:.2f} by estimate ({max(v.low, 0):.2f} to {v.high:.2f})")
     return ", ".join(said)
 
 

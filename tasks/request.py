@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import AwareDatetime, BaseModel
 
 from perennial.spec import Cure
+from perennial.store import layout
 
 
 class RetrainRequest(BaseModel):
@@ -23,4 +24,4 @@ class RetrainRequest(BaseModel):
     @property
     def window(self) -> str | None:
         """The window that the cause is about."""
-        return None if self.cause is None else self.cause.rsplit("/", 1)[-1].removesuffix(".json")
+        return None if self.cause is None else layout.checked_window(self.cause)

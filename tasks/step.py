@@ -8,7 +8,8 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import State
+from prefect.exceptions import CancelledRun, FailedRun
+from prefect.states import Completed, State
 
 from perennial.errors import Damaged, PerennialError, StoreError
 
@@ -37,16 +38,26 @@ did before says nothing about what the store holds now. What no repetition will 
 repeated."""
 
 
-class OneLine(logging.Filter):
-    """What Perennial raises on purpose is told in its one line, without a stack."""
+class PlainWords(logging.Filter):
+    """Keeps a run's log to what happened.
+
+    What Perennial raises on purpose is told in its one line, without a stack; what it does not
+    expect keeps its own. That a step has ended well goes without saying. The exception by which
+    Prefect's engine leaves a run that has ended in a state of its flow's choice says nothing that
+    the state does not.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass."""
+        """Let a record pass, in one line where that is enough."""
         error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, (FailedRun, CancelledRun)) or record.msg == _ENDED_WELL:
+            return False
         if isinstance(error, PerennialError):
             record.msg, record.args, record.exc_info = str(error), (), None
         return True
 
 
+_ENDED_WELL = f"Finished in state {Completed()}"
+
 for _name in ("prefect.task_runs", "prefect.flow_runs"):
-    logging.getLogger(_name).addFilter(OneLine())
+    logging.getLogger(_name).addFilter(PlainWords())

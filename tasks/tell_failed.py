@@ -18,6 +18,7 @@ from perennial.registry import (
     newest_history,
     retrain_streak,
 )
+from perennial.store import layout
 from tasks.connection import store
 from tasks.notify import notify
 
@@ -35,7 +36,7 @@ def tell_failed(_flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
         _write_down(pipeline, run, cause, reason)
     except StoreError as error:  # of which this failure may come
         logger.warning("the history has no word of it: %s", error)
-    asked = str(cause).rpartition("/")[2].removesuffix(".json") if cause else str(run.id)
+    asked = layout.checked_window(cause) if cause else str(run.id)
     title, incident = "the retrain failed, the champion goes on", f"retrain-failed-{asked}"
     streak = _streak(pipeline)
     if streak.loud:

@@ -11,13 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from prefect.logging import get_run_logger
 
+from perennial.datasets.dates import dates_of, in_words
 from perennial.datasets.labels import Told, labels_for, typed_labels
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.served import FAULT, add_faults, unusable
 from perennial.datasets.stream import Cursor, Window, read_span
 from perennial.packaging.labels import LabelRule
 from perennial.registry import Declaration
-from perennial.spec import PipelineSpec
+from perennial.spec import PipelineSpec, TimeFormat
+from perennial.store import layout
 from perennial.store.lease import utc_now
 from perennial.validation import Evaluation
 from perennial.validation.quarantine import ROW, Quarantine, row_ids
@@ -57,11 +59,13 @@ class Inspector:
         past: Sequence[Stretch],
         first: Window,
         rule: LabelRule,
+        times: TimeFormat | None,
     ) -> None:
         self._spec = declaration.spec
         self._rule = rule
         self._reader = reader
         self._source = source
+        self._times = times
         self._quarantine = Quarantine(store(), self._spec.name)
         self._released = self._quarantine.exempt()
         suite, self.suite_fault = sound_suite(declaration)
@@ -95,18 +99,18 @@ class Inspector:
                 Cause(kind="rules_broken", columns=_columns(f.column), detail=str(f))
                 for f in report.held
             ]
-        now = utc_now()
+        now, dates = utc_now(), dates_of(frame, self._spec.time, self._times)
         if causes:
-            held = TriageVerdict(window=name, held=True, causes=tuple(causes))
-            self._quarantine.hold(name, causes, window.start, window.end, len(frame), now)
-            get_run_logger().warning("%s is held: %s", name, held.reason)
+            held = TriageVerdict(window=name, held=True, causes=tuple(causes), dates=dates)
+            self._quarantine.hold(name, causes, window.start, window.end, len(frame), now, dates)
+            get_run_logger().warning("%s is held: %s", in_words(name, dates), held.reason)
             self._triage = self._triage.without()
             return Inspection(held, window, 0)
         refused = frame[refusals >= 0]
         if len(refused):
             names = [rules[number].name for number in refusals[refusals >= 0]]
             ids = list(self._ids(window, refused))
-            self._quarantine.put_aside(name, refused, names, ids, now)
+            self._quarantine.put_aside(name, refused, names, ids, now, dates)
         kept = frame[refusals < 0].reset_index(drop=True)
         self._triage = self._triage.after(kept)
         return Inspection(verdict, replace(window, frame=kept), len(refused) + int(bad.sum()))
@@ -123,10 +127,12 @@ class Inspector:
         bad = unusable(frame)
         frame, labels = frame[~bad], typed_labels(told.values[~bad], self._spec.task)
         verdict = self._triage.check_labels(window.window, frame, labels)
-        if verdict.held:
-            self._hold(window, verdict, len(frame))
-        else:
+        if not verdict.held:
             self._triage = self._triage.labelled(frame, labels)
+            return verdict
+        dates = dates_of(frame, self._spec.time, self._times)
+        verdict = verdict.model_copy(update={"dates": dates})
+        self._hold(window, verdict, len(frame))
         return verdict
 
     def sound_rows(self, window: Stretch, frame: pd.DataFrame) -> NDArray[np.bool_]:
@@ -153,9 +159,16 @@ class Inspector:
 
     def _hold(self, window: Stretch, verdict: TriageVerdict, rows: int) -> None:
         self._quarantine.hold(
-            window.window, verdict.causes, window.start, window.end, rows, utc_now()
+            window.window,
+            verdict.causes,
+            window.start,
+            window.end,
+            rows,
+            utc_now(),
+            verdict.dates,
         )
-        get_run_logger().warning("%s is held: %s", window.window, verdict.reason)
+        which = in_words(window.window, verdict.dates)
+        get_run_logger().warning("%s is held: %s", which, verdict.reason)
 
     def _ids(self, window: Window, rows: pd.DataFrame) -> NDArray[Any]:
         numbers = window.start.source_rows + rows.index.to_numpy()
@@ -164,9 +177,9 @@ class Inspector:
     def _remember(self, past: Sequence[Stretch], first: Window) -> Triage:
         """The stream before the first window: rows of the source, then windows checked before."""
         held = {entry.record.name for entry in self._quarantine.entries() if not entry.releases}
-        gap = bool(past) and f"{past[-1].window}-held" in held
+        gap = bool(past) and layout.held_window(past[-1].window) in held
         begin = past[0].start.source_rows if past else first.start.source_rows
-        past = [stretch for stretch in past if f"{stretch.window}-held" not in held][-KEPT:]
+        past = [s for s in past if layout.held_window(s.window) not in held][-KEPT:]
         rows = len(first.frame)
         reference = self._source.iloc[:begin]
         if self._spec.monitor.window.duration is None:

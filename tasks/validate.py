@@ -99,7 +99,7 @@ def tell_held(sound: SoundRows, request: RetrainRequest) -> str:
     A check that asks for a heal goes on asking; what holds it back is told once.
 
     Returns:
-        The reason, and what helps.
+        The reason, of several rules the first.
     """
     name, cause = sound.snapshot.pipeline, request.cause
     held = sound.report.held
@@ -113,7 +113,8 @@ def tell_held(sound: SoundRows, request: RetrainRequest) -> str:
         incident=_incident(held, cause),
         page=layout.validation_report(name, sound.snapshot.sha256),
     )
-    return reason
+    more = f"; and {len(held) - 1} more, see the validation" if len(held) > 1 else ""
+    return f"{held[0]}{more}"
 
 
 def _write_down(pipeline: str, reason: str, request: RetrainRequest) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import chain, pairwise
 from math import ceil
 
+from perennial.datasets.dates import dates_of, in_words
 from perennial.datasets.feedback import SLACK, FeedbackSeen, look_at_feedback
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import find_snapshot
@@ -29,16 +30,18 @@ from perennial.registry import (
     measured_costs,
     read_history,
     read_manifest,
+    read_signature,
     read_state,
     rollbacks_in_a_row,
 )
 from perennial.spec import HeadName
+from perennial.store.layout import window_name, window_number
 from perennial.store.lease import utc_now
 from tasks.connection import fetch, store
 from tasks.judge import Due, Judge, PendingWindow, read_due
 from tasks.triage import Inspection, Inspector, Stretch
 from tasks.versions import metrics_of
-from tasks.window_check import Place, WindowCheck, newest_checks, ordinal, unanswered, windows_by
+from tasks.window_check import Place, WindowCheck, newest_checks, unanswered, windows_by
 
 _PENDING_WINDOWS = 50
 _LATE = 2
@@ -63,6 +66,8 @@ class Watch:
         mine = self._base.version
         self.history = [c for c in self.recent if (c.base or c.champion) == mine]
         self._window_rows = 1
+        time = read_signature(store(), champion).time
+        self._times = None if time is None else time.format
 
     def checks(self) -> Iterator[WindowCheck]:
         """Yield a check for each full window that came since the last one."""
@@ -71,15 +76,21 @@ class Watch:
         first = next(windows, None)
         if first is None:
             return
-        number = ordinal(self._last.window) if self._last is not None else 0
+        number = window_number(self._last.window) if self._last is not None else 0
         self._window_rows = len(first.frame)
         judge = Judge(self._spec, self._champion, self._base, self._window_rows)
         inspector = Inspector(
-            self._declaration, self._reader, self._source, self._past(), first, judge.rule
+            self._declaration,
+            self._reader,
+            self._source,
+            self._past(),
+            first,
+            judge.rule,
+            self._times,
         )
         for window in chain([first], windows):
             number += 1
-            check = self._check(f"w{number:06d}", window, place, judge, inspector)
+            check = self._check(window_name(number), window, place, judge, inspector)
             place = Place.model_validate(check.cursor)
             self.history.append(check)
             self.recent.append(check)
@@ -117,6 +128,7 @@ class Watch:
                 estimated = self._estimate(judge, inspector, name, found.sound, losses)
         seen = Verdicts(
             window=name,
+            dates=dates_of(window.frame, self._spec.time, self._times),
             input=inputs,
             losses=tuple(losses),
             trials=tuple(trials),
@@ -168,9 +180,9 @@ class Watch:
     ) -> list[HeadTrial]:
         """Try heads on a window whose labels have come, fitted on what was labelled when its rows
         were answered: windows that came in as late before it."""
-        end = ordinal(due.stretch.window) - (ordinal(now) - ordinal(due.stretch.window))
+        end = window_number(due.stretch.window) - _windows_between(due.stretch.window, now)
         labelled = {loss.window for check in self.history for loss in check.losses}
-        before = {window for window in labelled if ordinal(window) < end}
+        before = {window for window in labelled if window_number(window) < end}
         return judge.trial(
             due, self._read(judge, inspector, before), mix([*self._trials(), *newer])
         )
@@ -206,8 +218,8 @@ class Watch:
             return decision.reason
         if not left:
             return None
-        waited = ordinal(name) - ordinal(left[0].window)
-        lags = [ordinal(c.window) - ordinal(loss.window) for c in self.history for loss in c.losses]
+        waited = _windows_between(left[0].window, name)
+        lags = [_windows_between(loss.window, c.window) for c in self.history for loss in c.losses]
         if lags:
             patience, words = _LATE * max(lags) + 1, f"{max(lags)} at most before"
         else:
@@ -215,7 +227,8 @@ class Watch:
             patience, words = _LATE * declared + _UNTOLD, "none have come yet"
         if waited <= min(patience, _PENDING_WINDOWS - 1):
             return None
-        return f"no labels of {left[0].window} after {waited} windows; {words}"
+        silent = in_words(left[0].window, {c.window: c.dates for c in self.recent})
+        return f"no labels have come for {silent}, {waited} windows ago; {words}"
 
     def _trials(self) -> list[HeadTrial]:
         """What heads on the champion's base have shown, the oldest first."""
@@ -236,7 +249,7 @@ class Watch:
     def _past(self) -> list[Stretch]:
         """Where the windows lie that were checked before, the oldest first."""
         places = [(check.window, Place.model_validate(check.cursor).end) for check in self.recent]
-        if self.recent and ordinal(self.recent[0].window) == 1:
+        if self.recent and window_number(self.recent[0].window) == 1:
             places = [("", self._beginning(self.recent[0].champion)), *places]
         return [Stretch(name, start, end) for (_, start), (name, end) in pairwise(places)]
 
@@ -262,7 +275,8 @@ class Watch:
         state = read_state(store(), name).state
         waiting = unanswered(name, state)
         if waiting is not None:
-            reason = f"the heal that window {waiting.window} asked for has not been answered yet"
+            asked = in_words(waiting.window, waiting.dates)
+            reason = f"the heal that {asked} asked for has not been answered yet"
             return Decision(action="keep", ground="none", reason=reason, put_off=True)
         if state.challenger is not None:
             reason = f"{state.challenger} is on its way to take over ({state.stage})"
@@ -281,11 +295,11 @@ class Watch:
         retrains = [entry for entry in entries if is_retrain(entry)]
         since = None
         if state.answered is not None:
-            since = ordinal(seen.window) - ordinal(state.answered)
+            since = _windows_between(state.answered, seen.window)
         return HealRecord(
             windows_since=since,
             retrain_windows=self._since(retrains[-1].at, seen) if len(retrains) > 1 else None,
-            windows=ordinal(seen.window),
+            windows=window_number(seen.window),
             refused=failed_retrains_in_a_row(entries),
             undone=rollbacks_in_a_row(entries),
             headed=bool(_shares(self._champion)),
@@ -296,7 +310,11 @@ class Watch:
         """Windows checked since a moment, the present one included."""
         if self.recent and self.recent[0].at <= moment:
             return 1 + sum(check.at > moment for check in self.recent)
-        return ordinal(seen.window) - windows_by(self._spec.name, moment)
+        return window_number(seen.window) - windows_by(self._spec.name, moment)
+
+
+def _windows_between(earlier: str, later: str) -> int:
+    return window_number(later) - window_number(earlier)
 
 
 def _shares(version: Manifest) -> dict[HeadName, float]:

@@ -52,6 +52,8 @@ class CheckRef(BaseModel):
     decision: Decision
     held: str | None = None
     """Why data are held, where some are."""
+    held_briefly: str | None = None
+    """The same in a few words."""
     suite_fault: str | None = None
     """As in the check."""
 
@@ -84,8 +86,3 @@ def unanswered(pipeline: str, state: State) -> Check | None:
     """The newest check that asks for a heal which no retrain has answered."""
     checks = newest_checks(pipeline, after=state.answered)
     return next((check for check in checks if check.decision.action == "heal"), None)
-
-
-def ordinal(window: str) -> int:
-    """How many windows had been checked, this one included."""
-    return int(window.removeprefix("w"))

@@ -21,6 +21,7 @@ from perennial.backtest.meter import Meter
 from perennial.backtest.standing import Standing
 from perennial.backtest.stream import Cut
 from perennial.backtest.trainer import Trainer
+from perennial.datasets.dates import dates_of
 from perennial.drift import (
     Check,
     Decision,
@@ -35,6 +36,7 @@ from perennial.evaluation.decision import GateDecision
 from perennial.evaluation.division import head_span
 from perennial.evaluation.mixing import HeadTrial, Mixture
 from perennial.spec import Costs, Cure, PipelineSpec
+from perennial.store import layout
 from perennial.training.heads import Head, mix_heads
 
 _START = datetime(2000, 1, 1, tzinfo=UTC)
@@ -154,15 +156,16 @@ class _Replay:
 
     def _check(self, window: int) -> Check:
         labelled = window - self._where.label_delay_windows
+        low, high = self._where.rows(window)
         seen = Verdicts(
             window=_name(window),
+            dates=dates_of(self._stream.frame.iloc[low:high], self._spec.time),
             input=self._input_verdict(window),
             losses=self._loss_verdicts(labelled),
             trials=self._trials(labelled),
             unknown=self._unknown(labelled),
         )
         history = [*self._standing.before(), *self._standing.checks, seen]
-        low, high = self._where.rows(window)
         heals = self._heals.model_copy(update={"headed": self._standing.head is not None})
         return Check(
             **dict(seen),
@@ -295,4 +298,4 @@ def _one_more_window(heals: HealRecord) -> HealRecord:
 
 
 def _name(window: int) -> str:
-    return f"w{window + 1:06d}"
+    return layout.window_name(window + 1)

@@ -58,10 +58,9 @@ def quarantine(
     source or by a change of **expectations.json**, need no release: the next snapshot sees that
     they pass.
     """
-    from rich.console import Console
     from ulid import ULID
 
-    from perennial.report.refused import entries_json, entries_table, rows_json, rows_table
+    from perennial.report.refused import entries_json, entries_text, rows_json, rows_table
     from perennial.store.lease import utc_now
     from perennial.validation.quarantine import Quarantine, find_name
 
@@ -81,7 +80,7 @@ def quarantine(
     elif as_json:
         typer.echo(entries_json(entries))
     else:
-        Console(highlight=False).print(entries_table(entries))
+        typer.echo(entries_text(entries))
 
 
 def _rows(store: Store, found: Quarantine, record: Record, directory: Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from perennial.settings import DEFAULT_DIR, local_folders
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
     from perennial.local import RunningStack, StackStatus
 
@@ -106,7 +106,7 @@ def status(directory: Directory = DEFAULT_DIR, as_json: Json = False) -> None:
     elif not seen.parts:
         typer.echo(f"No stack is up in {seen.directory}: start one with 'perennial up'.")
     else:
-        Console(highlight=False).print(_status_table(seen))
+        Console(highlight=False).print(status_text(seen), soft_wrap=True)
         for alarm in seen.alarms:
             typer.echo(f"! {alarm}")
     if not seen.parts or not all(part.healthy for part in seen.parts):
@@ -126,23 +126,28 @@ def _alarms(directory: Path) -> tuple[str, ...]:
     return tuple(f"{pipeline}: {alarm}" for pipeline, alarm in told)
 
 
-def _status_table(seen: StackStatus) -> Table:
-    from rich.table import Table
+def status_text(seen: StackStatus) -> Text:
+    """All parts of a stack for a terminal."""
+    from rich.text import Text
 
-    table = Table(box=None)
-    for heading in ("part", "pid", "since", "restarts", "address"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("state")
-    for part in seen.parts:
-        table.add_row(
+    from perennial.report.records import records_text
+
+    rows = [
+        (
             part.name,
             str(part.pid or "-"),
             f"{part.since.astimezone():%m-%d %H:%M:%S}" if part.since else "-",
             str(part.restarts),
             part.url or "-",
-            "[green]healthy[/green]" if part.healthy else f"[red]{part.fault}[/red]",
+            "healthy" if part.healthy else str(part.fault),
         )
-    return table
+        for part in seen.parts
+    ]
+    header = ("part", "pid", "since", "restarts", "address", "state")
+    text = Text(records_text(header, rows, prose=(5,)))
+    text.highlight_words(["healthy"], "green")
+    text.highlight_words([str(part.fault) for part in seen.parts if not part.healthy], "red")
+    return text
 
 
 @app.command()

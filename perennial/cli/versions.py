@@ -144,7 +144,14 @@ def show(
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console(highlight=False).print(Markdown(read_file(store, manifest, CARD_FILE).decode()))
+    from perennial.report.records import cut_tables
+
+    console = Console(highlight=False)
+    for piece, is_table in cut_tables(read_file(store, manifest, CARD_FILE).decode()):
+        if is_table:
+            typer.echo(f"\n{piece}")
+        else:
+            console.print(Markdown(piece))
 
 
 @app.command()
@@ -162,12 +169,10 @@ def compare(
     """
     import json
 
-    from rich.console import Console
-    from rich.table import Table
-
     from perennial.contest import hold_contest
     from perennial.registry import find_version
     from perennial.registry.comparison import compare_versions
+    from perennial.report.records import records_text
 
     store = open_store(directory, pipeline)
     one, other = (find_version(store, pipeline, name) for name in (left, right))
@@ -179,10 +184,8 @@ def compare(
         typer.echo(json.dumps(told, indent=2))
         return
     typer.echo(_contest_text(contest) + "\n")
-    table = Table("", one.version, other.version, box=None)
-    for line in differences:
-        table.add_row(line.what, line.left, line.right)
-    Console(highlight=False).print(table)
+    header = ("", one.version, other.version)
+    typer.echo(records_text(header, differences, prose=(1, 2)))
 
 
 def _contest_text(contest: Contest) -> str:
@@ -224,9 +227,6 @@ def history(
     """
     import json
 
-    from rich.console import Console
-    from rich.table import Table
-
     from perennial.registry import read_history, standing_at
 
     store = open_store(directory, pipeline)
@@ -240,12 +240,7 @@ def history(
     if as_json:
         typer.echo(json.dumps([e.model_dump(mode="json") for e in entries], indent=2))
         return
-    table = Table("when", "what", "version", "answers since", "why", "by", box=None)
-    for entry in entries:
-        when = f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}"
-        answers = "" if entry.after is None else str(entry.after)
-        table.add_row(when, entry.event, entry.version or "", answers, entry.reason, entry.by)
-    Console(highlight=False).print(table)
+    typer.echo(history_text(entries))
     for alarm in _alarms(store, pipeline, entries):
         typer.echo(f"! {alarm}")
 
@@ -258,6 +253,25 @@ def _alarms(store: Store, pipeline: str, entries: list[HistoryEntry]) -> tuple[s
     schedule = None if declaration is None else declaration.spec.monitor.schedule
     streak = retrain_streak(reversed(entries))
     return alarms(streak, read_look(store, pipeline), schedule, utc_now())
+
+
+def history_text(entries: Sequence[HistoryEntry]) -> str:
+    """All changes for a terminal, in the order given."""
+    from perennial.report.records import records_text
+
+    rows = [
+        (
+            f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
+            entry.event,
+            entry.version or "",
+            "" if entry.after is None else str(entry.after),
+            entry.reason,
+            entry.by,
+        )
+        for entry in entries
+    ]
+    header = ("when", "what", "version", "answers since", "why", "by")
+    return records_text(header, rows, prose=(4,)) if rows else "Nothing has changed yet."
 
 
 def _standing_text(entry: HistoryEntry) -> str:

@@ -63,16 +63,6 @@ class Played:
     seconds: float
 
 
-def window_id(number: int) -> str:
-    """Name the ``number``-th window of a stream, counted from 1."""
-    return f"w{number:06d}"
-
-
-def window_number(window: str) -> int:
-    """The place of a window in its stream, counted from 1."""
-    return int(window.removeprefix("w"))
-
-
 class Demo:
     """One demo on a running stack."""
 
@@ -167,7 +157,7 @@ class Demo:
 
     def _check(self, window: int) -> Check:
         """Run the monitor's deployment until it has judged the window."""
-        key = layout.check(self._name, window_id(window + 1))
+        key = layout.check(self._name, layout.window_name(window + 1))
         state = None
         for _ in range(_CHECKS):
             run = self._deployments.start(MONITOR, {"pipeline": self._name})
@@ -181,7 +171,7 @@ class Demo:
         )
 
     def _await_heal(self, window: int) -> None:
-        wanted = window_id(window + 1)
+        wanted = layout.window_name(window + 1)
         self._wait_for_champion(
             f"a retrain to answer window {window + 1}",
             lambda state: (state.answered or "") >= wanted,

@@ -11,11 +11,13 @@ from pathlib import Path
 from rich.console import Console
 
 from perennial.backtest.baselines import BaselinePolicy, BaselineRun, run_baseline
+from perennial.datasets.dates import in_words
 from perennial.demo.display import Display
 from perennial.demo.memory import MemoryWatch
 from perennial.demo.plan import TRAIN_FRACTION, Plan, make_plan
-from perennial.demo.play import Demo, window_number
+from perennial.demo.play import Demo
 from perennial.demo.summary import (
+    Heal,
     Score,
     Summary,
     Trace,
@@ -23,6 +25,7 @@ from perennial.demo.summary import (
     summarise,
     window_scores,
 )
+from perennial.demo.unhealed import Held, PassedOver
 from perennial.drift.record import Check
 from perennial.errors import SpecError
 from perennial.evaluation.metrics import GREATER_IS_BETTER, score
@@ -163,7 +166,7 @@ def _marks(store: Store, summary: Summary) -> tuple[Mark, ...]:
     }
     for entry in read_history(store, summary.pipeline):
         if entry.event in kinds and entry.cause is not None:
-            window = window_number(entry.cause.rsplit("/", 1)[-1].removesuffix(".json"))
+            window = layout.window_number(layout.checked_window(entry.cause))
             marks.append(Mark(window, "confirmed", entry.reason))
             marks.append(Mark(window, kinds[entry.event], entry.version or ""))
     for taken in summary.promotions[1:]:
@@ -177,10 +180,12 @@ def _drifts(store: Store, summary: Summary) -> list[Figure]:
     """What was behind the drifts that were healed, where features had shifted."""
     figures = []
     for heal in summary.heals:
-        key = layout.check(summary.pipeline, f"w{heal.window:06d}")
-        why = Check.model_validate_json(store.get(key).data).why
-        if why is not None and why.causes:
-            figures.append(Figure(f"Window {heal.window}: what had drifted", drift_chart(why)))
+        key = layout.check(summary.pipeline, layout.window_name(heal.window))
+        check = Check.model_validate_json(store.get(key).data)
+        if check.why is not None and check.why.causes:
+            which = in_words(check.window, check.dates)
+            picture = drift_chart(check.why, {check.window: check.dates})
+            figures.append(Figure(f"What had drifted in {which}", picture))
     return figures
 
 
@@ -229,7 +234,7 @@ def _tables(summary: Summary) -> list[Table]:
     scores = [(name, f"{value:.4g}") for name, value in summary.score.model_dump().items()]
     heals = [
         (
-            str(heal.window),
+            _which(heal),
             heal.reason,
             heal.version,
             f"{heal.seconds.confirm_to_first_line:.1f} s",
@@ -260,20 +265,24 @@ def _tables(summary: Summary) -> list[Table]:
         Table(
             "Windows that were held",
             ("window", "why", "broken by"),
-            [(str(h.window), h.reason, "the demo" if h.by_demo else "the data") for h in held],
+            [(_which(h), h.reason, "the demo" if h.by_demo else "the data") for h in held],
             " ".join(["Nothing was learned from them.", *[_BROKEN for h in held if h.by_demo]]),
         ),
         Table(
             "Alarms that were rightly not acted on",
-            ("window", "inputs that had shifted", "decision", "loss over promise"),
+            ("window", "inputs that had shifted", "decision", "loss, times its reference"),
             [
-                (str(p.window), ", ".join(p.shifted), p.reason, f"{p.loss_over_promise:.2f}")
+                (_which(p), ", ".join(p.shifted), p.reason, f"{p.loss_over_promise:.2f}")
                 for p in summary.passed_over
             ],
-            "The shift was confirmed, the champion stayed, and its loss kept the promise, as later "
+            "The shift was confirmed, the champion stayed, and its loss did not rise, as later "
             "labels showed.",
         ),
     ]
+
+
+def _which(told: Heal | Held | PassedOver) -> str:
+    return in_words(layout.window_name(told.window), told.dates).removeprefix("window ")
 
 
 def final_table(summary: Summary) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from perennial.backtest.baselines import nothing_to_recover, recovered
+from perennial.datasets.dates import Dates
 from perennial.datasets.log_reader import (
     SegmentReader,
     list_segments,
@@ -19,7 +20,7 @@ from perennial.datasets.log_reader import (
     read_predictions,
 )
 from perennial.demo.plan import Plan, request_id
-from perennial.demo.play import Played, window_number
+from perennial.demo.play import Played
 from perennial.demo.unhealed import (
     Held,
     PassedOver,
@@ -63,6 +64,7 @@ class Heal(BaseModel):
     """A confirmed drift and the version that answered it."""
 
     window: int
+    dates: Dates | None
     version: str
     depth: str
     """``retrain``, or that of a head."""
@@ -247,7 +249,8 @@ def _heal(store: Store, entry: HistoryEntry, history: list[HistoryEntry], trace:
     live = next(e for e in history if e.event == "rollout.promoted" and e.version == entry.version)
     first_line = datetime.fromisoformat(entry.details["started_at"])
     return Heal(
-        window=window_number(check.window),
+        window=layout.window_number(check.window),
+        dates=check.dates,
         version=entry.version,
         depth=check.decision.name,
         reason=entry.reason,

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel
 
+from perennial.datasets.dates import Dates
 from perennial.demo.plan import Plan
-from perennial.demo.play import window_number
 from perennial.drift.record import Check
 from perennial.registry import HistoryEntry
+from perennial.store import layout
 
 
 class Refusal(BaseModel):
@@ -26,6 +27,7 @@ class Held(BaseModel):
     """A window that was kept from training and from being evidence."""
 
     window: int
+    dates: Dates | None
     reason: str
     by_demo: bool
     """Whether it is the one in which the demo broke the pipe."""
@@ -36,6 +38,7 @@ class PassedOver(BaseModel):
     its promise, or missed it by no more than `perennial.spec.Policy.loss_increase`."""
 
     window: int
+    dates: Dates | None
     shifted: list[str]
     reason: str
     loss_over_promise: float
@@ -53,7 +56,7 @@ def find_refusals(history: Iterable[HistoryEntry]) -> list[Refusal]:
     """Find the heals that windows asked for and that came to no version, and why."""
     return [
         Refusal(
-            window=window_number(entry.cause.rsplit("/", 1)[-1].removesuffix(".json")),
+            window=layout.window_number(layout.checked_window(entry.cause)),
             depth=str(entry.details.get("depth", "retrain")),
             what=_CAME_TO_NOTHING[entry.event],
             reason=entry.reason,
@@ -69,9 +72,10 @@ def find_held(plan: Plan, checks: list[Check]) -> list[Held]:
     broken = None if plan.broken is None else plan.broken.window + 1
     return [
         Held(
-            window=window_number(check.window),
+            window=layout.window_number(check.window),
+            dates=check.dates,
             reason=check.decision.reason,
-            by_demo=window_number(check.window) == broken,
+            by_demo=layout.window_number(check.window) == broken,
         )
         for check in held
     ]
@@ -90,7 +94,8 @@ def passed_over(checks: list[Check], slack: float) -> list[PassedOver]:
     losses = {loss.window: loss for check in checks for loss in check.losses}
     return [
         PassedOver(
-            window=window_number(check.window),
+            window=layout.window_number(check.window),
+            dates=check.dates,
             shifted=[verdict.label for verdict in check.input.lasting],
             reason=check.decision.reason,
             loss_over_promise=losses[check.window].ratio,

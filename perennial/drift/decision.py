@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from perennial.datasets.dates import Dates
 from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict
 from perennial.evaluation.mixing import HeadGain, HeadTrial, Mixture
@@ -18,6 +19,8 @@ class Verdicts(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     window: str
+    dates: Dates | None = None
+    """Of its rows; None: they have no times."""
     input: InputVerdict | None = None
     losses: tuple[LossVerdict, ...] = ()
     trials: tuple[HeadTrial, ...] = ()
@@ -80,6 +83,11 @@ class Decision(BaseModel):
     """No heal could be asked for, whatever the evidence: one is under way, or it is too early."""
     wants_labels: bool = False
     """Nothing can be learned before labels come."""
+
+    @property
+    def title(self) -> str:
+        """What a heal is asked for on: a drift is one only where inputs have moved."""
+        return "Drift confirmed" if self.features else "Heal asked for"
 
     @property
     def told(self) -> str:

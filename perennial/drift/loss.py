@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from perennial.evaluation.paired import BatchMean, batch_mean, paired_losses
 from perennial.spec import MetricName, Policy, Task
+from perennial.store import layout
 
 
 class Promise(BaseModel):
@@ -141,8 +142,8 @@ def pool(verdicts: Sequence[LossVerdict], policy: Policy) -> LossVerdict:
         stderr=math.hypot(*(v.rows * v.stderr for v in verdicts)) / rows,
         freedom=sum(v.freedom for v in verdicts),
     )
-    names = [verdicts[0].window, verdicts[-1].window]
-    return hold_against(verdicts[-1].promise, "..".join(dict.fromkeys(names)), mean, policy)
+    names = verdicts[0].window, verdicts[-1].window
+    return hold_against(verdicts[-1].promise, layout.several_windows(*names), mean, policy)
 
 
 def hold_against(

@@ -20,7 +20,16 @@ from typing import Any
 from perennial.drift.decision import Decision, HealRecord, Verdicts
 from perennial.drift.loss import LossVerdict, pool
 from perennial.drift.pricing import Pricing, backoff
-from perennial.evaluation.mixing import HeadGain, HeadTrial, expected_gain, gain, mix
+from perennial.drift.reasons import (
+    Known,
+    correction_worth,
+    corrections_tried,
+    count_windows,
+    loss_compared,
+    parts_of,
+    percent,
+)
+from perennial.evaluation.mixing import HeadTrial, expected_gain, gain, mix
 from perennial.spec import Depth, Policy
 
 WEIGHED = 6
@@ -46,7 +55,9 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
     """
     quiet = max(policy.cooldown, backoff(heals.undone) - 1)
     if heals.windows_since is not None and heals.windows_since <= quiet:
-        words = f"window {heals.windows_since} of {quiet} in which no heal is asked for again"
+        words = (
+            f"no heal is asked for yet: window {heals.windows_since} of {quiet} after the last one"
+        )
         return _keep(words, put_off=True)
     losses = [verdict for seen in history for verdict in seen.losses]
     trials = [trial for seen in history for trial in seen.trials]
@@ -58,8 +69,8 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
         return foreign
     if trials:
         windows = len(history) if heals.windows is None else heals.windows
-        return _by_trials(trials, losses, moved, heals, policy, windows)
-    return _by_loss(losses, moved, heals, policy)
+        return _by_trials(trials, losses, moved, heals, policy, windows, _dates(history))
+    return _by_loss(losses, moved, heals, policy, _dates(history))
 
 
 def labels_are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
@@ -81,8 +92,8 @@ def _by_classes(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) 
         action="heal",
         depth="retrain",
         ground="loss",
-        reason=f"{share:.1%} of the labels of {_windows(len(run))} are of classes that the model "
-        "has never seen",
+        reason=f"{share:.1%} of the labels of {count_windows(len(run))} are of classes that the "
+        "model has never seen",
         windows=(run[-1].window, run[0].window),
         **_bill("retrain", heals, policy),
     )
@@ -95,6 +106,7 @@ def _by_trials(
     heals: HealRecord,
     policy: Policy,
     windows: int,
+    known: Known,
 ) -> Decision:
     weighed = list(trials[-WEIGHED:])
     found, mixture = gain(weighed), mix(trials)
@@ -113,38 +125,33 @@ def _by_trials(
     )
     put_off = _no_retrain(found.share, heals, policy)
     if due and put_off is None and _base_had_its_time(heals, policy, windows):
-        words = [f"heads on the base {_taking_away(found)}: it no longer knows its world"]
-        reason = "; ".join([*words, *moved.values()])
+        words = f"the model no longer knows its world: {corrections_tried(found)}"
+        reason = "; ".join([words, *moved.values()])
         evidence |= _bill("retrain", heals, policy)
         return Decision(action="heal", depth="retrain", reason=reason, **evidence)
-    shares = (
-        f"recalibrated {mixture.recalibrate:.0%}, renewed {mixture.renew:.0%}, "
-        f"corrected {mixture.correct:.0%}"
-    )
     if mixture.depth is not None and sum(mixture.shares) >= _LEAST_SHARE:
         expected = expected_gain(trials, mixture)
         evidence |= _bill(mixture.depth, heals, policy)
+        worth = correction_worth(mixture.depth, expected)
         objection = _pricing(heals, policy).objection(mixture.depth, expected)
         if objection is not None:
-            return _keep(
-                f"heads would take away {expected:.1%} of the loss, {objection}", **evidence
-            )
-        worth = f"so heads take away {expected:.1%} of the base's loss on rows not seen"
+            return _keep(f"{worth}, {objection}", **evidence)
+        tried = f"the gate will try it ({parts_of(mixture)})"
         waiting = put_off if due else None
-        reason = "; ".join(filter(None, [f"{shares}: {worth}", waiting, *moved.values()]))
+        reason = "; ".join(filter(None, [worth, tried, waiting, *moved.values()]))
         return Decision(
             action="heal", depth=mixture.depth, mixture=mixture, reason=reason, **evidence
         )
     if heals.headed:
-        reason = f"the head no longer helps: heads {_taking_away(found)}"
+        reason = f"the correction of the model no longer helps: {corrections_tried(found)}"
         return Decision(action="heal", depth="unhead", reason=reason, **evidence)
     if alarm is not None and alarm.risen:
         return _keep(
-            f"{_compare(alarm)}, yet what is fitted on the newest rows does no better: harder "
-            "rows, not a worse model",
+            "harder rows, not a worse model: what is fitted on the newest rows does no better, "
+            f"though {loss_compared(alarm, known)}",
             **evidence,
         )
-    return _keep(f"no head has earned a share: heads {_taking_away(found)}", **evidence)
+    return _keep(f"no correction is worth it: {corrections_tried(found)}", **evidence)
 
 
 def _base_had_its_time(heals: HealRecord, policy: Policy, windows: int) -> bool:
@@ -163,13 +170,6 @@ def _bill(depth: Depth, heals: HealRecord, policy: Policy) -> dict[str, Any]:
     return {"price": pricing.of(depth), "cpu_seconds": pricing.seconds(depth)}
 
 
-def _taking_away(found: HeadGain) -> str:
-    return (
-        f"take away {found.share:.1%} of the base's loss over {_windows(found.windows)} that they "
-        f"had not seen (t {found.t:.1f})"
-    )
-
-
 def _alarm(losses: Sequence[LossVerdict], policy: Policy) -> LossVerdict | None:
     """The newest loss, or that of the last few windows together where each of them is high."""
     if not losses:
@@ -182,14 +182,18 @@ def _alarm(losses: Sequence[LossVerdict], policy: Policy) -> LossVerdict | None:
 
 
 def _by_loss(
-    losses: Sequence[LossVerdict], moved: dict[str, str], heals: HealRecord, policy: Policy
+    losses: Sequence[LossVerdict],
+    moved: dict[str, str],
+    heals: HealRecord,
+    policy: Policy,
+    known: Known,
 ) -> Decision:
     """Where no head can be tried: a rise that is clear in the newest window is enough, a smaller
     one has to last."""
     alarm = _alarm(losses, policy)
     if alarm is None:
         return _keep("no labelled window to judge by")
-    words = _compare(alarm)
+    words = loss_compared(alarm, known)
     if not alarm.risen:
         return _keep(words, loss_ratio=alarm.ratio)
     put_off = _no_retrain(1 - 1 / alarm.ratio, heals, policy)
@@ -207,27 +211,24 @@ def _by_loss(
     )
 
 
-def _compare(alarm: LossVerdict) -> str:
-    return (
-        f"loss {alarm.ratio:.2f} times its promise ({alarm.loss:.4g} against "
-        f"{alarm.promise.mean:.4g}) in {alarm.window}, p {alarm.p_value:.2g}"
-    )
-
-
 def _by_input(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision:
     moved = _lasting(history)
     if not moved:
-        return _keep(f"no feature shifted for {_windows(policy.persistence)} in a row")
-    words = f"no labels, and for {_windows(policy.persistence)}: " + "; ".join(moved.values())
+        lasting = count_windows(policy.persistence)
+        return _keep(f"no labels have come, and no input has moved for {lasting} in a row")
+    words = (
+        f"inputs have moved for {count_windows(policy.persistence)}, and no labels have come: "
+        + "; ".join(moved.values())
+    )
     evidence: dict[str, Any] = {"features": tuple(moved)}
     alarm = history[-1].estimated
     if alarm is not None:
-        words = f"{words}; estimated {_compare(alarm)}"
+        words = f"{words}; by an estimate {loss_compared(alarm, _dates(history))}"
         evidence["loss_ratio"] = alarm.ratio
         if not alarm.risen:
             return _keep(words, **evidence)
         if not any(seen.losses for seen in history):
-            words += "; no label has come that the model has not learned from: labels are needed"
+            words = f"labels are needed, the model has learned from all that have come; {words}"
             return _keep(words, wants_labels=True, **evidence)
     put_off = _no_retrain(1.0 if alarm is None else 1 - 1 / alarm.ratio, heals, policy)
     if put_off is not None:
@@ -244,12 +245,12 @@ def _no_retrain(gain: float, heals: HealRecord, policy: Policy) -> str | None:
     """
     objection = _pricing(heals, policy).objection("retrain", gain)
     if objection is not None:
-        return f"a retrain could gain {gain:.1%}, {objection}"
+        return f"a retrain could cut the loss by {percent(gain)}, {objection}"
     quiet, waited = _pricing(heals, policy).quiet_windows, heals.retrain_windows
     if waited is None or waited > quiet:
         return None
-    failed = f", after {heals.refused} that failed" if heals.refused else ""
-    return f"window {waited} of {quiet} in which no retrain is asked for again{failed}"
+    failed = f", longer for {heals.refused} that failed" if heals.refused else ""
+    return f"no retrain is asked for yet: window {waited} of {quiet} after the last one{failed}"
 
 
 def _lasting(history: Sequence[Verdicts]) -> dict[str, str]:
@@ -265,5 +266,5 @@ def _keep(reason: str, **evidence: object) -> Decision:
     )
 
 
-def _windows(count: int) -> str:
-    return "1 window" if count == 1 else f"{count} windows"
+def _dates(history: Sequence[Verdicts]) -> Known:
+    return {seen.window: seen.dates for seen in history}

@@ -56,9 +56,9 @@ class Pricing:
         """Say what stands against a heal that is expected to take away a share of the loss."""
         price, seconds = self.of(depth), self.seconds(depth)
         if gain < price:
-            return f"less than the price, {price:.1%}"
+            return f"less than its price, {price:.1%}"
         if depth != "retrain" and seconds > self._for_heads:
-            return f"yet takes {seconds:.3g} CPU seconds, for which the budget has no room"
+            return f"yet it takes {seconds:.3g} CPU seconds, for which the budget has no room"
         return None
 
     @property

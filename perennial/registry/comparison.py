@@ -30,7 +30,7 @@ def compare_versions(store: Store, left: Manifest, right: Manifest) -> list[Line
         Line("score", *(score_text(m.metrics) for m in (left, right))),
         Line("measured on", *(rows_text(m.metrics) for m in (left, right))),
         Line("at its gate", *(gate_text(m.metrics) for m in (left, right))),
-        Line("promised loss", *(_promised(m.metrics) for m in (left, right))),
+        Line("reference loss", *(_promised(m.metrics) for m in (left, right))),
         Line("trained rows", *(str(m.metrics.get("trained_rows", "")) for m in (left, right))),
         Line("size", *(f"{m.files[MODEL_FILE].size / 1e3:.1f} kB" for m in (left, right))),
     ]

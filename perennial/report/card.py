@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import jinja2
 
+from perennial.datasets.dates import in_words
 from perennial.datasets.snapshot import Snapshot
 from perennial.drift.record import Check
 from perennial.evaluation.decision import GateDecision
@@ -162,15 +163,19 @@ def _cause(manifest: Manifest, check: Check | None) -> Section:
     text = f"{lineage.reason} (asked in {lineage.run})."
     if check is None:
         return Section("What led to it", text)
+    which = in_words(check.window, check.dates)
     rows = [
-        ("window", f"{check.window}, {check.rows:,} rows, champion {check.champion}"),
+        ("window", f"{which}, {check.rows:,} rows, champion {check.champion}"),
         ("decision", check.decision.reason),
     ]
     if check.input is not None:
         shifted = ", ".join(f"{v.label} ({v.effect:.2f})" for v in check.input.culprits)
         rows.append(("shifted features (effect)", shifted or "none"))
     rows += [
-        (f"loss over promise, {v.window}", f"{v.ratio:.2f} ({v.low:.2f} to {v.high:.2f})")
+        (
+            f"loss in {in_words(v.window, {check.window: check.dates})}, times its reference",
+            f"{v.ratio:.2f} ({max(v.low, 0):.2f} to {v.high:.2f})",
+        )
         for v in check.losses
     ]
     return Section("What led to it", text, ("what", "value"), rows)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from perennial.datasets.dates import Dates, in_words
 from perennial.drift.why import Cause, Explanation, Picture
 from perennial.report.charts import INK, PAPER
+from perennial.store.layout import window_number
 
 _BEFORE, _AFTER = "#9a8c5a", "#0f766e"
 _SHOWN = 6
 _TICKS = 6
 
 
-def drift_chart(explanation: Explanation, *, dpi: int = 110) -> bytes:
+def drift_chart(
+    explanation: Explanation, known: Mapping[str, Dates | None], *, dpi: int = 110
+) -> bytes:
     """Draw the strongest causes as PNG.
+
+    Args:
+        known: of when the rows of windows are.
 
     Raises:
         ValueError: there is none.
@@ -32,7 +40,7 @@ def drift_chart(explanation: Explanation, *, dpi: int = 110) -> bytes:
     rows = figure.subplots(len(causes), 2, squeeze=False, width_ratios=[3, 2])
     for (left, right), cause in zip(rows, causes, strict=True):
         _draw_picture(left, cause)
-        _draw_scores(right, cause, explanation.windows)
+        _draw_scores(right, cause, explanation.windows, in_words(cause.since, known))
     rows[0][0].legend(frameon=False, fontsize=8)
     figure.tight_layout()
     buffer = io.BytesIO()
@@ -64,16 +72,16 @@ def _mark_ticks(axes: Any, picture: Picture) -> None:
     axes.set_xticks(shown, [picture.ticks[i] for i in shown])
 
 
-def _draw_scores(axes: Any, cause: Cause, windows: tuple[str, ...]) -> None:
+def _draw_scores(axes: Any, cause: Cause, windows: tuple[str, ...], since: str) -> None:
     place = np.arange(len(windows))
     start = windows.index(cause.since)
     axes.axvspan(start - 0.5, len(windows) - 0.5, color=_AFTER, alpha=0.12, linewidth=0)
     axes.plot(place, cause.scores, color=INK, marker=".", linewidth=1)
     axes.axhline(0, color=INK, linewidth=0.6)
-    axes.set_title(f"since {cause.since}{_loss(cause)}", loc="left", fontsize=9, color=INK)
+    axes.set_title(f"since {since}{_loss(cause)}", loc="left", fontsize=9, color=INK)
     axes.set_xlabel("score, window by window", fontsize=8, color=INK)
     step = max(1, -(-len(windows) // _TICKS))
-    axes.set_xticks(place[::step], windows[::step])
+    axes.set_xticks(place[::step], [str(window_number(name)) for name in windows[::step]])
     _dress(axes)
 
 

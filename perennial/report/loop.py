@@ -173,7 +173,7 @@ class LoopMetrics(Collector):
 
     def _count_making(self, entry: HistoryEntry, known: _Pipeline) -> None:
         if is_retrain(entry) and entry.cause is not None:
-            known.retrained_in = _number(entry.cause.rpartition("/")[2].removesuffix(".json"))
+            known.retrained_in = layout.window_number(layout.checked_window(entry.cause))
         if entry.event != "version.registered" or entry.version is None:
             return
         known.registered_at[entry.version] = entry.at
@@ -199,7 +199,7 @@ class LoopMetrics(Collector):
             found.heals.add_metric([name, phase], count_value=count, sum_value=seconds)
         found.budget.add_metric([name], self._windows_left(name, known))
         asking = known.asking
-        answered = asking is None or _number(state.answered or "w0") >= _number(asking.window)
+        answered = asking is None or (state.answered or "") >= asking.window
         waits = 0.0 if answered or asking is None else self._seconds_since(asking.at)
         found.unanswered.add_metric([name], waits)
         if state.champion is not None:
@@ -243,7 +243,7 @@ class LoopMetrics(Collector):
             return 0.0
         policy, entries = declaration.spec.policy, known.entries
         pricing = Pricing(policy, measured_costs(entries), failed_retrains_in_a_row(entries))
-        waited = _number(known.newest.window) - known.retrained_in
+        waited = layout.window_number(known.newest.window) - known.retrained_in
         return float(max(0, pricing.quiet_windows - waited))
 
     def _seconds_since(self, moment: datetime) -> float:
@@ -322,7 +322,3 @@ def _gauge(name: str, text: str) -> GaugeMetricFamily:
 def _add(known: _Pipeline, phase: str, span: timedelta) -> None:
     count, seconds = known.heals[phase]
     known.heals[phase] = (count + 1, seconds + max(0.0, span.total_seconds()))
-
-
-def _number(window: str) -> int:
-    return int(window.removeprefix("w") or 0)

@@ -6,38 +6,38 @@ import json
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from perennial.datasets.dates import in_words
+from perennial.report.records import records_text
+from perennial.store import layout
 from perennial.validation.edits import Origin
 from perennial.validation.quarantine import Entry
 from perennial.validation.report import Report
 from perennial.validation.rules import Rule
 
-if TYPE_CHECKING:
-    from rich.table import Table
 
-
-def entries_table(entries: Sequence[Entry]) -> Table | str:
-    """One line an entry, the oldest first."""
-    from rich.table import Table
-
+def entries_text(entries: Sequence[Entry]) -> str:
+    """All entries for a terminal, the oldest first."""
     if not entries:
         return "Nothing is in quarantine."
-    table = Table("name", "since", "what", "rows", "released", "why", box=None)
-    for entry in entries:
-        record = entry.record
-        name = record.name if record.kind == "window" or record.name[0] == "w" else record.name[:12]
-        table.add_row(
-            name,
-            f"{record.at.astimezone():%Y-%m-%d %H:%M:%S}",
-            "held window" if record.kind == "window" else "rows",
-            f"{record.rows:,}",
-            f"{entry.released:,}" if entry.releases else "",
-            "; ".join(record.reasons),
-        )
-    return table
+    header = ("name", "since", "what", "rows", "released", "why")
+    return records_text(header, [_entry_fields(entry) for entry in entries], prose=(5,))
+
+
+def _entry_fields(entry: Entry) -> tuple[str, ...]:
+    record = entry.record
+    window = layout.quarantined_window(record.name)
+    which = "a snapshot" if window is None else in_words(window, record.dates)
+    return (
+        record.name[:12] if window is None else record.name,
+        f"{record.at.astimezone():%Y-%m-%d %H:%M:%S}",
+        f"held {which}" if record.kind == "window" else f"rows of {which}",
+        f"{record.rows:,}",
+        f"{entry.released:,}" if entry.releases else "",
+        "; ".join(record.reasons),
+    )
 
 
 def entries_json(entries: Sequence[Entry]) -> str:

@@ -246,4 +246,4 @@ def _answered(state: State, window: str | None) -> State:
 
 def _newest_window(store: Store, pipeline: str) -> str | None:
     keys = [info.key for info in store.scan(layout.checks(pipeline))]
-    return keys[-1].rsplit("/", 1)[-1].removesuffix(".json") if keys else None
+    return layout.checked_window(keys[-1]) if keys else None

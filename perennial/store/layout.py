@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_WINDOW, _TO, _HELD = "w", "..", "-held"
+
 
 def declaration(pipeline: str) -> str:
     """The pipeline.yaml in force, with where it came from."""
@@ -108,6 +110,17 @@ def quarantine(pipeline: str) -> str:
     return f"{pipeline}/quarantine/"
 
 
+def held_window(window: str) -> str:
+    """What stands in quarantine for a window that is held whole."""
+    return f"{window}{_HELD}"
+
+
+def quarantined_window(name: str) -> str | None:
+    """The window that something in quarantine is of; None: it is of a snapshot."""
+    window = name.removesuffix(_HELD)
+    return window if window.startswith(_WINDOW) else None
+
+
 def quarantine_record(pipeline: str, name: str) -> str:
     """What was refused of a window or snapshot, and why; written last."""
     return f"{pipeline}/quarantine/{name}/record.json"
@@ -163,6 +176,31 @@ def history_entry(pipeline: str, ulid: str) -> str:
     return f"{pipeline}/history/{ulid}.json"
 
 
+def window_name(number: int) -> str:
+    """Name the ``number``-th window of a stream, counted from 1; names sort as numbers do."""
+    return f"{_WINDOW}{number:06d}"
+
+
+def window_number(name: str) -> int:
+    """The place of a window in its stream, counted from 1.
+
+    Raises:
+        ValueError: it is no window's name.
+    """
+    return int(name.removeprefix(_WINDOW))
+
+
+def several_windows(first: str, last: str) -> str:
+    """Name windows in a row that are taken together."""
+    return first if first == last else f"{first}{_TO}{last}"
+
+
+def window_span(name: str) -> tuple[str, str]:
+    """Names of the first and the last window, which may be one, that a name stands for."""
+    first, _, last = name.partition(_TO)
+    return first, last or first
+
+
 def checks(pipeline: str) -> str:
     """Prefix of every verdict and decision."""
     return f"{pipeline}/checks/"
@@ -176,6 +214,11 @@ def check(pipeline: str, window: str) -> str:
 def look(pipeline: str) -> str:
     """When the monitor last ran, and how that ended."""
     return f"{pipeline}/look.json"
+
+
+def checked_window(key: str) -> str:
+    """Name of the window that a check is of, from its key."""
+    return key.rsplit("/", 1)[-1].removesuffix(".json")
 
 
 def notice(pipeline: str, incident: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from perennial.datasets.dates import Dates, in_words
 
 CauseKind = Literal[
     "unit_change",
@@ -20,6 +23,9 @@ CauseKind = Literal[
     "rules_broken",
 ]
 
+
+_NAMED = 3
+"""More causes, or columns of one, are only counted."""
 
 _BRIEF: dict[CauseKind, str] = {
     "unit_change": "{} in another unit",
@@ -48,7 +54,7 @@ class Cause(BaseModel):
     @property
     def brief(self) -> str:
         """In a few words: temp constant."""
-        return _BRIEF[self.kind].format(", ".join(self.columns)).strip(" :")
+        return _BRIEF[self.kind].format(_some(self.columns)).strip(" :")
 
     def __str__(self) -> str:
         where = f" in {', '.join(self.columns)}" if self.columns else ""
@@ -63,14 +69,20 @@ class TriageVerdict(BaseModel):
     window: str
     held: bool
     causes: tuple[Cause, ...] = ()
+    dates: Dates | None = None
 
     @property
     def brief(self) -> str:
         """What is broken and where, in a few words: temp constant in window 31."""
-        number = self.window.removeprefix("w").lstrip("0")
-        return f"{', '.join(cause.brief for cause in self.causes)} in window {number}"
+        causes = _some([cause.brief for cause in self.causes])
+        return f"{causes} in {in_words(self.window, self.dates)}"
 
     @property
     def reason(self) -> str:
         """All causes in words."""
         return "; ".join(map(str, self.causes))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from perennial.datasets.dates import Dates
 from perennial.datasets.served import RULE
 from perennial.datasets.stream import Cursor
 from perennial.errors import Conflict, PerennialError
@@ -47,6 +48,8 @@ class Record(BaseModel):
     start: Cursor | None = None
     end: Cursor | None = None
     """Of a held window: where in the stream it lies."""
+    dates: Dates | None = None
+    """Of a window's rows; None: they have no times, or a snapshot's were refused."""
     at: AwareDatetime
 
 
@@ -142,6 +145,7 @@ class Quarantine:
         rules: Sequence[str],
         ids: Sequence[str],
         at: AwareDatetime,
+        dates: Dates | None = None,
     ) -> int:
         """Write refused rows, those that do not stand here yet.
 
@@ -149,6 +153,7 @@ class Quarantine:
             refused: the rows.
             rules: for each the rule that refused it.
             ids: for each its id (`row_ids`).
+            dates: of all rows of the window.
 
         Returns:
             How many are new.
@@ -172,7 +177,13 @@ class Quarantine:
         counts = kept[RULE].value_counts()
         reasons = tuple(f"{rule}: {count}" for rule, count in counts.items())
         record = Record(
-            pipeline=self._pipeline, name=name, kind="rows", rows=len(kept), reasons=reasons, at=at
+            pipeline=self._pipeline,
+            name=name,
+            kind="rows",
+            rows=len(kept),
+            reasons=reasons,
+            dates=dates,
+            at=at,
         )
         self._write(record)
         return len(kept)
@@ -204,17 +215,19 @@ class Quarantine:
         end: Cursor,
         rows: int,
         at: AwareDatetime,
+        dates: Dates | None = None,
     ) -> None:
         """Keep a whole window from training; its rows stay where they lie."""
         self._write(
             Record(
                 pipeline=self._pipeline,
-                name=f"{window}-held",
+                name=layout.held_window(window),
                 kind="window",
                 rows=rows,
                 reasons=tuple(map(str, causes)),
                 start=start,
                 end=end,
+                dates=dates,
                 at=at,
             )
         )

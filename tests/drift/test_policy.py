@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 
+from perennial.datasets.dates import Dates
 from perennial.drift.decision import HealRecord, Verdicts
 from perennial.drift.policy import decide
 from perennial.evaluation.mixing import Mixture, try_heads
 from perennial.spec import Costs, Policy
+from perennial.store.layout import window_name
 from tests.drift.verdicts import inputs, loss
 
 POLICY = Policy(persistence=2, cooldown=1, loss_increase=0.1, loss_p_value=0.1, retrain_wait=4)
@@ -19,8 +21,12 @@ NEVER = HealRecord()
 
 def seen(*ratios: float, shifted: tuple[str, ...] = ()) -> list[Verdicts]:
     return [
-        Verdicts(window=f"w{i:06d}", input=inputs(*shifted), losses=(loss(ratio),))
-        for i, ratio in enumerate(ratios)
+        Verdicts(
+            window=window_name(i),
+            input=inputs(*shifted),
+            losses=(loss(ratio).model_copy(update={"window": window_name(i)}),),
+        )
+        for i, ratio in enumerate(ratios, 1)
     ]
 
 
@@ -32,7 +38,23 @@ def test_a_loss_that_stays_risen_is_healed_and_named() -> None:
     decision = decide(seen(1.0, 1.5, 1.6), NEVER, POLICY)
     assert (decision.action, decision.ground) == ("heal", "loss")
     assert decision.loss_ratio == pytest.approx(1.55)
-    assert decision.reason.startswith("loss 1.55 times its promise")
+    assert decision.reason.startswith("the loss is 1.55 times its reference in windows 2 to 3:")
+
+
+def test_a_loss_is_told_with_the_dates_of_its_windows() -> None:
+    dated = [
+        verdicts.model_copy(
+            update={"dates": Dates(first=datetime(2026, 3, day), last=datetime(2026, 3, day + 1))}
+        )
+        for day, verdicts in enumerate(seen(1.0, 1.5, 1.6), 1)
+    ]
+    decision = decide(dated, NEVER, POLICY)
+    assert "in windows 2 to 3 (2 Mar - 4 Mar 2026):" in decision.reason
+
+
+def test_a_drift_is_one_only_where_inputs_have_moved() -> None:
+    assert decide(seen(1.5, 1.6), NEVER, POLICY).title == "Heal asked for"
+    assert decide(seen(1.5, 1.6, shifted=("heat",)), NEVER, POLICY).title == "Drift confirmed"
 
 
 def test_features_that_moved_with_the_loss_are_named() -> None:
@@ -85,7 +107,7 @@ def test_without_labels_a_shift_is_acted_on_where_the_estimated_loss_has_risen(
     silent = [v.model_copy(update={"estimated": estimated}) for v in blind(*[("heat",)] * 3)]
     decision = decide((seen(1.0) if labelled else []) + silent, NEVER, POLICY)
     assert (decision.action, decision.wants_labels) == (action, wants_labels)
-    assert "estimated loss 1.50 times its promise" in decision.reason
+    assert "by an estimate the loss is 1.50 times its reference" in decision.reason
     assert decision.features == ("heat",)
 
 
@@ -145,6 +167,13 @@ def tried(*shares: float, asked: float = 0.0, ratio: float = 1.0) -> list[Verdic
     return history
 
 
+def test_a_correction_is_told_by_what_it_would_do_and_its_parts_behind() -> None:
+    reason = decide(tried(0.5, 0.5, 0.5), NEVER, POLICY).reason
+    assert reason == (
+        "a small correction would cut the loss by 75%; the gate will try it (residual model 100%)"
+    )
+
+
 def test_a_head_that_helps_is_put_on_with_the_share_that_it_has_earned() -> None:
     decision = decide(tried(0.5, 0.5, 0.5), NEVER, POLICY)
     assert (decision.action, decision.depth, decision.ground) == ("heal", "correct", "heads")
@@ -162,7 +191,10 @@ def test_a_head_that_stands_in_for_a_retrain_says_why_none_is_asked_for() -> Non
     waits = HealRecord(retrain_windows=3, refused=1, headed=True)
     decision = decide(tried(0.5, 0.5, 0.5, asked=1.0), waits, POLICY)
     assert decision.depth == "correct"
-    assert "window 3 of 8 in which no retrain is asked for again, after 1 that" in decision.reason
+    assert (
+        "no retrain is asked for yet: window 3 of 8 after the last one, longer for 1 that"
+        in decision.reason
+    )
     small = decide(tried(0.02, 0.02, 0.02, asked=1.0), waits, POLICY)
     assert "no retrain is asked for" not in small.reason
 
@@ -186,7 +218,7 @@ def test_a_head_worth_less_than_a_takeover_is_not_put_on() -> None:
     dear = POLICY.model_copy(update={"takeover_price": 0.9})
     decision = decide(tried(0.5, 0.5, 0.5), NEVER, dear)
     assert decision.action == "keep"
-    assert "less than the price, 90.0%" in decision.reason
+    assert "less than its price, 90.0%" in decision.reason
     assert decision.price == 0.9
 
 
@@ -215,7 +247,7 @@ def test_a_retrain_has_to_earn_its_cpu_seconds_and_heads_stand_in_for_it() -> No
     assert POLICY.retrain_gain < paid.price < gained.share
     unpaid = decide(history, dear, patient)
     assert unpaid.depth == "correct"
-    assert "a retrain could gain" in unpaid.reason
+    assert "a retrain could cut the loss by" in unpaid.reason
     declared = patient.model_copy(update={"costs": Costs(retrain=1.0)})
     assert decide(history, dear, declared).depth == "retrain"
 
@@ -243,7 +275,7 @@ def test_a_rise_of_the_loss_that_is_less_than_a_retrain_costs_is_kept() -> None:
     free = POLICY.model_copy(update={"cpu_budget": None})
     decision = decide(seen(1.5, 1.5), costly, free)
     assert decision.action == "keep"
-    assert "a retrain could gain 33.3%, less than the price, 42.0%" in decision.reason
+    assert "a retrain could cut the loss by 33%, less than its price, 42.0%" in decision.reason
     assert decide(seen(2.0, 2.0), costly, free).depth == "retrain"
 
 

@@ -28,9 +28,9 @@ def test_causes_are_drawn_with_and_without_a_picture() -> None:
     explanation = Explanation(
         window="w000003", windows=("w000001", "w000002", "w000003"), causes=(CAUSE, blind)
     )
-    assert drift_chart(explanation).startswith(b"\x89PNG")
+    assert drift_chart(explanation, {}).startswith(b"\x89PNG")
 
 
 def test_without_a_cause_there_is_nothing_to_draw() -> None:
     with pytest.raises(ValueError, match="no cause"):
-        drift_chart(Explanation(window="w1", windows=("w1",), causes=()))
+        drift_chart(Explanation(window="w1", windows=("w1",), causes=()), {})
