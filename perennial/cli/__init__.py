@@ -4,7 +4,7 @@ Heavy imports stand inside the commands, so that --help is instant. A module add
 `app` by being imported; the order here is the order in --help.
 """
 
-from perennial.cli import stack, play, backtest, data, versions, keeping, rollout, alerts  # noqa: F401, I001
+from perennial.cli import stack, declare, play, backtest, data, versions, keeping, rollout, alerts  # noqa: F401, I001
 from perennial.cli.common import app, main
 
 __all__ = ["app", "main"]
