@@ -112,5 +112,7 @@ def _write(check: WindowCheck) -> CheckRef | None:
         get_run_logger().info("%s was judged by another run at the same time", check.window)
         return None
     get_run_logger().info("%s: %s (%s)", check.window, check.decision.name, check.decision.reason)
+    if str(check.feedback or ""):
+        get_run_logger().warning("%s: %s", check.window, check.feedback)
     held = "; ".join(f"{v.brief} ({v.reason})" for v in check.data) or None
     return CheckRef(key=key, window=check.window, decision=check.decision, held=held)

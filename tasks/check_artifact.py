@@ -90,7 +90,11 @@ def publish_checks(pipeline: str, history: list[Check]) -> None:
         for check in reversed(history)
     ]
     header = ["window", "rows", "shifted", "loss over promise", "decision", "reason"]
-    publish("monitor", pipeline, table(header, rows), description=history[-1].window)
+    shown = table(header, rows)
+    newest = history[-1]
+    if isinstance(newest, WindowCheck) and str(newest.feedback or ""):
+        shown = f"{newest.feedback}.\n\n{shown}"
+    publish("monitor", pipeline, shown, description=newest.window)
 
 
 def _losses(check: Check) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from perennial.datasets.labels import labels_for
+from perennial.datasets.labels import Told, labels_for
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.stream import Cursor, Window, read_span
 from perennial.drift import build_detector, build_label_detector
@@ -24,6 +24,7 @@ from perennial.drift.why import Explanation, explain
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, try_heads
 from perennial.evaluation.targets import encode_known
+from perennial.packaging.labels import LabelRule
 from perennial.packaging.predictor import Predictor
 from perennial.registry import Manifest, read_base, read_file
 from perennial.registry.manifest import REFERENCE_FILE
@@ -58,7 +59,12 @@ class Due:
 
     stretch: Stretch
     frame: pd.DataFrame
-    labels: pd.Series
+    told: Told
+
+    @property
+    def labels(self) -> pd.Series:
+        """One a row; None where none has come that can be used."""
+        return self.told.values
 
     @property
     def enough(self) -> float:
@@ -67,7 +73,8 @@ class Due:
 
     def take(self, rows: NDArray[np.bool_]) -> Due:
         """Select rows by a mask."""
-        return replace(self, frame=self.frame[rows], labels=self.labels[rows])
+        faults = [fault for fault, kept in zip(self.told.faults, rows, strict=True) if kept]
+        return replace(self, frame=self.frame[rows], told=Told(self.labels[rows], faults))
 
 
 class Judge:
@@ -81,6 +88,7 @@ class Judge:
         self._spec = spec
         self._base = base
         self._champion = load_version(champion)
+        self.rule = LabelRule.of(self._champion.signature)
         self._predictor = Predictor(read_base(store(), base), self._champion.signature)
         self._metrics = metrics_of(champion)
         self._reference = pd.read_parquet(io.BytesIO(read_file(store(), base, REFERENCE_FILE)))
@@ -147,7 +155,7 @@ class Judge:
             These, also such whose labels are mostly missing while those of a later one have come;
             and the windows that still wait for their labels.
         """
-        known = [read_due(reader, self._spec, source, window.stretch) for window in pending]
+        known = [read_due(reader, self._spec, source, w.stretch, self.rule) for w in pending]
         come = [int(w.labels.notna().sum()) for w in known]
         enough = [n >= ENOUGH_LABELS * len(w.frame) for n, w in zip(come, known, strict=True)]
         newest = max((i for i, is_there in enumerate(enough) if is_there), default=-1)
@@ -250,8 +258,12 @@ class Judge:
 
 
 def read_due(
-    reader: SegmentReader, spec: PipelineSpec, source: pd.DataFrame, stretch: Stretch
+    reader: SegmentReader,
+    spec: PipelineSpec,
+    source: pd.DataFrame,
+    stretch: Stretch,
+    rule: LabelRule,
 ) -> Due:
     """Read a window's rows, and what is known of their truth."""
-    frame = read_span(reader, source, stretch.start, stretch.end)
-    return Due(stretch, frame, labels_for(reader, spec.name, frame, spec.target))
+    frame = read_span(reader, spec, source, stretch.start, stretch.end)
+    return Due(stretch, frame, labels_for(reader, spec.name, frame, spec.target, rule))

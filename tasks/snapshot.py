@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 from prefect.logging import get_run_logger
@@ -15,6 +16,7 @@ from perennial.datasets.source import read_source
 from perennial.datasets.stream import read_span
 from perennial.errors import SourceError
 from perennial.registry import Declaration
+from perennial.spec import PipelineSpec
 from perennial.validation.quarantine import Record
 from tasks.connection import fetch, store
 
@@ -27,38 +29,46 @@ class SnapshotRef(BaseModel):
     rows: int
 
 
-def gather(declaration: Declaration, held: Sequence[Record]) -> tuple[pd.DataFrame, int]:
-    """Every row whose truth is known, in time order, but those of windows that are held.
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What a training may use, and what it may not."""
 
-    Returns:
-        The rows, with the index of `labelled_rows`, and how many rows the source has.
+    frame: pd.DataFrame
+    unusable: pd.DataFrame
+    """As of `Labelled`."""
+    source_rows: int
+
+
+def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
+    """Every row whose truth is known, in time order, but those of windows that are held.
 
     Raises:
         SourceError: the source cannot be read, or no row has a label.
     """
     spec = declaration.spec
     source = read_source(spec, declaration.path, fetch=fetch)
-    frame = labelled_rows(store(), spec, source)
+    labelled = labelled_rows(store(), spec, source)
+    frame = labelled.frame
     frame = frame.assign(**{spec.target: typed_labels(frame[spec.target], spec.task)})
     frame = frame[frame[spec.target].notna()]
     for record in held:
-        frame = frame.drop(_rows_within(source, record), errors="ignore")
+        frame = frame.drop(_rows_within(spec, source, record), errors="ignore")
         get_run_logger().info("without the rows of %s (%s)", record.name, record.reasons[0])
     if frame.empty:
         raise SourceError(
             f"target: no row of {spec.name} has a value of {spec.target!r} yet"
             + (" outside of windows that are held" if held else "")
         )
-    return frame, len(source)
+    return Gathered(frame, labelled.unusable, len(source))
 
 
-def _rows_within(source: pd.DataFrame, record: Record) -> list[object]:
+def _rows_within(spec: PipelineSpec, source: pd.DataFrame, record: Record) -> list[object]:
     assert record.start is not None
     assert record.end is not None
     rows: list[object] = list(range(record.start.source_rows, record.end.source_rows))
     start, end = record.start, record.end
     if (start.segment, start.offset) != (end.segment, end.offset):
-        span = read_span(SegmentReader(store()), source.iloc[:0], start, end)
+        span = read_span(SegmentReader(store()), spec, source.iloc[:0], start, end)
         rows += list(span["_id"]) if "_id" in span.columns else []
     return rows
 

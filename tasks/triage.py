@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from prefect.logging import get_run_logger
 
-from perennial.datasets.labels import labels_for, typed_labels
+from perennial.datasets.labels import Told, labels_for, typed_labels
 from perennial.datasets.log_reader import SegmentReader
-from perennial.datasets.source import parse_time
+from perennial.datasets.served import FAULT, add_faults, unusable
 from perennial.datasets.stream import Cursor, Window, read_span
-from perennial.errors import SourceError
+from perennial.packaging.labels import LabelRule
 from perennial.registry import Declaration
 from perennial.spec import PipelineSpec
 from perennial.store.lease import utc_now
@@ -56,8 +56,10 @@ class Inspector:
         source: pd.DataFrame,
         past: Sequence[Stretch],
         first: Window,
+        rule: LabelRule,
     ) -> None:
         self._spec = declaration.spec
+        self._rule = rule
         self._reader = reader
         self._source = source
         self._quarantine = Quarantine(store(), self._spec.name)
@@ -66,8 +68,16 @@ class Inspector:
         self._triage = self._remember(past, first)
 
     def inspect(self, name: str, window: Window) -> Inspection:
-        """Say whether a window is held; rows that the rules refuse go to quarantine."""
-        frame = _timed(window.frame, self._spec)
+        """Say whether a window is held; rows that cannot be used, and such that the rules refuse,
+        go to quarantine."""
+        bad = unusable(window.frame)
+        self._put_unusable(name, window, bad)
+        frame = window.frame[~bad]
+        if frame.empty:
+            verdict = _nothing_usable(name, window.frame)
+            self._hold(Stretch(name, window.start, window.end), verdict, len(window.frame))
+            self._triage = self._triage.without()
+            return Inspection(verdict, window, len(window.frame))
         verdict = self._triage.check(name, frame)
         causes, refusals = list(verdict.causes), np.full(len(frame), -1, dtype=np.int16)
         rules: tuple[Rule, ...] = ()
@@ -95,15 +105,21 @@ class Inspector:
             names = [rules[number].name for number in refusals[refusals >= 0]]
             ids = list(self._ids(window, refused))
             self._quarantine.put_aside(name, refused, names, ids, now)
-        self._triage = self._triage.after(frame[refusals < 0])
-        kept = window.frame[refusals < 0].reset_index(drop=True)
-        return Inspection(verdict, replace(window, frame=kept), len(refused))
+        kept = frame[refusals < 0].reset_index(drop=True)
+        self._triage = self._triage.after(kept)
+        return Inspection(verdict, replace(window, frame=kept), len(refused) + int(bad.sum()))
 
-    def inspect_labels(
-        self, window: Stretch, frame: pd.DataFrame, labels: pd.Series
-    ) -> TriageVerdict:
-        """Say whether a window is held for its labels, now that they are due."""
-        frame, labels = _timed(frame, self._spec), typed_labels(labels, self._spec.task)
+    def inspect_labels(self, window: Stretch, frame: pd.DataFrame, told: Told) -> TriageVerdict:
+        """Say whether a window is held for its labels, now that they are due; rows whose label
+        cannot be used go to quarantine."""
+        faulty = add_faults(frame, self._spec.target, told.faults)
+        self._put_unusable(
+            window.window,
+            Window(window.start, window.end, faulty),
+            unusable(faulty) & ~unusable(frame),
+        )
+        bad = unusable(frame)
+        frame, labels = frame[~bad], typed_labels(told.values[~bad], self._spec.task)
         verdict = self._triage.check_labels(window.window, frame, labels)
         if verdict.held:
             self._hold(window, verdict, len(frame))
@@ -112,7 +128,8 @@ class Inspector:
         return verdict
 
     def sound_rows(self, window: Stretch, frame: pd.DataFrame) -> NDArray[np.bool_]:
-        """Which rows of a checked window did not go to quarantine."""
+        """Which rows of a checked window can be used and did not go to quarantine."""
+        usable: NDArray[np.bool_] = ~unusable(frame)
         aside = {
             row
             for entry in self._quarantine.entries()
@@ -120,10 +137,17 @@ class Inspector:
             for row in self._quarantine.rows(window.window)[ROW]
         }
         if not aside:
-            return np.ones(len(frame), dtype=bool)
+            return usable
         ids = self._ids(Window(window.start, window.end, frame), frame)
-        kept: NDArray[np.bool_] = ~np.isin(ids, list(aside - self._released))
-        return kept
+        return usable & ~np.isin(ids, list(aside - self._released))
+
+    def _put_unusable(self, name: str, window: Window, bad: NDArray[np.bool_]) -> None:
+        rows = window.frame[bad]
+        new = self._quarantine.put_unusable(name, rows, list(self._ids(window, rows)), utc_now())
+        if new:
+            get_run_logger().warning(
+                "%d rows of %s cannot be used: %s", new, name, rows[FAULT].iloc[0]
+            )
 
     def _hold(self, window: Stretch, verdict: TriageVerdict, rows: int) -> None:
         self._quarantine.hold(
@@ -148,17 +172,19 @@ class Inspector:
                 reference.iloc[-(KEPT - len(past)) * rows :] if len(past) < KEPT else reference[:0]
             )
         triage = Triage.fit(reference if len(reference) else self._source, self._spec, rows)
-        frames = [read_span(self._reader, self._source, s.start, s.end) for s in past]
+        frames = [read_span(self._reader, self._spec, self._source, s.start, s.end) for s in past]
+        frames = [frame[~unusable(frame)] for frame in frames]
         if not frames:
             return triage.without() if gap else triage
         together = pd.concat(frames, ignore_index=True)
-        labels = labels_for(self._reader, self._spec.name, together, self._spec.target)
-        labels = typed_labels(labels, self._spec.task)
+        told = labels_for(self._reader, self._spec.name, together, self._spec.target, self._rule)
+        labels = typed_labels(told.values, self._spec.task)
         at = 0
-        for frame in frames:
+        for rows in frames:
+            frame = rows.reset_index(drop=True)
             mine = labels.iloc[at : at + len(frame)].reset_index(drop=True)
             at += len(frame)
-            triage = triage.after(_timed(frame, self._spec), mine if mine.notna().any() else None)
+            triage = triage.after(frame, mine if mine.notna().any() else None)
         return triage.without() if gap else triage
 
 
@@ -170,14 +196,10 @@ def _without_target(suite: dict[str, Any] | None, spec: PipelineSpec) -> dict[st
     return {**suite, "expectations": [rule.model_dump() for rule in kept]}
 
 
-def _timed(frame: pd.DataFrame, spec: PipelineSpec) -> pd.DataFrame:
-    """With the time as a time; one that is none stays what it is, for triage to see."""
-    if spec.time is None or spec.time not in frame.columns:
-        return frame
-    try:
-        return frame.assign(**{spec.time: parse_time(frame[spec.time], "time")})
-    except SourceError:
-        return frame
+def _nothing_usable(name: str, frame: pd.DataFrame) -> TriageVerdict:
+    detail = f"no row can be used, such as: {frame[FAULT].iloc[0]}"
+    cause = Cause(kind="rules_broken", detail=detail)
+    return TriageVerdict(window=name, held=True, causes=(cause,))
 
 
 def _columns(names: str | None) -> tuple[str, ...]:

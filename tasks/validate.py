@@ -29,7 +29,7 @@ from tasks.artifacts import link, publish, table
 from tasks.connection import fetch, store
 from tasks.expectations import find_suite, learn
 from tasks.notify import notify
-from tasks.snapshot import SnapshotRef, gather, snapshot_rows
+from tasks.snapshot import Gathered, SnapshotRef, gather, snapshot_rows
 from tasks.step import step
 from tasks.versions import find_champion
 
@@ -59,7 +59,8 @@ def snapshot_sound_rows(declaration: Declaration) -> SoundRows:
     """
     spec = declaration.spec
     quarantine = Quarantine(store(), spec.name)
-    frame, source_rows = gather(declaration, quarantine.held_windows())
+    gathered = gather(declaration, quarantine.held_windows())
+    frame = gathered.frame
     standing = find_suite(declaration)
     suite = standing or learn(declaration, frame, None)
     released = quarantine.exempt()
@@ -71,8 +72,8 @@ def snapshot_sound_rows(declaration: Declaration) -> SoundRows:
     refusals = evaluation.add(frame)
     report = evaluation.report(lambda columns: frame if columns is None else frame[columns])
     sound = frame[refusals < 0]
-    ref = snapshot_rows(declaration, sound if len(sound) else frame, source_rows)
-    _put_aside(declaration, quarantine, ref, evaluation, frame, refusals)
+    ref = snapshot_rows(declaration, sound if len(sound) else frame, gathered.source_rows)
+    _put_aside(declaration, quarantine, ref, evaluation, gathered, refusals)
     if not report.held:
         learn(declaration, sound, suite)
     skew, later = _as_served(declaration)
@@ -124,19 +125,21 @@ def _put_aside(
     quarantine: Quarantine,
     ref: SnapshotRef,
     evaluation: Evaluation,
-    frame: pd.DataFrame,
+    gathered: Gathered,
     refusals: NDArray[np.int16],
 ) -> None:
     """Write what is new in quarantine, and release what stands there and passes now."""
+    frame, lost = gathered.frame, gathered.unusable
     refused = frame[refusals >= 0]
     ids = _ids(refused, declaration)
     names = [evaluation.rules[number].name for number in refusals[refusals >= 0]]
     now = utc_now()
     new = quarantine.put_aside(ref.sha256, refused, names, ids, now)
+    new += quarantine.put_unusable(ref.sha256[:12], lost, list(lost.index), now)
     entries = quarantine.entries()
     if any(entry.record.kind == "rows" for entry in entries):
         passing = frame[refusals < 0]
-        quarantine.settle(_ids(passing, declaration), ids, ref.sha256[:12], now)
+        quarantine.settle(_ids(passing, declaration), [*ids, *lost.index], ref.sha256[:12], now)
     if new:
         get_run_logger().warning(
             "%d rows set aside: 'perennial quarantine %s' shows them", new, ref.pipeline

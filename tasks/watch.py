@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import chain, pairwise
 from math import ceil
 
+from perennial.datasets.feedback import SLACK, FeedbackSeen, look_at_feedback
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import find_snapshot
 from perennial.datasets.source import read_source
@@ -72,7 +73,9 @@ class Watch:
         number = ordinal(self._last.window) if self._last is not None else 0
         self._window_rows = len(first.frame)
         judge = Judge(self._spec, self._champion, self._base, self._window_rows)
-        inspector = Inspector(self._declaration, self._reader, self._source, self._past(), first)
+        inspector = Inspector(
+            self._declaration, self._reader, self._source, self._past(), first, judge.rule
+        )
         for window in chain([first], windows):
             number += 1
             check = self._check(f"w{number:06d}", window, place, judge, inspector)
@@ -97,7 +100,7 @@ class Watch:
         trials: list[HeadTrial] = []
         due, left = judge.due(self._reader, self._source, pending)
         for known in due:
-            verdict = inspector.inspect_labels(known.stretch, known.frame, known.labels)
+            verdict = inspector.inspect_labels(known.stretch, known.frame, known.told)
             if verdict.held:
                 held.append(verdict)
                 continue
@@ -134,7 +137,28 @@ class Watch:
             data=tuple(held),
             labels_missing=self._labels_missing(name, left, decision),
             refused=found.refused,
+            feedback=self._feedback(judge, window),
             at=utc_now(),
+        )
+
+    def _feedback(self, judge: Judge, window: Window) -> FeedbackSeen | None:
+        """The labels that came up to a window's last row, and since the last look at them; their
+        rows are sought in the windows that are remembered."""
+        if "_time" not in window.frame.columns:
+            return None
+        until = (window.frame["_time"].max() - SLACK).to_pydatetime()
+        looks = [c.feedback for c in self.recent if c.feedback is not None]
+        after = looks[-1].until if looks else None
+        if after is not None and until <= after:
+            return FeedbackSeen(until=after)
+        past = self._past()
+        return look_at_feedback(
+            self._reader,
+            self._spec.name,
+            judge.rule,
+            after=after,
+            until=until,
+            since=past[0].start.segment if past else None,
         )
 
     def _trial(
@@ -145,7 +169,9 @@ class Watch:
         end = ordinal(due.stretch.window) - (ordinal(now) - ordinal(due.stretch.window))
         labelled = {loss.window for check in self.history for loss in check.losses}
         before = {window for window in labelled if ordinal(window) < end}
-        return judge.trial(due, self._read(inspector, before), mix([*self._trials(), *newer]))
+        return judge.trial(
+            due, self._read(judge, inspector, before), mix([*self._trials(), *newer])
+        )
 
     def _estimate(
         self,
@@ -157,16 +183,19 @@ class Watch:
     ) -> LossVerdict | None:
         """The loss that a window without labels is likely to have, by the newest that have them."""
         seen = [*losses, *(loss for check in self.history for loss in check.losses)]
-        known = self._read(inspector, {loss.window for loss in seen})
+        known = self._read(judge, inspector, {loss.window for loss in seen})
         return judge.estimate(name, window, known)
 
-    def _read(self, inspector: Inspector, windows: Collection[str]) -> list[Due]:
+    def _read(self, judge: Judge, inspector: Inspector, windows: Collection[str]) -> list[Due]:
         """The sound rows of the newest of these windows, as many as heads are fitted on."""
         from perennial.training.heads.heal import head_span
 
         count = ceil(head_span(self._window_rows) / self._window_rows)
         chosen = [stretch for stretch in self._past() if stretch.window in windows][-count:]
-        known = [read_due(self._reader, self._spec, self._source, stretch) for stretch in chosen]
+        known = [
+            read_due(self._reader, self._spec, self._source, stretch, judge.rule)
+            for stretch in chosen
+        ]
         return [one.take(inspector.sound_rows(one.stretch, one.frame)) for one in known]
 
     def _labels_missing(

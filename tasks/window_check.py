@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from perennial.datasets.feedback import FeedbackSeen
 from perennial.datasets.stream import Cursor
 from perennial.drift.decision import Decision
 from perennial.drift.record import Check
@@ -36,6 +37,8 @@ class WindowCheck(Check):
     """Windows that were found to be held at this look: this one, or older ones by their labels."""
     refused: int = 0
     """Rows of this window that went to quarantine; the inputs are those of the others."""
+    feedback: FeedbackSeen | None = None
+    """The labels that came since the last look; None: no served row was looked at."""
 
 
 class CheckRef(BaseModel):

@@ -31,9 +31,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from perennial.packaging.signature import Signature
+from perennial.packaging.signature import Signature, TimeField
 
 _FORMAT_KEY = b"perennial.log.format"
+_TIME_KEY = b"perennial.log.time"
 _FEEDBACK_FORMAT = b"1"
 _PREDICTION_FORMAT = b"2"
 """2: with ``key`` and ``weight``. Segments of format 1 lack them; readers take them for unknown."""
@@ -56,7 +57,8 @@ def prediction_schema(signature: Signature) -> pa.Schema:
     categorical ones and context fields as strings, a missing value as null. ``output`` is the
     graph's output row. ``latency`` is in microseconds, from the request's last byte to the answer.
     ``weight`` is the challenger's share by which the request was routed, 0 where nobody had to
-    choose; ``key`` is then the hash of the routing key, salted with the challenger's version.
+    choose; ``key`` is then the hash of the routing key, salted with the challenger's version. The
+    metadata say how the time among the context fields is written, where there is one.
     """
     fields = [
         pa.field(f.name, pa.float64() if f.kind == "numeric" else pa.string())
@@ -75,8 +77,22 @@ def prediction_schema(signature: Signature) -> pa.Schema:
             pa.field("key", pa.int64()),
             pa.field("weight", pa.float64()),
         ],
-        metadata={_FORMAT_KEY: _PREDICTION_FORMAT},
+        metadata={_FORMAT_KEY: _PREDICTION_FORMAT, **_time_metadata(signature.time)},
     )
+
+
+def _time_metadata(time: TimeField | None) -> dict[bytes, bytes]:
+    return {} if time is None else {_TIME_KEY: time.model_dump_json().encode()}
+
+
+def time_of(schema: pa.Schema, declared: TimeField | None) -> TimeField | None:
+    """How the rows of a segment tell their time: as it was when they were served, or else as it is
+    declared now."""
+    written = (schema.metadata or {}).get(_TIME_KEY)
+    if declared is None or written is None:
+        return declared
+    told = TimeField.model_validate_json(written)
+    return told if told.name == declared.name else declared
 
 
 ANSWERING_ROLES = ("champion", "challenger")

@@ -11,9 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perennial.datasets.log import ANSWERING_ROLES
+from perennial.datasets.log import ANSWERING_ROLES, FEEDBACK_SCHEMA, time_of
 from perennial.datasets.merged import MergedFile, open_merged
+from perennial.datasets.served import take_times
 from perennial.errors import NotFound, StoreError
+from perennial.packaging.signature import TimeField
 from perennial.store import Store, layout
 
 
@@ -91,8 +93,8 @@ class SegmentReader:
         self._tables: OrderedDict[str, pa.Table] = OrderedDict()
         self._bytes = 0
         self._listed: dict[str, tuple[str, list[Segment]]] = {}
-        self.labels: dict[str, tuple[str, pd.Series]] = {}
-        """What `read_feedback` made of a log, and since when."""
+        self.labels: dict[str, tuple[str, pd.DataFrame]] = {}
+        """What `read_feedback_log` made of a log, and since when."""
 
     def segments(self, prefix: str, *, since: str | None = None) -> list[Segment]:
         """As `list_segments`, as it was when this reader first listed so far back."""
@@ -168,8 +170,12 @@ def parse_segment(data: bytes, key: str) -> pa.Table:
     return table
 
 
-def flatten_predictions(table: pa.Table) -> pd.DataFrame:
+def flatten_predictions(table: pa.Table, time: TimeField | None = None) -> pd.DataFrame:
     """Spread a segment of the prediction log into a frame.
+
+    Args:
+        time: as the pipeline declares it. It is read, as the segment says that it is written (see
+            `take_times`); None: it stays what it is.
 
     Returns:
         One row an answered request. Features and context fields as columns of their own; what the
@@ -187,10 +193,13 @@ def flatten_predictions(table: pa.Table) -> pd.DataFrame:
     routed = "weight" in table.column_names
     frame["_key"] = table.column("key").fill_null(0).to_pandas() if routed else 0
     frame["_weight"] = table.column("weight").to_pandas() if routed else float("nan")
-    return frame
+    written = time_of(table.schema, time)
+    return frame if written is None else take_times(frame, written)
 
 
-def flatten_together(tables: Iterable[pa.Table]) -> Iterator[tuple[int, pd.DataFrame]]:
+def flatten_together(
+    tables: Iterable[pa.Table], time: TimeField | None = None
+) -> Iterator[tuple[int, pd.DataFrame]]:
     """Spread segments as `flatten_predictions` does, those of one schema that follow one another
     into one frame: it takes hardly longer than one of them.
 
@@ -199,12 +208,16 @@ def flatten_together(tables: Iterable[pa.Table]) -> Iterator[tuple[int, pd.DataF
     """
     alike: list[pa.Table] = []
     for table in tables:
-        if alike and (len(alike) == _TOGETHER or table.schema != alike[0].schema):
-            yield len(alike), flatten_predictions(pa.concat_tables(alike))
+        if alike and (len(alike) == _TOGETHER or not _is_alike(table, alike[0])):
+            yield len(alike), flatten_predictions(pa.concat_tables(alike), time)
             alike = []
         alike.append(table)
     if alike:
-        yield len(alike), flatten_predictions(pa.concat_tables(alike))
+        yield len(alike), flatten_predictions(pa.concat_tables(alike), time)
+
+
+def _is_alike(table: pa.Table, other: pa.Table) -> bool:
+    return bool(table.schema.equals(other.schema, check_metadata=True))
 
 
 _TOGETHER = 64
@@ -222,10 +235,12 @@ LOG_COLUMNS = {
 """Columns of the log and the names they carry in a frame, beside the features."""
 
 
-def read_predictions(store: Store, segments: Iterable[Segment]) -> pd.DataFrame:
+def read_predictions(
+    store: Store, segments: Iterable[Segment], time: TimeField | None = None
+) -> pd.DataFrame:
     """Read segments into one frame as `flatten_predictions`: answers only, one row an id."""
     reader = SegmentReader(store)
-    frames = [frame for _, frame in flatten_together(map(reader.read, segments))]
+    frames = [frame for _, frame in flatten_together(map(reader.read, segments), time)]
     if not frames:
         return pd.DataFrame(columns=list(LOG_COLUMNS.values()))
     frame = pd.concat(frames, ignore_index=True)
@@ -234,7 +249,14 @@ def read_predictions(store: Store, segments: Iterable[Segment]) -> pd.DataFrame:
 
 
 def read_feedback(reader: SegmentReader, pipeline: str, *, since: str | None = None) -> pd.Series:
-    """Read labels: JSON scalars as text, by id; of several for one id the latest.
+    """Read labels: JSON scalars as text, by id; arguments as `read_feedback_log`."""
+    return read_feedback_log(reader, pipeline, since=since)["label"]
+
+
+def read_feedback_log(
+    reader: SegmentReader, pipeline: str, *, since: str | None = None
+) -> pd.DataFrame:
+    """Read labels and when they came, by id; of several for one id the latest.
 
     Args:
         since: as in `list_segments`. Older labels may be among them: the reader keeps what it has
@@ -248,9 +270,9 @@ def read_feedback(reader: SegmentReader, pipeline: str, *, since: str | None = N
     return known[1]
 
 
-def _read_labels(reader: SegmentReader, prefix: str, since: str | None) -> pd.Series:
+def _read_labels(reader: SegmentReader, prefix: str, since: str | None) -> pd.DataFrame:
     tables = [reader.read(segment) for segment in reader.segments(prefix, since=since)]
     if not tables:
-        return pd.Series(dtype=object)
+        return FEEDBACK_SCHEMA.empty_table().to_pandas().set_index("id")
     frame = pa.concat_tables(tables).to_pandas().sort_values("time", kind="stable")
-    return frame.drop_duplicates("id", keep="last").set_index("id")["label"]
+    return frame.drop_duplicates("id", keep="last").set_index("id")

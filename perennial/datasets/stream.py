@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from ulid import ULID
 
@@ -28,7 +27,8 @@ from perennial.datasets.log_reader import (
     SegmentReader,
     flatten_together,
 )
-from perennial.datasets.source import parse_time
+from perennial.datasets.served import take_types, time_field
+from perennial.datasets.windows import first_cut
 from perennial.spec import PipelineSpec, Span
 from perennial.store import Store, layout
 
@@ -96,7 +96,8 @@ class Window:
     start: Cursor
     end: Cursor
     frame: pd.DataFrame
-    """Features, and for served rows the log's own columns; source rows carry their target."""
+    """Features, and for served rows the log's own columns; source rows carry their target. With
+    what makes a row unusable, if anything does (see `perennial.datasets.served`)."""
 
 
 def cut_windows(
@@ -104,28 +105,33 @@ def cut_windows(
 ) -> Iterator[Window]:
     """Yield the full windows behind a cursor, the oldest first. What is left over waits.
 
+    `first_cut` says where a window ends.
+
     Args:
         source: the whole source; rows before ``cursor.source_rows`` are passed over.
     """
     size = spec.monitor.window
     start, end = cursor, cursor
     parts: list[pd.DataFrame] = []
+    pieces: list[_Piece] = []
     for piece in _pieces_behind(store, spec, source, cursor):
         parts.append(piece.frame)
+        pieces.append(piece)
         if size.rows is not None and sum(map(len, parts)) < size.rows:
             continue
         held = pd.concat(parts, ignore_index=True)
         taken = 0
-        while (cut := _first_cut(held.iloc[taken:], spec.time, size)) is not None:
+        while (cut := first_cut(held.iloc[taken:], spec.time, size)) is not None:
             taken += cut
-            end = piece.place_before(len(held) - taken)
+            end = _place_before(pieces, len(held) - taken)
             yield Window(start, end, held.iloc[taken - cut : taken].reset_index(drop=True))
             start = end
         parts = [held.iloc[taken:]]
+        pieces = _newest(pieces, len(held) - taken)
 
 
 def read_span(
-    reader: SegmentReader, source: pd.DataFrame, start: Cursor, end: Cursor
+    reader: SegmentReader, spec: PipelineSpec, source: pd.DataFrame, start: Cursor, end: Cursor
 ) -> pd.DataFrame:
     """Read the rows between two cursors again, as `cut_windows` gave them."""
     parts = [source.iloc[start.source_rows : end.source_rows]]
@@ -143,7 +149,7 @@ def read_span(
             elif segment.key == end.segment and not late:
                 high = end.offset
             spans.append(_Slice(segment, late, low, high))
-    parts += [_answering(frame) for _, frame in _flattened(reader, spans)]
+    parts += [_answering(frame) for _, frame in _flattened(reader, spec, source, spans)]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
@@ -169,6 +175,24 @@ class _Piece:
         return self.before.within(self.segment, first_left, late=self.late)
 
 
+def _place_before(pieces: list[_Piece], left: int) -> Cursor:
+    """The place before the last ``left`` rows of several pieces."""
+    at = len(pieces) - 1
+    while left > len(pieces[at].frame):
+        left -= len(pieces[at].frame)
+        at -= 1
+    return pieces[at].place_before(left)
+
+
+def _newest(pieces: list[_Piece], rows: int) -> list[_Piece]:
+    """The last of the pieces, those that hold so many rows together."""
+    count = 0
+    while rows > 0:
+        count += 1
+        rows -= len(pieces[-count].frame)
+    return pieces[len(pieces) - count :]
+
+
 def _pieces_behind(
     store: Store, spec: PipelineSpec, source: pd.DataFrame, cursor: Cursor
 ) -> Iterator[_Piece]:
@@ -180,7 +204,7 @@ def _pieces_behind(
     reader = SegmentReader(store)
     found = _segments_behind(reader, layout.prediction_log(spec.name), cursor)
     spans = (_Slice(s, late, _begin(cursor, s, late=late), s.rows) for s, late in found)
-    for batch, frame in _flattened(reader, spans):
+    for batch, frame in _flattened(reader, spec, source, spans):
         first = 0
         for span in batch:
             behind = place.behind(span.segment, late=span.late)
@@ -234,7 +258,7 @@ class _Slice(NamedTuple):
 
 
 def _flattened(
-    reader: SegmentReader, spans: Iterable[_Slice]
+    reader: SegmentReader, spec: PipelineSpec, source: pd.DataFrame, spans: Iterable[_Slice]
 ) -> Iterator[tuple[list[_Slice], pd.DataFrame]]:
     """Yield spans that are alike and their rows, one behind the other; ``_row`` is a row's place in
     its segment."""
@@ -245,35 +269,16 @@ def _flattened(
             read.append(span)
             yield reader.read(span.segment).slice(span.low, span.rows)
 
-    for count, frame in flatten_together(tables()):
+    for count, flat in flatten_together(tables(), time_field(spec)):
         batch = read[:count]
         del read[:count]
+        frame = take_types(flat, source, spec)
         frame["_row"] = np.concatenate([span.low + np.arange(span.rows) for span in batch])
         yield batch, frame
 
 
 def _answering(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["_role"].isin(ANSWERING_ROLES)].reset_index(drop=True)
-
-
-def _first_cut(rows: pd.DataFrame, time: str | None, size: Span) -> int | None:
-    """How many rows the next window takes, or None where it is not full yet."""
-    if size.duration is None:
-        wanted = size.rows or 1
-        return wanted if len(rows) >= wanted else None
-    if rows.empty:
-        return None
-    clock = _clock(rows, time)
-    beyond = np.flatnonzero(clock >= clock[0] + np.timedelta64(size.duration))
-    return int(beyond[0]) if len(beyond) else None
-
-
-def _clock(rows: pd.DataFrame, time: str | None) -> NDArray[Any]:
-    """The time of each row: its time column, else the moment of the request."""
-    column = rows[time] if time is not None else rows["_time"]
-    parsed = parse_time(column, f"time: {column.name}").to_numpy().astype("datetime64[us]")
-    running: NDArray[Any] = np.maximum.accumulate(parsed)
-    return running
 
 
 def window_rows(spec: PipelineSpec, frame: pd.DataFrame) -> int:

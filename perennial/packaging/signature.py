@@ -25,6 +25,9 @@ NUMERIC = "numeric"
 CATEGORICAL = "categorical"
 OUTPUT = "output"
 
+LARGEST_FLOAT32 = 3.4028235677973362e38
+"""The largest float64 that a float32 can be rounded from."""
+
 FeatureKind = Literal["numeric", "categorical"]
 
 

@@ -11,7 +11,6 @@ All of it is read again after a restart; an observer keeps nothing that the stor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,11 +20,13 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from perennial.datasets.labels import read_labels
 from perennial.datasets.log import ANSWERING_ROLES
 from perennial.datasets.log_reader import flatten_predictions
 from perennial.errors import ModelError, RequestError
 from perennial.evaluation.metrics import loss_bound, prediction_shift, row_losses
 from perennial.evaluation.targets import align_classes, encode_known
+from perennial.packaging.labels import LabelRule
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.registry import State, read_history, read_manifest
 from perennial.rollout.evidence import Evidence, Losses, Side
@@ -123,13 +124,15 @@ class Observer:
         self._rows.add(hash_ids(rows["_id"]), columns)
 
     def _take_labels(self, table: pa.Table) -> None:
-        """Keep the truths of a segment; NaN where the challenger has no terms for one.
+        """Keep the truths of a segment; NaN where one cannot be used, or the challenger has no
+        terms for it.
 
         A later label for a row takes the place of the earlier one.
         """
-        texts = table.column("label").to_pylist()
-        values = pd.Series([json.loads(text) for text in texts], dtype=object)
-        encoded, known = encode_known(values, self._models[0].signature)
+        signature = self._models[0].signature
+        labels, _ = read_labels(table.column("label").to_pylist(), LabelRule.of(signature))
+        values = pd.Series(labels, dtype=object)
+        encoded, known = encode_known(values, signature)
         truth = np.full(len(values), np.nan)
         truth[known] = encoded
         ids = hash_ids(table.column("id").to_pylist())

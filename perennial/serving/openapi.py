@@ -10,17 +10,20 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from perennial.packaging.signature import CATEGORICAL, NUMERIC, Signature
+from perennial.packaging.signature import (
+    CATEGORICAL,
+    LARGEST_FLOAT32,
+    NUMERIC,
+    Signature,
+)
 from perennial.serving import docs
 from perennial.serving.docs import ID, Schema
 from perennial.serving.models import LoadedModel, Served
 from perennial.serving.tensors import BYTES
 
-_LARGEST_FLOAT32 = 3.4028235677973362e38
-"""The largest float64 that a float32 can be rounded from."""
 _NUMBER: Schema = {
     "anyOf": [
-        {"type": "number", "minimum": -_LARGEST_FLOAT32, "maximum": _LARGEST_FLOAT32},
+        {"type": "number", "minimum": -LARGEST_FLOAT32, "maximum": LARGEST_FLOAT32},
         {"type": ["boolean", "null"]},
     ],
     "description": "null is a missing value.",

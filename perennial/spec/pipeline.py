@@ -35,6 +35,38 @@ class Source(Section):
         default=None,
         description="A Python script beside pipeline.yaml that writes the file when it is missing.",
     )
+    separator: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="What stands between the fields of a csv. Left out: found among comma, "
+        "semicolon, tab and bar.",
+    )
+    decimal: Literal[".", ","] | None = Field(
+        default=None, description="Decimal point or comma of a csv. Left out: found."
+    )
+    encoding: str | None = Field(
+        default=None,
+        description="Encoding of a csv, such as utf-8 or cp1252. Left out: found among UTF-8, "
+        "UTF-16, cp1252 and latin-1.",
+    )
+
+    @field_validator("separator")
+    @classmethod
+    def _separates(cls, value: str | None) -> str | None:
+        if value is not None and (value.isalnum() or value in "\"\r\n."):
+            raise ValueError("write the one character between two fields, such as ';' or \"\\t\"")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                "".encode(value)
+        except LookupError:
+            raise ValueError("there is no such encoding: utf-8, utf-16 and cp1252 are some") from None
+        return value
 
 
 class Labels(Section):

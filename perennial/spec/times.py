@@ -52,6 +52,8 @@ class TimeFormat(BaseModel):
             return _within(self._to_utc(value), value)
         if self.format in _UNITS:
             return _within(_from_number(value, _UNITS[self.format]), value)
+        if isinstance(value, int) and not isinstance(value, bool) and self.format != ISO:
+            return _within(self._to_utc(self._parse(str(value))), value)  # 20260131 of %Y%m%d
         if not isinstance(value, str):
             raise ValueError(f"{value!r} is no time: write {self.example}")
         return _within(self._to_utc(self._parse(value.strip())), value)
@@ -62,7 +64,9 @@ class TimeFormat(BaseModel):
         moment = datetime(2026, 1, 31, 14, 30)
         if self.format in _UNITS:
             return f"{self.format} since 1970 such as {_count(moment) / _UNITS[self.format]:.0f}"
-        return moment.isoformat() if self.format == ISO else moment.strftime(self.format)
+        if self.format == ISO:
+            return moment.isoformat()
+        return moment.replace(tzinfo=UTC).strftime(self.format)
 
     def _parse(self, text: str) -> datetime:
         if self.format != ISO:
@@ -90,18 +94,19 @@ def check_time_format(value: str) -> str:
     """Give a format back as it may stand in a declaration.
 
     Raises:
-        ValueError: it is none of the three names and no pattern that tells year, month and day.
+        ValueError: it is none of the three names and no pattern that tells year and month.
     """
     if value in (ISO, *_UNITS):
         return value
-    moments = [datetime(2026, 1, 31), datetime(2025, 1, 31), datetime(2026, 2, 1)]
+    moments = [datetime(y, m, 1, tzinfo=UTC) for y, m in ((2026, 1), (2025, 1), (2026, 2))]
     try:
-        whole = [datetime.strptime(m.strftime(value), value) for m in moments]
+        read = [datetime.strptime(m.strftime(value), value) for m in moments]
     except ValueError:
-        whole = []
+        read = []
+    whole = [moment.replace(tzinfo=UTC) for moment in read]
     if "%" not in value or whole != moments:
         raise ValueError(
-            "write iso, seconds, milliseconds, or a pattern with year, month and day such as "
+            "write iso, seconds, milliseconds, or a pattern with year and month such as "
             "'%d.%m.%Y %H:%M'"
         )
     return value

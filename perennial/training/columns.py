@@ -69,7 +69,7 @@ def encode_target(y: pd.Series[Any], task: Task) -> tuple[NDArray[Any], tuple[st
     if task == "binary" and len(classes) > 2:
         raise TrainingError(
             f"{y.name!r} has {len(classes)} classes ({_some(classes)}) but the task is binary: "
-            "write task: multiclass"
+            "mend the source, or write task: multiclass"
         )
     return encode_labels(y, classes), classes
 

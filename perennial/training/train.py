@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from perennial.datasets.served import time_field
 from perennial.evaluation.metrics import GREATER_IS_BETTER, row_losses, score
 from perennial.packaging.predictor import encode_frame
 from perennial.packaging.signature import Signature
@@ -120,6 +121,7 @@ def _prepare(frame: pd.DataFrame, spec: PipelineSpec) -> tuple[Signature, Traini
         target=spec.target,
         features=infer_features(frame, spec),
         context=infer_context(frame, spec),
+        time=time_field(spec),
         classes=classes,
     )
     numeric, categorical = both(*encode_frame(signature, frame))

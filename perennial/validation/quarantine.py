@@ -8,6 +8,7 @@ Nothing is removed; a release is one more file.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -17,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from perennial.datasets.served import RULE
 from perennial.datasets.stream import Cursor
 from perennial.errors import Conflict, PerennialError
 from perennial.packaging.signature import canonical_label
@@ -25,8 +27,7 @@ from perennial.store import Store, layout
 from perennial.validation.cause import Cause
 from perennial.validation.row_rules import hash_rows
 
-ROW, RULE = "_row", "_rule"
-ID = "_id"
+ROW, ID = "_row", "_id"
 
 
 class Record(BaseModel):
@@ -175,6 +176,25 @@ class Quarantine:
         )
         self._write(record)
         return len(kept)
+
+    def put_unusable(
+        self, prefix: str, rows: pd.DataFrame, ids: Sequence[str], at: AwareDatetime
+    ) -> int:
+        """Write rows that cannot be used, those that do not stand here yet.
+
+        Args:
+            prefix: of the entry's name, which goes on with a hash of what is in it.
+            rows: with the rule that each breaks under ``RULE``.
+            ids: for each its id.
+
+        Returns:
+            How many are new.
+        """
+        if rows.empty:
+            return 0
+        content = "\n".join([*ids, *rows[RULE]])
+        name = f"{prefix}-unusable-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+        return self.put_aside(name, rows, list(rows[RULE]), ids, at)
 
     def hold(
         self,

@@ -13,6 +13,7 @@ from perennial.datasets.log_reader import SegmentReader, list_segments, read_fee
 from perennial.datasets.merged import ROW_GROUP, open_merged
 from perennial.datasets.stream import Cursor, cut_windows, read_span
 from perennial.errors import NotFound, StoreError
+from perennial.packaging.labels import LabelRule
 from perennial.store import layout
 from tests.datasets.conftest import SIGNATURE, START, WIDE, LogWriter
 from tests.datasets.memory_store import Killed, MemoryStore
@@ -88,7 +89,9 @@ class World:
                 self.windows.append(window)
                 self.cursor = window.end
             for window in self.windows:
-                again = read_span(SegmentReader(self.store), history(0), window.start, window.end)
+                again = read_span(
+                    SegmentReader(self.store), WINDOW, history(0), window.start, window.end
+                )
                 # A window's frame also has the columns of rows that came with its last ones.
                 known = window.frame[list(again.columns)]
                 pd.testing.assert_frame_equal(again, known)
@@ -182,7 +185,7 @@ def test_small_segments_become_one_file_and_windows_behind_them_stay(store, log)
     for old, new in zip(before, after, strict=True):
         assert (old.start, old.end) == (new.start, new.end)
         pd.testing.assert_frame_equal(old.frame, new.frame)
-        again = read_span(SegmentReader(store), source, old.start, old.end)
+        again = read_span(SegmentReader(store), spec, source, old.start, old.end)
         assert list(again["x"]) == list(old.frame["x"])
 
 
@@ -206,9 +209,11 @@ def test_the_latest_label_wins_after_a_compaction_too(store, log):
     assert run(store, FEEDBACK).segments == 3
     pd.testing.assert_series_equal(read_feedback(SegmentReader(store), "p").sort_index(), before)
     (window,) = cut_windows(store, WINDOW, history(0), Cursor())
-    labels = labels_for(SegmentReader(store), "p", window.frame, "y")
+    labels = labels_for(
+        SegmentReader(store), "p", window.frame, "y", LabelRule("regression")
+    ).values
     assert list(labels[:3]) == [1.5, 3.5, None]
-    assert list(labelled_rows(store, spec_of(20), history(2))["y"]) == [0, 1, 1.5, 3.5]
+    assert list(labelled_rows(store, spec_of(20), history(2)).frame["y"]) == [0, 1, 1.5, 3.5]
 
 
 def test_a_read_span_of_a_big_file_decodes_only_its_row_groups(store, log):

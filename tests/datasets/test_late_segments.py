@@ -22,7 +22,7 @@ def store():
 def walk(store, spec, cursor, windows):
     """Cut what can be cut, note it, and give the cursor behind it."""
     for window in cut_windows(store, spec, history(5), cursor):
-        again = read_span(SegmentReader(store), history(5), window.start, window.end)
+        again = read_span(SegmentReader(store), spec, history(5), window.start, window.end)
         assert list(again["x"]) == list(window.frame["x"])
         windows.append(window)
         cursor = window.end
@@ -61,7 +61,7 @@ def test_segments_that_come_late_are_judged_once(store, log, spread, size, merge
     assert len(seen) == len(set(seen))
     assert set(numbered(0, 60 + 63 + 60 + 27 + 150)) <= set(seen)
     for window in windows:
-        again = read_span(SegmentReader(store), history(5), window.start, window.end)
+        again = read_span(SegmentReader(store), spec, history(5), window.start, window.end)
         assert list(again["_id"]) == ids(window)
 
 

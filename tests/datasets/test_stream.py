@@ -6,6 +6,7 @@ import pytest
 from perennial.datasets.labels import labelled_rows, labels_for
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.stream import Cursor, cut_windows, read_span
+from perennial.packaging.labels import LabelRule
 from perennial.spec import parse_spec
 from tests.datasets.conftest import SIGNATURE, START, WIDE
 
@@ -90,9 +91,9 @@ def _timed():
 def test_a_window_can_be_read_again(store, log, sizes):
     for rows in sizes:
         log.predictions(rows)
-    source = history(5)
-    for window in cut_windows(store, spec_of(20), source, Cursor(source_rows=0)):
-        again = read_span(SegmentReader(store), source, window.start, window.end)
+    source, spec = history(5), spec_of(20)
+    for window in cut_windows(store, spec, source, Cursor(source_rows=0)):
+        again = read_span(SegmentReader(store), spec, source, window.start, window.end)
         assert list(again["x"]) == list(window.frame["x"])
 
 
@@ -105,7 +106,7 @@ def test_small_segments_of_several_versions_come_in_their_order(store, log):
     windows = list(cut_windows(store, spec, source, Cursor(source_rows=5)))
     assert [i for w in windows for i in ids(w)] == [f"r{2 * n}" for n in range(80)]
     for window in windows:
-        again = read_span(SegmentReader(store), source, window.start, window.end)
+        again = read_span(SegmentReader(store), spec, source, window.start, window.end)
         same = ["_id", "_row", "x", "c", "_output"]
         pd.testing.assert_frame_equal(again[same], window.frame[same])
 
@@ -116,14 +117,14 @@ def test_the_latest_label_of_a_row_wins_and_a_repeated_one_changes_nothing(store
     log.feedback({"r1": 3.5}, at=START + timedelta(hours=1))
     log.feedback({"r0": 1.5}, at=START + timedelta(hours=2))
     (window,) = cut_windows(store, spec_of(20), history(5), Cursor(source_rows=5))
-    labels = labels_for(SegmentReader(store), "p", window.frame, "y")
-    assert list(labels[:3]) == [1.5, 3.5, None]
+    labels = labels_for(SegmentReader(store), "p", window.frame, "y", LabelRule("regression"))
+    assert list(labels.values[:3]) == [1.5, 3.5, None]
 
 
 def test_labelled_rows_are_the_history_and_the_served_rows_with_a_truth(store, log):
     log.predictions(20)
     log.feedback({"r3": 33, "r7": 77, "unknown": 1})
-    rows = labelled_rows(store, spec_of(20), history(5))
+    rows = labelled_rows(store, spec_of(20), history(5)).frame
     assert list(rows["y"]) == [0, 1, 2, 3, 4, 33, 77]
     assert list(rows["x"]) == [0, -1, -2, -3, -4, 3, 7]
     assert list(rows.columns) == ["x", "c", "y"]
@@ -132,6 +133,6 @@ def test_labelled_rows_are_the_history_and_the_served_rows_with_a_truth(store, l
 def test_class_labels_are_compared_in_one_form(store, log):
     log.predictions(20)
     log.feedback({"r0": 1, "r1": True, "r2": "1"})
-    spec = spec_of(20).model_copy(update={"task": "binary"})
-    rows = labelled_rows(store, spec, history(5).assign(y=[0, 1, 0, 1, 1]))
+    spec = spec_of(20).model_copy(update={"task": "multiclass"})
+    rows = labelled_rows(store, spec, history(5).assign(y=[0, 1, 0, 1, 1])).frame
     assert list(rows["y"]) == ["0", "1", "0", "1", "1", "1", "true", "1"]
