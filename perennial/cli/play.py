@@ -1,4 +1,4 @@
-"""Declare a table, and play its past through the loop."""
+"""Play a stream's past through the loop."""
 
 from __future__ import annotations
 
@@ -61,34 +61,3 @@ def demo(
             f"{login if Settings.load(directory).prefect_auth else ''}; perennial down ends it.",
             soft_wrap=True,
         )
-
-
-@app.command()
-def init(
-    name: Annotated[str, typer.Argument(help="The pipeline's name.")],
-    data: Annotated[Path, typer.Option(help="A csv, csv.gz or parquet file, or a folder of them.")],
-    target: Annotated[str, typer.Option(help="Column to predict.")],
-    time: Annotated[
-        str | None, typer.Option(help="Time column. Left out: rows are in time order already.")
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option(help="Where pipeline.yaml goes. Left out: data/NAME.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace one that is there.")] = False,
-    directory: Directory = DEFAULT_DIR,
-) -> None:
-    """Write a pipeline.yaml for a table: task, features and window are guessed from the data.
-
-    Every guess stands in the file, with the reason where a column is left out, to be corrected by
-    hand. Then: **perennial demo NAME**. Runs find it by name in the folders of
-    PERENNIAL_PIPELINES (joined by ':'), else in **data** of the folder where **perennial up** was
-    called.
-    """
-    from perennial.datasets.describe import init_pipeline
-    from perennial.local import offer_pipelines
-
-    file = init_pipeline(
-        name, data, target=target, time=time, folder=folder or Path("data") / name, force=force
-    )
-    offer_pipelines(directory, made=file.parent)
-    typer.echo(f"{file} is written. Try it: perennial demo {file.parent}")

@@ -86,6 +86,8 @@ class Leak(BaseModel):
     figure: float
     """Share of the target that it explains, or of the rows that are duplicates."""
     detail: str
+    others: tuple[str, ...] = ()
+    """Features that make up the target together with it."""
     allowed: bool = False
     """pipeline.yaml allows it in ``gates.allow_leakage``."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from perennial.evaluation.decision import GateCheck, Leak
-from perennial.evaluation.leakage.alone import explained_by
+from perennial.evaluation.leakage.alone import explained_by, explained_by_cuts
 from perennial.evaluation.leakage.duplicates import find_duplicates
 from perennial.evaluation.leakage.hidden import parts_of
 from perennial.evaluation.leakage.identifiers import (
@@ -239,7 +239,8 @@ def _together(
     column = next((name for name in found.names if name in allowed), found.names[0])
     listed = " and ".join(map(repr, found.names))
     detail = f"the target is {found.how} {listed} ({found.figure:.2%} of it)"
-    return Leak(kind="copy", column=column, figure=found.figure, detail=detail)
+    others = tuple(name for name in found.names if name != column)
+    return Leak(kind="copy", column=column, figure=found.figure, detail=detail, others=others)
 
 
 def _duplicates(told: pd.DataFrame, held: int) -> list[Leak]:
@@ -328,17 +329,24 @@ def _later_label(feature: pd.Series, y: Floats, past: float) -> Leak | None:
 
 
 def _too_well(feature: pd.Series, rows: Rows) -> Leak | None:
-    figure = explained_by(feature, rows.y)
-    if rows.task == "regression" and figure < _TOO_WELL[rows.task]:
-        # By its ranks no tail weighs more than the rest.
-        numbers = as_numbers(feature)
-        ranked = feature if numbers is None else pd.Series(numbers).rank()
-        figure = max(figure, explained_by(ranked, rows.ranks))
+    figure = strength_of(feature, rows)
     if not rows.tells_too_much(figure, _TOO_WELL[rows.task]):
         return None
     kind = "copy" if figure >= 1 - _EXACT else "too_well_alone"
     detail = f"{feature.name!r} alone tells {figure:.1%} of the target"
     return Leak(kind=kind, column=str(feature.name), figure=figure, detail=detail)
+
+
+def strength_of(feature: pd.Series, rows: Rows) -> float:
+    """Share of the target that a feature alone tells, in whichever way it tells most."""
+    figure = explained_by(feature, rows.y)
+    numbers = as_numbers(feature)
+    if numbers is None or figure >= _TOO_WELL[rows.task]:
+        return figure
+    if rows.task == "regression":
+        # By its ranks no tail weighs more than the rest.
+        return max(figure, explained_by(pd.Series(numbers).rank(), rows.ranks))
+    return max(figure, explained_by_cuts(numbers, rows.y))
 
 
 def _left_by_past(y: Floats, lag: int) -> float:
