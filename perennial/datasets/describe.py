@@ -111,7 +111,7 @@ def init_pipeline(
     where = data.resolve()
     least = {"name": name, "source": {"uri": str(where)}, "target": target, "time": time}
     # The task does not matter for reading; it is guessed from what is read.
-    frame = read_source(parse_spec({**least, "task": "regression"}, origin="perennial init"), None)
+    frame = read_source(parse_spec({**least, "task": "multiclass"}, origin="perennial init"), None)
     home = folder.resolve()
     uri = str(where.relative_to(home)) if where.is_relative_to(home) else str(where)
     text = write_pipeline_yaml(name, frame, uri=uri, target=target, time=time)

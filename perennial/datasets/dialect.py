@@ -94,7 +94,7 @@ def _find_encoding(data: bytes) -> str:
 
 def records(text: str, separator: str, *, most: int) -> Iterable[list[str]]:
     """The first records of a text, as far as they can be told apart."""
-    lines = io.StringIO(text[: 2_000_000], newline="")
+    lines = io.StringIO(text[:2_000_000], newline="")
     found = 0
     try:
         for record in csv.reader(lines, delimiter=separator):
@@ -136,8 +136,7 @@ def _find_decimal(text: str, separator: str) -> str:
     rows = iter(records(text, separator, most=20 * _SAMPLE))
     next(rows, None)
     for record in rows:
-        for cell in record:
-            cell = cell.strip()
+        for cell in map(str.strip, record):
             if _GROUPED.fullmatch(cell):
                 seen["grouped " + ("," if "," in cell else ".")] += 1
             elif _POINT.fullmatch(cell):
