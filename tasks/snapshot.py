@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from perennial.datasets.labels import labelled_rows, with_truth
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import Snapshot, find_snapshot, load_snapshot, take_snapshot
-from perennial.datasets.source import read_source
+from perennial.datasets.source import SourceRows, read_rows
 from perennial.datasets.stream import read_span
 from perennial.errors import SourceError
 from perennial.registry import Declaration
 from perennial.spec import PipelineSpec
-from perennial.validation.quarantine import Record
+from perennial.validation.quarantine import Record, row_ids
 from tasks.connection import fetch, store
 
 
@@ -35,7 +35,7 @@ class Gathered:
 
     frame: pd.DataFrame
     unusable: pd.DataFrame
-    """As of `Labelled`."""
+    """As of `Labelled`, and rows of the source that it sets aside."""
     source_rows: int
 
 
@@ -46,7 +46,8 @@ def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
         SourceError: the source cannot be read, or no row has a label.
     """
     spec = declaration.spec
-    source = read_source(spec, declaration.path, fetch=fetch)
+    read = read_rows(spec, declaration.path, fetch=fetch)
+    source = read.frame
     labelled = labelled_rows(store(), spec, source)
     frame = with_truth(labelled.frame, spec)
     for record in held:
@@ -57,7 +58,20 @@ def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
             f"target: no row of {spec.name} has a value of {spec.target!r} yet"
             + (" outside of windows that are held" if held else "")
         )
-    return Gathered(frame, labelled.unusable, len(source))
+    return Gathered(frame, _together(labelled.unusable, _aside(read, spec)), len(source))
+
+
+def _aside(read: SourceRows, spec: PipelineSpec) -> pd.DataFrame:
+    """The rows of the source that cannot be used, by their names in quarantine."""
+    for column, cells in read.unreadable.items():
+        get_run_logger().warning("%s: %d cells are no number: taken as missing", column, cells)
+    names = row_ids(read.aside, read.aside.index.to_numpy(), spec)
+    return read.aside.set_axis(pd.Index(names, dtype=object))
+
+
+def _together(served: pd.DataFrame, aside: pd.DataFrame) -> pd.DataFrame:
+    parts = [rows.astype(object) for rows in (served, aside) if len(rows)]
+    return pd.concat(parts) if parts else served
 
 
 def _rows_within(spec: PipelineSpec, source: pd.DataFrame, record: Record) -> list[object]:

@@ -136,8 +136,7 @@ def _find_decimal(text: str, separator: str) -> str:
     rows = iter(records(text, separator, most=20 * _SAMPLE))
     next(rows, None)
     for record in rows:
-        for cell in record:
-            cell = cell.strip()
+        for cell in map(str.strip, record):
             if _GROUPED.fullmatch(cell):
                 seen["grouped " + ("," if "," in cell else ".")] += 1
             elif _POINT.fullmatch(cell):

@@ -46,7 +46,7 @@ def declare(
     file = folder / "pipeline.yaml"
     if file.exists() and not force:
         raise SpecError(f"{file} is there already; --force replaces it")
-    least = {"name": name, "task": "regression", "source": {"uri": str(data)}, "target": target}
+    least = {"name": name, "task": "multiclass", "source": {"uri": str(data)}, "target": target}
     parse_spec({**least, "time": time, "time_format": time_format}, origin="perennial init")
     frame, how = read_table(data)
     look = look_at(frame, target=target, time=time, time_format=time_format)
