@@ -1,11 +1,11 @@
-# Sets up .venv by itself, from PyPI. `make PYTHON=/path/to/python3.11 ...` names the interpreter.
+# Sets up .venv by itself, from PyPI, with the first of Python 3.11 to 3.14 that is there (the detector
+# `tabular` needs 3.11 or 3.12). `make PYTHON=/path/to/python3.12 ...` names another.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-loop bench-twenty bench-thousand
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
 BIN   := $(VENV)/bin
-comma := ,
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,20 +61,26 @@ check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# A .venv that fits stays as it is, with what is in it.
 $(STAMP): pyproject.toml constraints.txt
-	@fits='import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))'; \
-	for python in $(or $(PYTHON),python3.11 python3.12 python3); do \
-		if $$python -c "$$fits" 2>/dev/null; then found=$$python; break; fi; \
-	done; \
-	if [ -z "$$found" ]; then \
-		echo "Perennial needs Python 3.11 or 3.12, and finds neither as $(or $(PYTHON),python3.11$(comma) python3.12 or python3): install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
-		exit 1; \
-	fi; \
-	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
-		echo "$$found cannot make virtual environments: it lacks venv or ensurepip (on Debian, the package python3.11-venv)" >&2; \
-		exit 1; \
-	fi; \
-	if ! $(BIN)/python -c "$$fits" 2>/dev/null; then $$found -m venv --clear $(VENV); fi
-	@echo "Installing into $(VENV): some 2 GB on first use."
+	@fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'; \
+	if ! $(BIN)/python -c "$$fits" 2>/dev/null; then \
+		for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3); do \
+			$$python -c "$$fits" 2>/dev/null || continue; \
+			found=$$python; \
+			if $$python -c 'import ensurepip, venv' 2>/dev/null; then able=$$python; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "Perennial needs Python 3.11, 3.12, 3.13 or 3.14, and finds none of them as $(or $(PYTHON),python3.11 to python3.14 or python3): install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
+			exit 1; \
+		fi; \
+		if [ -z "$$able" ]; then \
+			echo "$$found cannot make virtual environments: it lacks venv or ensurepip (on Debian: apt install $$($$found -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'))" >&2; \
+			exit 1; \
+		fi; \
+		$$able -m venv --clear $(VENV); \
+	fi
+	@echo "Installing into $(VENV), $$($(BIN)/python -V): on first use some 3 GB are downloaded, 2.5 GB of them torch and its CUDA libraries."
+	@echo "A torch that $(VENV) holds already stays: to do without CUDA, put PyTorch's CPU build (0.2 GB) there beforehand."
 	$(BIN)/python -m pip install -e '.[dev,examples]' -c constraints.txt
 	@touch $@

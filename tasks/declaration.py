@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 
 from perennial.local import forms
 from perennial.registry import Declaration, known_pipelines, resolve
-from perennial.spec import PipelineSpec
+from perennial.spec import PipelineSpec, unusable
 from tasks.connection import settings, store
 from tasks.each import SetAside, for_each
 from tasks.step import may_pass, step
@@ -23,12 +23,14 @@ MONITOR = "monitor/monitor"
 
 @step(retries=10, retry_delay_seconds=3, retry_condition_fn=may_pass)
 def find_pipeline(pipeline: str) -> Declaration:
-    """Read the declaration of a pipeline, given by its name or folder.
+    """Read the declaration of a pipeline, given by its name or folder; warn of what cannot be had.
 
     Raises:
         SpecError: there is none, or it may not stand as it does.
     """
     declaration = resolve(store(), pipeline, settings().pipeline_folders)
+    if (lack := unusable(declaration.spec.policy)) is not None:
+        get_run_logger().warning("%s: %s", declaration.spec.name, lack)
     _keep_pipeline(declaration.spec)
     return declaration
 

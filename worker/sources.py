@@ -32,7 +32,6 @@ LIBRARIES = (
     "torch",
     "onnx",
     "onnxruntime",
-    "alibi_detect.cd",
     "great_expectations",
     "skops.io",
     # What those import only once they are used.
@@ -43,6 +42,8 @@ LIBRARIES = (
     "pyarrow.pandas_compat",
     "rich._emoji_codes",
 )
+OPTIONAL = ("alibi_detect.cd",)
+"""Preloaded where they are installed: not every Python has them."""
 
 
 def package_folders(names: Iterable[str] = OWN_PACKAGES) -> list[Path]:
@@ -64,7 +65,8 @@ def default_preload() -> list[str]:
     """Name what flows need: the libraries, then the project's own tasks and what they may import,
     also later, and the flows."""
     mine = [module for folder in package_folders(PRELOADED) for module in modules_of(folder)]
-    return [*LIBRARIES, *(module for module in mine if not module.startswith(APART))]
+    there = [name for name in OPTIONAL if importlib.util.find_spec(name.partition(".")[0])]
+    return [*LIBRARIES, *there, *(module for module in mine if not module.startswith(APART))]
 
 
 def fingerprint(folders: Iterable[Path]) -> frozenset[tuple[str, int, int]]:

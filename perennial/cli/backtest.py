@@ -57,7 +57,7 @@ def backtest(
     from rich.console import Console
 
     from perennial.datasets.source import read_source
-    from perennial.spec import load_spec
+    from perennial.spec import load_spec, unusable
 
     names = _policies(policies)
     quiet = json is not None and str(json) == "-"
@@ -68,6 +68,8 @@ def backtest(
     if seed is not None:
         spec = spec.model_copy(update={"model": spec.model.model_copy(update={"seed": seed})})
     console = Console(highlight=False, stderr=quiet)
+    if (lack := unusable(spec.policy)) is not None:
+        console.print(lack)
     with console.status(f"reading {spec.source.uri}"):
         frame = read_source(spec, folder)
     found = _run(console, frame, spec, names, windows, train_fraction, label_delay_windows)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from perennial.evaluation.gate import holdout_rows
+from perennial.evaluation.division import holdout_rows
 from perennial.evaluation.leakage import DUPLICATES, find_leaks
 from perennial.spec import Gates, Task
 

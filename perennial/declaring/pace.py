@@ -90,7 +90,10 @@ def _schedule(window: int, rate: float | None) -> tuple[str, str]:
     seconds = window / rate * _DAY
     fitting = [cron for cron, (period, _) in _PERIODS.items() if period <= seconds / 2]
     cron = fitting[-1] if fitting else next(iter(_PERIODS))
-    return cron, f"{_PERIODS[cron][1]}, UTC: at {rate:,.3g} rows a day a window takes {_long(seconds)}"
+    return (
+        cron,
+        f"{_PERIODS[cron][1]}, UTC: at {rate:,.3g} rows a day a window takes {_long(seconds)}",
+    )
 
 
 def _rollout(window: int, rate: float | None) -> tuple[dict[str, object], str]:

@@ -15,7 +15,9 @@ _SAMPLE = 50
 _ASCENDS = 0.99
 _EARLIEST, _LATEST = 631_152_000, 4_102_444_800
 """Seconds since 1970 of the years 1990 and 2100: other numbers are no times unless one says so."""
-_NAMED = re.compile(r"(^|[_\W])(ts|time|timestamp|date|datetime|epoch|unix|zeit|datum)([_\W]|$)", re.I)
+_NAMED = re.compile(
+    r"(^|[_\W])(ts|time|timestamp|date|datetime|epoch|unix|zeit|datum)([_\W]|$)", re.I
+)
 
 
 class TimeColumn(NamedTuple):

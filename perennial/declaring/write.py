@@ -19,6 +19,7 @@ def write_declaration(name: str, look: Look, *, uri: str, how: str) -> str:
         uri: address of the data as seen from the file's folder.
         how: in words, how the data are to be read where that is not usual.
     """
+    others = [m for m in ALLOWED_METRICS[look.task] if m != DEFAULT_METRIC[look.task]]
     lines = [
         f"# {look.rows:,} rows, {len(look.columns)} columns. 'perennial init' guessed what stands "
         "here; mend what",
@@ -32,7 +33,7 @@ def write_declaration(name: str, look: Look, *, uri: str, how: str) -> str:
         *_ignore(look),
         _with(
             f"metric: {DEFAULT_METRIC[look.task]}",
-            f"or {', '.join(m for m in ALLOWED_METRICS[look.task] if m != DEFAULT_METRIC[look.task])}",
+            f"or {', '.join(others)}",
         ),
         "# labels: {delay: 7d}             # how late the truth comes: a table cannot tell",
         "monitor:",

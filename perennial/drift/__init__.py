@@ -20,7 +20,7 @@ from perennial.drift.loss import LossVerdict, Promise, check_loss, promise
 from perennial.drift.policy import decide
 from perennial.drift.record import Check
 from perennial.packaging.signature import Feature
-from perennial.spec import Policy
+from perennial.spec import Policy, usable
 
 __all__ = [
     "Check",
@@ -50,9 +50,10 @@ def build_detector(
     output: NDArray[Any] | None = None,
     gap: float = 0.0,
 ) -> Detector:
-    """Build the detectors that a policy asks for, as one; arguments as `MomentsDetector`."""
+    """Build the detectors of a policy that can look here; arguments as `MomentsDetector`."""
     from perennial.drift.kinds import KINDS, SeveralDetectors
 
+    policy = usable(policy)
     built = [
         KINDS[kind](policy, reference, features, window_rows=window_rows, output=output, gap=gap)
         for kind in policy.detectors

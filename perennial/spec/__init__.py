@@ -4,6 +4,7 @@ The same models are the flows' parameters, so Prefect's form shows their descrip
 Only ``name``, ``task``, ``source`` and ``target`` have to be there.
 """
 
+from perennial.spec.detectors import unusable, usable
 from perennial.spec.durations import Duration, Span, format_duration, parse_duration
 from perennial.spec.names import (
     NAME_PATTERN,
@@ -66,4 +67,6 @@ __all__ = [
     "load_spec",
     "parse_duration",
     "parse_spec",
+    "unusable",
+    "usable",
 ]

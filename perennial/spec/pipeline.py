@@ -142,8 +142,8 @@ class Policy(Section):
         min_length=1,
         description="What looks at a window's inputs. moments: each feature, its missing rate, the "
         "champion's output and all correlations, against what the reference's own windows predict; "
-        "tabular: alibi-detect's univariate tests; classifier: whether a classifier can tell the "
-        "window from the reference.",
+        "tabular: alibi-detect's univariate tests (Python 3.11 and 3.12 alone); classifier: "
+        "whether a classifier can tell the window from the reference.",
     )
     p_value: float = Field(
         default=0.015, gt=0, lt=1, description="Level of the input tests, over all features."

@@ -13,6 +13,8 @@ from perennial.errors import SourceError
 from perennial.packaging.signature import Feature
 from perennial.spec import Policy
 
+pytest.importorskip("alibi_detect", reason="there is no alibi-detect for Python 3.13 and later")
+
 FEATURES = (
     Feature(name="heat", kind="numeric"),
     Feature(name="place", kind="categorical"),

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
 import pytest
 
-from worker.sources import OWN_PACKAGES, fingerprint, modules_of, package_folders
+from worker.sources import (
+    OWN_PACKAGES,
+    default_preload,
+    fingerprint,
+    modules_of,
+    package_folders,
+)
 
 
 @pytest.fixture
@@ -30,6 +37,12 @@ def test_a_packages_modules_are_named(folder):
 def test_the_projects_own_packages_are_found_and_others_left_out():
     found = [folder.name for folder in package_folders([*OWN_PACKAGES, "no_such_package"])]
     assert found == list(OWN_PACKAGES)
+
+
+def test_only_packages_that_are_installed_are_imported_ahead():
+    named = {module.partition(".")[0] for module in default_preload()}
+    assert named >= {"prefect", "pandas", "tasks"}
+    assert [name for name in named if find_spec(name) is None] == []
 
 
 def test_a_change_an_addition_and_a_removal_are_seen(folder):
