@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,9 @@ def main() -> int:
     parser.add_argument("--auth", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     default_signals()
+    # What it says goes to supervisor.log; its HTTP client's requests do not.
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stdout)
+    logging.getLogger("perennial").setLevel(logging.INFO)
     files = StackFiles(arguments.dir)
     files.make()
     if not files.take_lock():

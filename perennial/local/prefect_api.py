@@ -17,6 +17,8 @@ from perennial.local import forms
 POOL = "perennial"
 TRIES = 10
 PAUSE = 0.5
+QUICK = ("recover", "monitor")
+"""Flows whose runs come by themselves, again and again, and last seconds."""
 PROCESS_TEMPLATE: dict[str, Any] = {
     "job_configuration": {
         "command": "{{ command }}",
@@ -56,7 +58,33 @@ def ensure_pool(api_url: str, worker_type: str) -> str:
             found = _call(client, "POST", "/work_pools/", {"name": POOL, "type": worker_type})
         if worker_type == "process" and found["base_job_template"] != PROCESS_TEMPLATE:
             _call(client, "PATCH", f"/work_pools/{POOL}", {"base_job_template": PROCESS_TEMPLATE})
+        if found["is_paused"]:  # as the stack that ended left it
+            _call(client, "PATCH", f"/work_pools/{POOL}", {"is_paused": False})
     return str(found["id"])
+
+
+def let_quick_runs_end(api_url: str, patience: float) -> None:
+    """Have no further run begin, and wait for those that end within seconds by themselves.
+
+    Runs that last longer are not waited for: they are gone on with at the next start.
+
+    Args:
+        patience: seconds to wait at most.
+
+    Raises:
+        StackError: the Prefect server refuses.
+    """
+    deadline = time.monotonic() + patience
+    asked = {
+        "flows": {"name": {"any_": list(QUICK)}},
+        "flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}},
+    }
+    with _client(api_url) as client:
+        _call(client, "PATCH", f"/work_pools/{POOL}", {"is_paused": True})
+        while _call(client, "POST", "/flow_runs/filter", asked):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(PAUSE)
 
 
 def offer_pipelines(api_url: str, names: Iterable[str], *, only: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import signal
 import subprocess
@@ -37,7 +38,12 @@ TICK = 0.1
 PLANS = 3
 READY_TIMEOUT = 180.0
 GRACE = 30.0
+QUICK_RUNS_END = 20.0
+"""Seconds that a stop waits for runs that are about to end."""
 LOG_CHECK = 5.0
+
+
+logger = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
@@ -159,12 +165,22 @@ class Supervisor:
             while True:
                 self._tick()
         except Stopped:
+            if self._phase == "up":
+                self._let_quick_runs_end()
             self._end_all("stopping")
             self._files.forget()
         except PerennialError as error:
             self._error = str(error)
             self._end_all("failed")
             raise
+
+    def _let_quick_runs_end(self) -> None:
+        """A run that is cut off stands in Prefect's list as crashed: none shall be by a stop."""
+        logger.info("told to stop")
+        try:
+            prefect_api.let_quick_runs_end(str(self._plan.settings.prefect_address), QUICK_RUNS_END)
+        except StackError as error:
+            logger.warning("runs are not waited for: %s", error)
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -236,9 +252,14 @@ class Supervisor:
         """Bury a dead child, start a due one; True when something changed."""
         if child.process is not None and has_exited(child.process):
             child.bury(now)
+            assert child.due is not None
+            told = (child.service.title, child.last_exit, child.due - now, child.log)
+            logger.warning("the %s ended with code %s; started again in %.1f s; see %s", *told)
             return True
         if child.due is not None and now >= child.due:
             child.start(self._project, now)
+            assert child.process is not None
+            logger.info("the %s is started again (pid %d)", child.service.title, child.process.pid)
             return True
         return False
 
@@ -260,6 +281,7 @@ class Supervisor:
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
+        logger.info("the stack is %s", phase)
         self._save()
 
     def _save(self) -> None:

@@ -274,6 +274,9 @@ def test_a_killed_part_is_back_at_its_address(stack, directory, name):
     os.kill(before.pid, signal.SIGKILL)
     after = await_healthy(directory, name, before.restarts + 1)
     assert (after.url, after.pid == before.pid) == (before.url, False)
+    told = (directory / "logs" / "supervisor.log").read_text()
+    assert f"the {before.title} ended with code -9; started again in" in told
+    assert f"the {before.title} is started again (pid {after.pid})" in told
 
 
 def test_what_was_stored_is_still_there_and_the_loop_still_turns(stack, prefect):

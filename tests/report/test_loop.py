@@ -163,7 +163,7 @@ def test_what_fails_in_a_row_is_a_figure(store, loop):
     seen = figures(loop)
     assert (seen["failed_retrains", "p"], seen["failed_looks", "p"]) == (2, 0)
     assert seen["missed_looks", "p"] == 0
-    look = Look(at=at(160 - 2.5 * 3600), failures=3, reason="r", failing_since=at(-99_999))
+    look = Look(at=at(160 - 1.5 * 3600), failures=3, reason="r", failing_since=at(-99_999))
     store.put_json(layout.look("p"), look)
     seen = figures(loop)
     assert seen["failed_looks", "p"] == 3
