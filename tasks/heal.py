@@ -101,16 +101,18 @@ def _champion(declaration: Declaration, request: RetrainRequest) -> Manifest:
     """Find the version to heal.
 
     Raises:
-        TrainingError: there is none, or it has no head to take off.
+        TrainingError: there is none, or it has no correction to take off.
     """
     name = declaration.spec.name
     champion = find_champion(name)
     if champion is None:
         raise TrainingError(
-            f"{name} has no champion yet that a head could be put on: retrain makes the first one"
+            f"{name} has no champion yet that could be corrected: a retrain makes the first one"
         )
     if request.depth == "unhead" and champion.lineage.depth not in ("recalibrate", "correct"):
-        raise TrainingError(f"{champion.version}, champion of {name}, has no head to take off")
+        raise TrainingError(
+            f"{champion.version}, champion of {name}, has no correction to take off"
+        )
     return champion
 
 
