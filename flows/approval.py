@@ -10,6 +10,7 @@ from prefect.input import RunInput
 from prefect.states import State
 from pydantic import Field
 
+from flows.names import named
 from flows.outcome import explained, outcome
 from tasks.approval import FLOW, check_question, take_answer
 
@@ -24,7 +25,7 @@ class Approval(RunInput):
     reason: str = Field(default="", description="Kept in the history.")
 
 
-@flow(name=FLOW, flow_run_name="approval of {version} of {pipeline}")
+@flow(name=FLOW, flow_run_name=named("approval of {version} of {pipeline}"))
 @explained
 def approval(pipeline: str, version: str, reason: str = "") -> State:
     """Wait, suspended, until a person says whether a challenger may be promoted.

@@ -8,11 +8,12 @@ from prefect import flow
 from prefect.states import State
 from pydantic import Field
 
+from flows.names import named
 from flows.outcome import explained, outcome
 from perennial.backtest.policies import PolicyName
 
 
-@flow(name="backtest", flow_run_name="backtest {pipeline}")
+@flow(name="backtest", flow_run_name=named("backtest {pipeline}"))
 @explained
 def backtest(
     pipeline: str,

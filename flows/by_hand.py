@@ -5,11 +5,12 @@ from __future__ import annotations
 from prefect import flow, runtime
 from prefect.states import State
 
+from flows.names import named
 from flows.outcome import explained, outcome
 from perennial.spec import Goal
 
 
-@flow(name="rollback", flow_run_name="rollback {pipeline}")
+@flow(name="rollback", flow_run_name=named("rollback {pipeline}"))
 @explained
 def rollback(pipeline: str, to: str | None = None, why: str = "asked for by hand") -> State:
     """Put an earlier version back at once; a rollout under way ends.
@@ -30,7 +31,7 @@ def rollback(pipeline: str, to: str | None = None, why: str = "asked for by hand
     return outcome("Rolled back", f"{version} answers")
 
 
-@flow(name="advance", flow_run_name="advance {pipeline} to {to}")
+@flow(name="advance", flow_run_name=named("advance {pipeline} to {to}"))
 @explained
 def advance(pipeline: str, to: Goal = "promotion", why: str = "asked for by hand") -> State:
     """Take the challenger of a pipeline to a later stage at once, past what lies between.
@@ -57,7 +58,7 @@ def advance(pipeline: str, to: Goal = "promotion", why: str = "asked for by hand
     return outcome("Advanced", f"{state.challenger} is in its {state.stage}")
 
 
-@flow(name="approve", flow_run_name="approve {pipeline}")
+@flow(name="approve", flow_run_name=named("approve {pipeline}"))
 @explained
 def approve(pipeline: str, why: str = "approved of in the UI") -> State:
     """Let the challenger of a pipeline with ``approval: manual`` through to promotion.

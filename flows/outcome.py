@@ -9,6 +9,7 @@ from typing import ParamSpec
 
 from prefect.states import Cancelled, Completed, Failed, State
 
+from flows.names import tag_run
 from perennial.errors import LeaseHeld, PerennialError
 
 P = ParamSpec("P")
@@ -45,10 +46,12 @@ def is_tried_too_often(attempt: int) -> State | None:
 
 
 def explained(run: Callable[P, State]) -> Callable[P, State]:
-    """Turn an error that Perennial raises on purpose into a state with its one line."""
+    """Have a run say which pipeline it is of, and how it ended: an error that Perennial raises on
+    purpose becomes a state with its one line."""
 
     @wraps(run)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> State:
+        tag_run()
         try:
             return run(*args, **kwargs)
         except LeaseHeld as error:

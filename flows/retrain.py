@@ -29,9 +29,9 @@ def _tell_failed(of: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
 def retrain(
     pipeline: str,
     reason: str = "asked for by hand",
-    cause: str | None = None,
     depth: Cure = "retrain",
     span: Annotated[int, Field(ge=1)] | None = None,
+    cause: str | None = None,
     attempt: Annotated[int, Field(ge=1)] = 1,
 ) -> State:
     """Heal a pipeline's model: make a new version and register it, if it passes its gate.
@@ -42,11 +42,11 @@ def retrain(
     Args:
         pipeline: Name of the pipeline.
         reason: Why, in words; it is kept in the version's lineage.
-        cause: Key of the check that asks for it, if one does.
-        depth: retrain trains a new model; recalibrate maps the champion's output, correct adds a
-            small residual model to it; unhead takes such a head off again.
-        span: Newest labelled rows that a head is fitted on. Left out: up to five windows.
-        attempt: Which try this is; a run that crashed is started again a few times.
+        depth: retrain: train a new model. recalibrate: map the champion's answers anew. correct:
+            add a small residual model to it. unhead: take such a correction off again.
+        span: Newest labelled rows that a correction is fitted on. Left out: up to five windows.
+        cause: Leave it empty. The monitor puts here the key of the check that asks for this run.
+        attempt: Leave it at 1. It counts the tries of a run that crashed.
     """
     from perennial.store.lease import utc_now
     from tasks.declaration import find_pipeline

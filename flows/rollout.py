@@ -9,13 +9,14 @@ from prefect import flow, runtime
 from prefect.states import State
 from pydantic import Field
 
+from flows.names import named
 from flows.outcome import explained, is_tried_too_often, notable, outcome
 
 _WATCH_SECONDS = 900.0
 """How long one run watches; the next one goes on from the state and the log."""
 
 
-@flow(name="rollout", flow_run_name="rollout {pipeline}")
+@flow(name="rollout", flow_run_name=named("rollout {pipeline}"))
 @explained
 def rollout(
     pipeline: str,
@@ -30,7 +31,7 @@ def rollout(
     Args:
         pipeline: Name of the pipeline.
         seconds: How long this run watches at most; 0: one look.
-        attempt: Which try this is; a run that crashed is started again a few times.
+        attempt: Leave it at 1. It counts the tries of a run that crashed.
     """
     from tasks.approval import withdraw_questions
     from tasks.declaration import find_pipeline

@@ -5,10 +5,11 @@ from __future__ import annotations
 from prefect import flow
 from prefect.states import State
 
+from flows.names import named
 from flows.outcome import explained, outcome
 
 
-@flow(name="score", flow_run_name="score {pipeline}: {source}")
+@flow(name="score", flow_run_name=named("score {pipeline}: {source}"))
 @explained
 def score(
     pipeline: str,

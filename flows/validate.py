@@ -5,10 +5,11 @@ from __future__ import annotations
 from prefect import flow
 from prefect.states import State
 
+from flows.names import named
 from flows.outcome import explained, notable, outcome
 
 
-@flow(name="validate", flow_run_name="validate {pipeline}: {data}")
+@flow(name="validate", flow_run_name=named("validate {pipeline}: {data}"))
 @explained
 def validate(pipeline: str, data: str = "the source") -> State:
     """Hold a CSV or Parquet in the store, or the pipeline's source, against its expectations.

@@ -66,7 +66,9 @@ def divide_rows(declaration: Declaration, ref: SnapshotRef, request: RetrainRequ
 def _check_healable(champion: Manifest | None, name: str, request: RetrainRequest) -> None:
     if champion is None:
         raise TrainingError(
-            f"{name} has no champion yet that a head could be put on: retrain makes the first one"
+            f"{name} has no champion yet that could be corrected: a retrain makes the first one"
         )
     if request.depth == "unhead" and not recipe_of(champion).shares:
-        raise TrainingError(f"{champion.version}, champion of {name}, has no head to take off")
+        raise TrainingError(
+            f"{champion.version}, champion of {name}, has no correction to take off"
+        )

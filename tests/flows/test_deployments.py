@@ -49,7 +49,9 @@ def test_every_flow_has_one_deployment_of_its_name():
 @pytest.mark.parametrize("deployment", DECLARED, ids=NAMES)
 def test_a_deployment_says_what_it_is_for_and_where_it_runs(deployment):
     assert flow_of(deployment).name == deployment["name"]
-    assert len(deployment["description"]) > 40
+    first, *more = deployment["description"].split(". ")
+    assert len(first) <= 60
+    assert more
     assert deployment["tags"] == ["perennial"]
     assert deployment["work_pool"] == {"name": "{{ $PERENNIAL_WORK_POOL }}"}
     for trigger in deployment.get("triggers", ()):

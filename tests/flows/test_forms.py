@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 
 import pytest
-from prefect import flow
+from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.flow_engine import run_flow
+from prefect.states import Completed, State
 from prefect.utilities.callables import parameter_schema
 
 import flows.names
 from flows.monitor import monitor
+from flows.outcome import explained, notable
 from flows.retrain import retrain
 from perennial.errors import SourceError, SpecError
 from perennial.registry import declare
@@ -82,6 +85,10 @@ def test_schedules_come_back_where_prefects_database_was_made_anew(connected, cl
             {"pipeline": "bike", "reason": "drift in temp, hum: no labels"},
             "retrain bike: drift in temp, hum",
         ),
+        (
+            {"pipeline": "bike", "reason": "the loss would fall by 26%; the gate (42%: head)"},
+            "retrain bike: the loss would fall by 26%",
+        ),
         ({"pipeline": "bike", "reason": "asked for by hand"}, "retrain bike: asked for by hand"),
         ({"pipeline": "bike", "reason": ""}, "retrain bike"),
         ({"pipeline": "bike", "reason": "x" * 99}, f"retrain bike: {'x' * 60}…"),
@@ -97,6 +104,84 @@ def test_a_run_is_called_by_what_it_does(prefect_server, parameters, name):
 
     called(**parameters)
     assert names == [name]
+
+
+def test_a_name_that_somebody_has_typed_in_is_kept(prefect_server, client):
+    names = []
+
+    @flow(name="monitor", flow_run_name=flows.names.of_pipeline)
+    def looks(pipeline: str) -> None:
+        names.append(str(runtime.flow_run.name))
+
+    run = client.create_flow_run(looks, name="After the outage", parameters={"pipeline": "bike"})
+    run_flow(looks, flow_run=run)
+    looks("bike")
+    assert names == ["After the outage", "monitor bike"]
+
+
+def test_a_run_can_be_found_by_its_pipeline(prefect_server, client):
+    @flow(name="looks")
+    @explained
+    def looks(pipeline: str | None) -> State:
+        return Completed(message=str(runtime.flow_run.id))
+
+    def tags(pipeline):
+        run = looks(pipeline, return_state=True).message
+        return client.read_flow_run(run).tags
+
+    assert tags("bike") == ["pipeline:bike"]
+    assert tags("data/bike/") == ["pipeline:bike"]
+    assert tags(None) == []
+
+
+def test_what_calls_for_a_look_is_neither_green_nor_red(prefect_server, client):
+    failures = []
+
+    @flow(name="retrain", on_failure=[lambda *told: failures.append(told)])
+    @explained
+    def refused(pipeline: str) -> State:
+        return notable("Refused", str(runtime.flow_run.id))
+
+    state = client.read_flow_run(refused("bike", return_state=True).message).state
+    assert (state.name, state.type.value) == ("Refused", "CANCELLED")
+    assert state.is_final()
+    assert failures == []
+
+
+def test_a_run_that_ends_as_its_flow_says_leaves_no_stack_in_its_log(prefect_server, caplog):
+    @step
+    def read() -> int:
+        return 1
+
+    @flow
+    @explained
+    def heals() -> State:
+        read()
+        raise SpecError("line has no champion yet")
+
+    @flow
+    @explained
+    def refuses() -> State:
+        return notable("Refused", "worse")
+
+    @flow
+    @explained
+    def breaks() -> State:
+        raise ZeroDivisionError
+
+    def logged(what):
+        caplog.clear()
+        with pytest.raises(Exception), caplog.at_level(logging.INFO):  # noqa: PT011, B017
+            run_flow(what, flow_run=None)
+        runs = ("prefect.task_runs", "prefect.flow_runs")
+        return [record for record in caplog.records if record.name in runs]
+
+    for what in (heals, refuses):
+        records = logged(what)
+        assert [record for record in records if record.exc_info] == []
+        assert not any("Completed()" in record.getMessage() for record in records)
+    assert "line has no champion yet" in logged(heals)[-1].getMessage()
+    assert any(record.exc_info for record in logged(breaks))
 
 
 def test_what_a_user_caused_is_one_line_in_the_log_and_not_tried_again(prefect_server, caplog):
