@@ -154,8 +154,9 @@ class Store:
             progress: is told of each piece how many bytes it has; from several threads.
 
         Raises:
-            StoreError: the store cannot be reached, or refuses.
+            StoreError: the store cannot be reached, refuses, or has no such bucket.
         """
+        self._check_bucket()
         try:
             self._client.upload_file(str(file), self.bucket, key, Callback=progress)
         except S3UploadFailedError as error:
@@ -165,6 +166,16 @@ class Store:
             raise StoreError(f"{file} could not be put into {self.bucket}: {error}") from error
         except (ClientError, BotoCoreError) as error:
             raise self._translate(error, key) from error
+
+    def _check_bucket(self) -> None:
+        """See that the bucket is there: a store may make any that is named by mistake."""
+        try:
+            self._client.head_bucket(Bucket=self.bucket)
+        except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and _code(error) in _ABSENT | {"NoSuchBucket"}:
+                where = self.endpoint or "S3"
+                raise StoreError(f"there is no bucket {self.bucket!r} at {where}") from error
+            raise self._translate(error, self.bucket) from error
 
     def put_json(
         self, key: str, model: BaseModel, *, if_absent: bool = False, if_match: str | None = None

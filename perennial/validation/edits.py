@@ -43,7 +43,7 @@ def merge(edits: dict[str, Any] | None, learned: dict[str, Any]) -> dict[str, An
     kept += [
         _marked(rule) for name, rule in fresh.items() if name not in taken and name not in before
     ]
-    meta = {**(edits or {}).get("meta", {}), **learned["meta"]}
+    meta = {**(edits or {}).get("meta", {}), **learned.get("meta", {})}
     meta[_LEARNED] = sorted(before | set(fresh))
     return {**(edits or learned), "expectations": kept, "meta": meta}
 
