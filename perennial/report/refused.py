@@ -24,7 +24,8 @@ def entries_table(entries: Sequence[Entry]) -> Table | str:
     table = Table("name", "since", "what", "rows", "released", "why", box=None)
     for entry in entries:
         record = entry.record
-        name = record.name if record.kind == "window" or record.name[0] == "w" else record.name[:12]
+        is_snapshot = len(record.name) == 64
+        name = record.name[:12] if is_snapshot else record.name
         table.add_row(
             name,
             f"{record.at.astimezone():%Y-%m-%d %H:%M:%S}",
