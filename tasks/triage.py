@@ -16,6 +16,7 @@ from perennial.datasets.labels import Told, labels_for, typed_labels
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.served import FAULT, add_faults, unusable
 from perennial.datasets.stream import Cursor, Window, read_span
+from perennial.datasets.windows import strays
 from perennial.packaging.labels import LabelRule
 from perennial.registry import Declaration
 from perennial.spec import PipelineSpec, TimeFormat
@@ -84,7 +85,7 @@ class Inspector:
             self._hold(Stretch(name, window.start, window.end), verdict, len(window.frame))
             self._triage = self._triage.without()
             return Inspection(verdict, window, len(window.frame))
-        verdict = self._triage.check(name, frame)
+        verdict = self._triage.check(name, self._steady(frame))
         causes, refusals = list(verdict.causes), np.full(len(frame), -1, dtype=np.int16)
         rules: tuple[Rule, ...] = ()
         if self._suite is not None:
@@ -112,7 +113,7 @@ class Inspector:
             ids = list(self._ids(window, refused))
             self._quarantine.put_aside(name, refused, names, ids, now, dates)
         kept = frame[refusals < 0].reset_index(drop=True)
-        self._triage = self._triage.after(kept)
+        self._triage = self._triage.after(self._steady(kept))
         return Inspection(verdict, replace(window, frame=kept), len(refused) + int(bad.sum()))
 
     def inspect_labels(self, window: Stretch, frame: pd.DataFrame, told: Told) -> TriageVerdict:
@@ -148,6 +149,14 @@ class Inspector:
             return usable
         ids = self._ids(Window(window.start, window.end, frame), frame)
         return usable & ~np.isin(ids, list(aside - self._released))
+
+    def _steady(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows by which the pipe is judged: without such whose time is far off, where they are no
+        more than may go aside. A few of them are some client's fault, many are the pipe's."""
+        if self._spec.time is None:
+            return frame
+        far = strays(frame[self._spec.time])
+        return frame[~far] if far.mean() <= self._spec.validation.quarantine_share else frame
 
     def _put_unusable(self, name: str, window: Window, bad: NDArray[np.bool_]) -> None:
         rows = window.frame[bad]
@@ -188,7 +197,7 @@ class Inspector:
             )
         triage = Triage.fit(reference if len(reference) else self._source, self._spec, rows)
         frames = [read_span(self._reader, self._spec, self._source, s.start, s.end) for s in past]
-        frames = [frame[~unusable(frame)] for frame in frames]
+        frames = [self._steady(frame[~unusable(frame)]) for frame in frames]
         if not frames:
             return triage.without() if gap else triage
         together = pd.concat(frames, ignore_index=True)

@@ -170,7 +170,7 @@ def _put_aside(
     names = [evaluation.rules[number].name for number in refusals[refusals >= 0]]
     now = utc_now()
     new = quarantine.put_aside(ref.sha256, refused, names, ids, now)
-    new += quarantine.put_unusable(ref.sha256[:12], lost, list(lost.index), now)
+    new += quarantine.put_unusable("served", lost, list(lost.index), now)
     entries = quarantine.entries()
     if any(entry.record.kind == "rows" for entry in entries):
         passing = frame[refusals < 0]

@@ -50,6 +50,22 @@ def first_cut(rows: pd.DataFrame, time: str | None, size: Span) -> int | None:
     return None if clock is None else _end(clock, size.duration)
 
 
+def strays(times: pd.Series) -> NDArray[np.bool_]:
+    """Which rows of a window say nothing of its time (rows,): they lie further from where the
+    stream was than the stream went in all of the window.
+
+    Where it was at a row is the middle one of ``VOICES`` around it.
+
+    Args:
+        times: of the rows in the order of their arrival, datetime64.
+    """
+    seconds = times.astype("datetime64[us]").astype(np.int64)
+    stream = seconds.rolling(VOICES, center=True, min_periods=1).median()
+    low, high = stream.min(), stream.max()
+    far: NDArray[np.bool_] = ~seconds.between(low - (high - low), high + (high - low)).to_numpy()
+    return far
+
+
 def _clock(rows: pd.DataFrame, time: str | None) -> Any:
     """The time of each row, datetime64[us]; None where none is known.
 

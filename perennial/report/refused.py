@@ -18,6 +18,10 @@ from perennial.validation.report import Report
 from perennial.validation.rules import Rule
 
 
+_SHA256 = 64
+"""Digits of a snapshot's name, of which the first are enough."""
+
+
 def entries_text(entries: Sequence[Entry]) -> str:
     """All entries for a terminal, the oldest first."""
     if not entries:
@@ -31,7 +35,7 @@ def _entry_fields(entry: Entry) -> tuple[str, ...]:
     window = layout.quarantined_window(record.name)
     which = "a snapshot" if window is None else in_words(window, record.dates)
     return (
-        record.name[:12] if window is None else record.name,
+        record.name[:12] if len(record.name) == _SHA256 else record.name,
         f"{record.at.astimezone():%Y-%m-%d %H:%M:%S}",
         f"held {which}" if record.kind == "window" else f"rows of {which}",
         f"{record.rows:,}",

@@ -72,7 +72,7 @@ class Api:
             "/openapi.json": ("GET", "read", self._description),
             "/docs": ("GET", "read", self._page),
             "/v1/models": ("GET", "read", self._list),
-            "": ("GET", "read", self._list),
+            "/": ("GET", "read", self._list),
         }
 
     def handle(self, request: Request) -> Response:
@@ -196,7 +196,7 @@ class Api:
         if route.action in ("metadata", "ready", "config"):
             self._admit(request, "GET", "read")
             return self._describe(route)
-        fixed = self._fixed.get(request.path.rstrip("/"))
+        fixed = self._fixed.get(_plain(request.path))
         if fixed is None:
             raise HttpError(404, f"there is nothing at {request.path[:200]!r}")
         method, scope, answer = fixed
@@ -237,7 +237,7 @@ class Api:
 
     def _scope(self, path: str) -> Scope | None:
         scope = find_route(path).scope
-        if scope is None and (fixed := self._fixed.get(path.rstrip("/"))) is not None:
+        if scope is None and (fixed := self._fixed.get(_plain(path))) is not None:
             scope = fixed[1]
         return scope
 
@@ -359,3 +359,8 @@ class Api:
     def _make_id(self) -> str:
         """Make an id that no other row of any server has."""
         return f"{self._prefix}-{next(self._count):x}"
+
+
+def _plain(path: str) -> str:
+    """A path as the table of fixed routes has it."""
+    return path if path == "/" else path.rstrip("/")

@@ -117,7 +117,7 @@ def held_window(window: str) -> str:
 
 def quarantined_window(name: str) -> str | None:
     """The window that something in quarantine is of; None: it is of a snapshot."""
-    window = name.removesuffix(_HELD)
+    window = name.partition("-")[0]
     return window if window.startswith(_WINDOW) else None
 
 

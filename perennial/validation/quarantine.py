@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from perennial.datasets.dates import Dates
-from perennial.datasets.served import RULE
+from perennial.datasets.served import FAULT, RULE
 from perennial.datasets.stream import Cursor
 from perennial.errors import Conflict, PerennialError
 from perennial.packaging.signature import canonical_label
@@ -174,8 +174,7 @@ class Quarantine:
         buffer = io.BytesIO()
         _plain(kept).to_parquet(buffer, index=False)
         self._store.put(layout.quarantine_rows(self._pipeline, name), buffer.getvalue())
-        counts = kept[RULE].value_counts()
-        reasons = tuple(f"{rule}: {count}" for rule, count in counts.items())
+        reasons = _reasons(kept)
         record = Record(
             pipeline=self._pipeline,
             name=name,
@@ -306,6 +305,16 @@ class Quarantine:
         if any(release.rows is None for release in entry.releases):
             return set(self.rows(entry.record.name)[ROW])
         return {row for release in entry.releases for row in release.rows or ()}
+
+
+def _reasons(rows: pd.DataFrame) -> tuple[str, ...]:
+    """The rules that refused rows, the most frequent first; of what cannot be used an example."""
+    found = []
+    for rule, count in rows[RULE].value_counts().items():
+        whys = rows.loc[rows[RULE] == rule].get(FAULT, pd.Series(dtype=object)).dropna()
+        example = f", such as {whys.iloc[0]}" if len(whys) else ""
+        found.append(f"{rule}: {count}{example}")
+    return tuple(found)
 
 
 def find_name(entries: Sequence[Entry], prefix: str, pipeline: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.datasets.windows import VOICES, first_cut
+from perennial.datasets.windows import VOICES, first_cut, strays
 from perennial.spec import Span
 
 BEGIN = datetime(2026, 1, 1)
@@ -112,3 +112,15 @@ def test_a_window_of_rows_takes_so_many_rows() -> None:
     frame = pd.DataFrame({"x": range(50)})
     assert first_cut(frame, None, Span(rows=20)) == 20
     assert first_cut(frame.iloc[:19], None, Span(rows=20)) is None
+
+
+def test_rows_far_from_the_stream_stray_and_a_stream_that_moves_does_not() -> None:
+    def found(times: list[datetime]) -> list[int]:
+        return list(np.flatnonzero(strays(pd.Series(times, dtype="datetime64[ns]"))))
+
+    times = hourly(100)
+    assert found(times) == []
+    assert found([*times[:50], *hourly(50, BEGIN + timedelta(days=900))]) == []
+    for at, far in ((0, 900 * DAY), (40, -900 * DAY), (99, 9 * DAY)):
+        assert found([*times[:at], times[at] + far, *times[at + 1 :]]) == [at]
+    assert found([*times[:40], times[0], *times[41:]]) == []  # late, though not far

@@ -47,6 +47,16 @@ def test_a_rerun_writes_nothing_twice_and_a_row_stands_once(quarantine):
     assert len(quarantine.entries()) == 2
 
 
+def test_rows_that_cannot_be_used_stand_once_with_an_example_of_each_reason(quarantine):
+    rows = refused("a", "bb").assign(_rule="is_time(at)", _fault=["at: 'x' is no time", "other"])
+    prefixes = ("w000001", "w000001", "served")
+    assert [quarantine.put_unusable(p, rows, ["a", "bb"], NOW) for p in prefixes] == [2, 0, 0]
+    (entry,) = quarantine.entries()
+    assert entry.record.name.startswith("w000001-unusable-")
+    assert entry.record.reasons == ("is_time(at): 2, such as at: 'x' is no time",)
+    assert quarantine.put_unusable("w000002", rows[:0], [], NOW) == 0
+
+
 def test_rows_written_by_a_run_that_died_before_its_record_are_not_there(quarantine, store):
     put(quarantine, "w000001", "a")
     store.delete("p/quarantine/w000001/record.json")
