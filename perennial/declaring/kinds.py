@@ -47,9 +47,7 @@ def is_whole(known: pd.Series) -> bool:
 
 def is_text(known: pd.Series) -> bool:
     """Whether a column holds texts, and no numbers or times."""
-    return not (
-        pd.api.types.is_numeric_dtype(known) or pd.api.types.is_datetime64_any_dtype(known)
-    )
+    return not (pd.api.types.is_numeric_dtype(known) or pd.api.types.is_datetime64_any_dtype(known))
 
 
 def stray_texts(known: pd.Series) -> list[str]:

@@ -33,8 +33,8 @@ _USUAL_WINDOW = 1_000
 _FEWEST_ROWS = 20
 _PATIENCE = 2
 """How many times as long as its rows should take a stage may last."""
-_TEST_WINDOWS = 10
-"""Windows in which the test of the loss has to come to its end."""
+_TEST_WINDOWS, _TEST_ROWS = 10, 5_000
+"""Windows, or rows if they are fewer, in which the test of the loss has to come to its end."""
 
 
 def guess_window(rows: int, rarest: float | None = None) -> tuple[int, str]:
@@ -90,7 +90,10 @@ def _schedule(window: int, rate: float | None) -> tuple[str, str]:
     seconds = window / rate * _DAY
     fitting = [cron for cron, (period, _) in _PERIODS.items() if period <= seconds / 2]
     cron = fitting[-1] if fitting else next(iter(_PERIODS))
-    return cron, f"{_PERIODS[cron][1]}, UTC: at {rate:,.3g} rows a day a window takes {_long(seconds)}"
+    return (
+        cron,
+        f"{_PERIODS[cron][1]}, UTC: at {rate:,.3g} rows a day a window takes {_long(seconds)}",
+    )
 
 
 def _rollout(window: int, rate: float | None) -> tuple[dict[str, object], str]:
@@ -111,7 +114,7 @@ def _rollout(window: int, rate: float | None) -> tuple[dict[str, object], str]:
             weights = weights[-1:]
         needed = (
             _PATIENCE * shadow,
-            max(_PATIENCE * canary / weights[0], _TEST_WINDOWS * window),
+            max(_PATIENCE * canary / weights[0], min(_TEST_WINDOWS * window, _TEST_ROWS)),
             _PATIENCE * bake,
         )
         times = [
