@@ -48,8 +48,8 @@ def declare(
         raise SpecError(f"{file} is there already; --force replaces it")
     least = {"name": name, "task": "multiclass", "source": {"uri": str(data)}, "target": target}
     parse_spec({**least, "time": time, "time_format": time_format}, origin="perennial init")
-    frame, how = read_table(data)
-    look = look_at(frame, target=target, time=time, time_format=time_format)
+    frame, how, unreadable = read_table(data)
+    look = look_at(frame, target=target, time=time, time_format=time_format, unreadable=unreadable)
     uri = os.path.relpath(data.resolve(), folder.resolve())
     text = write_declaration(name, look, uri=uri, how=how)
     parse_spec(yaml.safe_load(text), origin=str(file))

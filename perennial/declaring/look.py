@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,12 @@ _MANY_LEVELS = 50
 
 
 def look_at(
-    frame: pd.DataFrame, *, target: str, time: str | None = None, time_format: str | None = None
+    frame: pd.DataFrame,
+    *,
+    target: str,
+    time: str | None = None,
+    time_format: str | None = None,
+    unreadable: Mapping[str, int] = MappingProxyType({}),
 ) -> Look:
     """Look at a table as an engineer would before it is trained on.
 
@@ -32,6 +38,7 @@ def look_at(
         target: the column to predict.
         time: the column that says when a row was; None: it is looked for.
         time_format: as pipeline.yaml takes it; None: it is looked for.
+        unreadable: cells of a column of numbers that are none, and stand as missing.
 
     Raises:
         SourceError: a column is not there, the target cannot be learned, the time cannot be read,
@@ -39,19 +46,19 @@ def look_at(
     """
     _check_columns(frame, target, time)
     task, why_task = guess_task(frame[target])
-    dates = [one for one in time_columns(frame, target) if one.name != time]
+    dates, refused = time_columns(frame if time is None else frame.drop(columns=time), target)
     chosen = (
         read_column(frame[time], time_format, f"time: {time}")
         if time is not None
         else choose_time(dates)
     )
     ordered = _in_order(frame, chosen)
-    ignored = dict(_ignored(ordered, target, task, chosen, dates))
+    ignored = {**dict(_ignored(ordered, target, task, chosen, dates)), **refused}
     kept = [str(c) for c in frame.columns if c not in ignored and c not in (target, _name(chosen))]
     found = suspects(ordered, tuple(kept), target, task)
     ignored |= {one.column: one.why for one in found if one.certain}
     suspected = {one.column: one for one in found if not one.certain}
-    sights = tuple(_sights(frame, target, why_task, time, chosen, ignored, suspected))
+    sights = tuple(_sights(frame, target, why_task, time, chosen, ignored, suspected, unreadable))
     if not any(sight.role in ("feature", "suspected") for sight in sights):
         raise SourceError(
             "no feature is left: " + "; ".join(f"{name!r}: {why}" for name, why in ignored.items())
@@ -66,7 +73,7 @@ def look_at(
         time=_name(chosen),
         time_format=None if chosen is None else chosen.format,
         pace=set_pace(len(frame), times, _rarest(frame[target], task)),
-        notes=tuple(_notes(frame, target, task, chosen)),
+        notes=tuple(_notes(frame, target, task, chosen, refused)),
     )
 
 
@@ -163,12 +170,13 @@ def _sights(
     chosen: TimeColumn | None,
     ignored: dict[str, str],
     suspected: dict[str, Suspect],
+    unreadable: Mapping[str, int],
 ) -> Iterator[Sight]:
     for name in map(str, frame.columns):
         role: Role = "feature"
-        kind, why = kind_of(frame[name]), _missing(frame[name])
+        kind, why = kind_of(frame[name]), _missing(frame[name], unreadable.get(name, 0))
         if name == target:
-            role, why = "target", why_task
+            role, why = "target", "; ".join(filter(None, (why_task, why)))
         elif chosen is not None and name == chosen.name:
             role, kind, why = "time", f"times, {chosen.format}", _why_time(chosen, time)
         elif name in ignored:
@@ -178,9 +186,12 @@ def _sights(
         yield Sight(name=name, kind=kind, role=role, why=why)
 
 
-def _missing(column: pd.Series) -> str:
-    share = float(column.isna().mean())
-    return f"{share:.1%} missing" if share else ""
+def _missing(column: pd.Series, unreadable: int) -> str:
+    missing = int(column.isna().sum())
+    if not missing:
+        return ""
+    words = f"{missing / len(column):.1%} missing"
+    return words + (f", {unreadable:,} of them texts among numbers" if unreadable else "")
 
 
 def _why_time(chosen: TimeColumn, named: str | None) -> str:
@@ -198,7 +209,11 @@ def _rarest(target: pd.Series, task: Task) -> float | None:
 
 
 def _notes(
-    frame: pd.DataFrame, target: str, task: Task, chosen: TimeColumn | None
+    frame: pd.DataFrame,
+    target: str,
+    task: Task,
+    chosen: TimeColumn | None,
+    refused: dict[str, str],
 ) -> Iterator[str]:
     yield from notes_on_target(frame[target], task)
     plain = [name for name in frame.columns if not holds_objects(frame[name].dropna())]
@@ -207,5 +222,7 @@ def _notes(
         yield f"{twice:,} rows are copies of earlier ones: take them out if nothing happened twice"
     if chosen is None:
         yield "no column says when a row was: the order of the rows is taken for time's"
+        for name in refused:
+            yield f"if {name!r} does, name it: --time {name}, with its --time-format"
     elif missing := int(chosen.times.isna().sum()):
         yield f"{missing:,} rows have no {chosen.name}"

@@ -33,8 +33,8 @@ _USUAL_WINDOW = 1_000
 _FEWEST_ROWS = 20
 _PATIENCE = 2
 """How many times as long as its rows should take a stage may last."""
-_TEST_WINDOWS = 10
-"""Windows in which the test of the loss has to come to its end."""
+_TEST_WINDOWS, _TEST_ROWS = 10, 5_000
+"""Windows, or rows if they are fewer, in which the test of the loss has to come to its end."""
 
 
 def guess_window(rows: int, rarest: float | None = None) -> tuple[int, str]:
@@ -114,7 +114,7 @@ def _rollout(window: int, rate: float | None) -> tuple[dict[str, object], str]:
             weights = weights[-1:]
         needed = (
             _PATIENCE * shadow,
-            max(_PATIENCE * canary / weights[0], _TEST_WINDOWS * window),
+            max(_PATIENCE * canary / weights[0], min(_TEST_WINDOWS * window, _TEST_ROWS)),
             _PATIENCE * bake,
         )
         times = [

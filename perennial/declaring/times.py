@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from perennial.declaring.kinds import is_text
-from perennial.declaring.table import find_time_format, read_times
+from perennial.datasets.times import find_time_format, read_times
+from perennial.declaring.kinds import holds_objects, is_month, is_text
 from perennial.errors import SourceError
+from perennial.evaluation.leakage.identifiers import are_times
 
 _SAMPLE = 50
 _ASCENDS = 0.99
@@ -30,21 +31,23 @@ class TimeColumn(NamedTuple):
     """It never goes back from one row to the next, but for one in a hundred."""
 
 
-def time_columns(frame: pd.DataFrame, target: str) -> list[TimeColumn]:
-    """Find the columns that read as times in one format, all values of them.
+def time_columns(frame: pd.DataFrame, target: str) -> tuple[list[TimeColumn], dict[str, str]]:
+    """Find the columns that read as times in one format, and those that would but for a reason.
 
     Numbers count where their name says so and they lie in the years 1990 to 2100.
     """
-    found = []
+    found, refused = [], {}
     for name in frame.columns:
         column = frame[name]
         if name == target or not _may_be(column):
             continue
         try:
             found.append(read_column(column, None, f"column {name!r}"))
-        except SourceError:
-            continue
-    return found
+        except SourceError as error:
+            known = column.dropna()
+            if is_text(known) and not is_month(known) and are_times(known.astype(str)):
+                refused[str(name)] = str(error)
+    return found, refused
 
 
 def read_column(column: pd.Series, declared: str | None, where: str) -> TimeColumn:
@@ -78,7 +81,7 @@ def choose_time(found: list[TimeColumn]) -> TimeColumn | None:
 def _may_be(column: pd.Series) -> bool:
     """A quick look, so that not every text is tried in every format."""
     known = column.dropna()
-    if known.empty or pd.api.types.is_bool_dtype(known):
+    if known.empty or pd.api.types.is_bool_dtype(known) or holds_objects(known):
         return False
     if pd.api.types.is_datetime64_any_dtype(known):
         return True

@@ -1,6 +1,6 @@
 """Write a Great Expectations suite from a reference.
 
-The rules ask whether the data are broken, not whether the world has moved: ranges are wide, sets
+The rules ask whether the data are broken, not whether the world has moved: ranges leave room, sets
 may grow, and only what no model can be trained on holds a window back. Every rule carries its
 ``severity`` in its ``meta``, for a person to change; `perennial.validation.edits` keeps the changes
 when a suite is learned again.
@@ -17,11 +17,10 @@ import pandas as pd
 
 from perennial.packaging.signature import Feature
 from perennial.spec import PipelineSpec
+from perennial.validation.ranges import learn_range
 from perennial.validation.row_rules import hash_rows
 from perennial.validation.rules import Severity
 
-RANGE_SLACK = 5.0
-"""A value may leave the range of the reference by this multiple of the range."""
 MISSING_SLACK = 0.3
 """The share of missing values may grow by this much."""
 _SET_LIMIT = 50
@@ -72,7 +71,9 @@ def _rule(kind: str, severity: Severity, **kwargs: Any) -> dict[str, Any]:
 
 def _target_rule(target: pd.Series, spec: PipelineSpec) -> dict[str, Any]:
     if spec.task == "regression":
-        low, high = _wide_range(target.dropna().astype(float))
+        values = target.dropna().astype(float)
+        values = values[np.isfinite(values)]
+        low, high = learn_range(values.to_numpy())
         return _between(spec.target, "warn", low, high, mostly=0.9)
     kind = "expect_column_unique_value_count_to_be_between"
     return _rule(kind, "hold", column=spec.target, min_value=2)
@@ -116,7 +117,7 @@ def _numeric_rule(column: pd.Series) -> list[dict[str, Any]]:
     values = values[np.isfinite(values)]
     if values.empty:
         return []
-    low, high = _wide_range(values)
+    low, high = learn_range(values.to_numpy())
     if _grows(values):
         return [_between(str(column.name), "warn", low, high, mostly=0.9)]
     return [_between(str(column.name), "quarantine", low, high)]
@@ -172,17 +173,6 @@ def _relation_rules(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any
         _rule(kind, "warn", column_A=a, column_B=b, or_equal=True, mostly=0.95)
         for _, a, b in sorted(found, reverse=True)[:_RELATIONS]
     ]
-
-
-def _wide_range(values: pd.Series) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    slack = RANGE_SLACK * max(high - low, abs(high), 1e-9)
-    return _short(low - slack), _short(high + slack)
-
-
-def _short(value: float) -> float:
-    """Four significant digits: the suite is read by people."""
-    return float(f"{value:.4g}")
 
 
 def _down(share: float) -> float:
