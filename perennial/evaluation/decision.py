@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from perennial.evaluation.rivals import Scores
+
 CheckName = Literal[
     "rows",
     "finite",
@@ -103,6 +105,8 @@ class GateDecision(BaseModel):
     slices: tuple[SliceResult, ...] = ()
     """The declared ones, and the worst that were found."""
     leaks: tuple[Leak, ...] = ()
+    scores: Scores | None = None
+    """Of the candidate and its rivals; None: they did not come to be compared."""
     seconds: float | None = None
     """Wall time that the gate took."""
 
@@ -124,6 +128,7 @@ def decide(
     rows: int,
     slices: tuple[SliceResult, ...] = (),
     leaks: tuple[Leak, ...] = (),
+    scores: Scores | None = None,
     seconds: float | None = None,
 ) -> GateDecision:
     """Make one decision of all checks; the reason is what refused, else what was compared."""
@@ -135,6 +140,7 @@ def decide(
         checks=tuple(checks),
         slices=slices,
         leaks=leaks,
+        scores=scores,
         seconds=seconds,
     )
 
