@@ -124,7 +124,7 @@ def _markdown(found: Backtest) -> str:
         )
         for name, result in found.policies.items()
     ]
-    header = ["policy", found.metric, "recovered", "heads", "retrains", "fits", "CPU seconds"]
+    header = ["policy", found.metric, "recovered", "corrections", "retrains", "fits", "CPU seconds"]
     return f"{head}\n\n{table(header, rows)}"
 
 

@@ -21,6 +21,7 @@ from perennial.evaluation.gate import judge
 from perennial.evaluation.interval import score_interval
 from perennial.evaluation.leakage import find_leaks, leakage_check
 from perennial.evaluation.metrics import prediction_shift, score
+from perennial.evaluation.rivals import Scores, score_rivals
 from perennial.evaluation.targets import align_classes, encode_known
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.runtime import graph_formats
@@ -108,6 +109,7 @@ def judge_candidate(
         rows=judged.rows,
         slices=judged.slices,
         leaks=leaks,
+        scores=_scores(spec, contest),
         seconds=round(time.perf_counter() - started, 3),
     )
     metrics = _metrics(spec, contest, candidate, decision)
@@ -190,6 +192,19 @@ def _judge_answers(spec: PipelineSpec, contest: _Contest, candidate: CandidateRe
         tried=candidate.depth in get_args(HeadDepth),
         frame=contest.held,
         features=_features(contest),
+    )
+
+
+def _scores(spec: PipelineSpec, contest: _Contest) -> Scores:
+    training, _ = encode_known(contest.training[spec.target], contest.candidate.signature)
+    return score_rivals(
+        task=spec.task,
+        metric=spec.metric,
+        y=contest.y,
+        candidate=contest.output,
+        champion=contest.theirs,
+        training_y=training,
+        lag=contest.lag,
     )
 
 
@@ -295,14 +310,6 @@ def _record(
 
 
 def _markdown(decision: GateDecision) -> str:
-    verdict = "Passed" if decision.passed else "Refused"
-    rows = [
-        (c.name, _figure(c.figure), _figure(c.threshold), c.verdict, c.detail)
-        for c in decision.checks
-    ]
-    head = f"**{verdict}** on {decision.rows:,} rows: {decision.reason}\n\n"
-    return head + table(["check", "figure", "threshold", "verdict", "in words"], rows)
+    from perennial.report.gate import HEADER, check_rows, lead
 
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "\n\n".join([*lead(decision), table(HEADER, check_rows(decision))])

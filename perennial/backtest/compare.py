@@ -29,6 +29,7 @@ from perennial.backtest.hindsight import Hindsight, look_back, window_losses
 from perennial.backtest.policies import POLICIES, PolicyName
 from perennial.backtest.replay import ReplayedRun, replay
 from perennial.backtest.stream import Cut, cut
+from perennial.datasets.dates import Dates
 from perennial.evaluation.metrics import GREATER_IS_BETTER, row_losses
 from perennial.spec import Depth, MetricName, PipelineSpec
 from perennial.training.columns import encode_target
@@ -43,6 +44,7 @@ class WindowDecision(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     window: int
+    dates: Dates | None = None
     decision: str
     reason: str
 
@@ -255,6 +257,7 @@ def _of_replay(run: ReplayedRun, work: _Work) -> PolicyResult:
     decisions = [
         WindowDecision(
             window=number + 1,
+            dates=check.dates,
             decision=check.decision.name,
             reason=check.decision.reason
             + (f"; refused: {refused[number]}" if number in refused else ""),

@@ -6,9 +6,12 @@ import io
 import math
 from typing import Any
 
-from perennial.backtest.compare import Backtest, CostCurve
+from perennial.backtest.compare import Backtest, CostCurve, WindowDecision
+from perennial.datasets.dates import in_words
+from perennial.drift.reasons import action_in_words
 from perennial.report.charts import COLOURS, INK, PAPER
 from perennial.report.page import Figure, Table, render_picture
+from perennial.store.layout import window_name
 
 _LABELS = {
     "perennial": "Perennial",
@@ -133,7 +136,7 @@ def _facts(found: Backtest) -> list[tuple[str, str]]:
     facts = [
         (f"{mine.score:.4g}", found.metric),
         (str(mine.retrains), "retrains"),
-        (str(mine.heals["recalibrate"] + mine.heals["correct"]), "heads put on"),
+        (str(mine.heals["recalibrate"] + mine.heals["correct"]), "corrections put on"),
         (f"{mine.cpu_seconds:.1f} s", "CPU of all fits"),
     ]
     if found.caveat:
@@ -145,7 +148,7 @@ def _facts(found: Backtest) -> list[tuple[str, str]]:
 
 
 def _tables(found: Backtest) -> list[Table]:
-    header = ["policy", found.metric, "recovered", "heads", "retrains", "fits", "CPU s"]
+    header = ["policy", found.metric, "recovered", "corrections", "retrains", "fits", "CPU s"]
     rows = [_row(found, name) for name in found.policies]
     tables = [
         Table(
@@ -160,7 +163,7 @@ def _tables(found: Backtest) -> list[Table]:
     ]
     mine = found.policies.get("perennial")
     if mine is not None:
-        decisions = [[str(d.window), d.decision, d.reason] for d in mine.decisions]
+        decisions = [_decision(told) for told in mine.decisions]
         tables.append(Table("Decisions", ["window", "decision", "reason"], decisions))
     return tables
 
@@ -174,6 +177,11 @@ def _about_recovered(found: Backtest) -> str:
 
 def _about_hindsight(found: Backtest) -> str:
     return f" Here it is the worse one: {found.about_hindsight}." if found.about_hindsight else ""
+
+
+def _decision(told: WindowDecision) -> list[str]:
+    which = in_words(window_name(told.window), told.dates)
+    return [which.removeprefix("window "), action_in_words(told.decision), told.reason]
 
 
 def _row(found: Backtest, name: str) -> list[str]:

@@ -154,7 +154,7 @@ def _print(console: Console, found: Backtest) -> None:
 
     console.print(_title(found), soft_wrap=True)
     table = Table(box=None)
-    for column in ("policy", found.metric, "recovered", "heals", "retrains", "fits", "CPU s"):
+    for column in ("policy", found.metric, "recovered", "corrections", "retrains", "fits", "CPU s"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for name, result in found.policies.items():
         heads = result.heals["recalibrate"] + result.heals["correct"]

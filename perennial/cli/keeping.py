@@ -97,7 +97,9 @@ def export(
     if found is not None:
         typer.echo(f"{found.name} answers as its graph does, on {found.rows:,} rows.")
     if found is not None and found.has_head:
-        typer.echo(f"It is the model that {found.of} trained; model.onnx has a head on it besides.")
+        typer.echo(
+            f"It is the model that {found.of} trained; model.onnx has a correction on it besides."
+        )
 
 
 @app.command()

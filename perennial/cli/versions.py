@@ -149,7 +149,7 @@ def show(
     console = Console(highlight=False)
     for piece, is_table in cut_tables(read_file(store, manifest, CARD_FILE).decode()):
         if is_table:
-            typer.echo(f"\n{piece}")
+            typer.echo(f"\n{piece}\n")
         else:
             console.print(Markdown(piece))
 

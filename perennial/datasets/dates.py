@@ -26,8 +26,11 @@ class Dates(BaseModel):
         first, last = self.first, self.last
         by_day = all(moment.time() == time() for moment in (first, last))
         if last - first < timedelta(days=2) and not by_day:
+            begin = f"{_day(first)} {first.year} {first:%H:%M}"
+            if f"{first:%F %H:%M}" == f"{last:%F %H:%M}":
+                return f"{begin} UTC"
             end = f"{last:%H:%M}" if first.date() == last.date() else f"{_day(last)} {last:%H:%M}"
-            return f"{_day(first)} {first.year} {first:%H:%M} - {end} UTC"
+            return f"{begin} - {end} UTC"
         if first.date() == last.date():
             return f"{_day(first)} {first.year}"
         year = "" if first.year == last.year else f" {first.year}"

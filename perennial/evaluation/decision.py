@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from perennial.evaluation.rivals import Scores
+
 CheckName = Literal[
     "rows",
     "finite",
@@ -104,6 +106,8 @@ class GateDecision(BaseModel):
     slices: tuple[SliceResult, ...] = ()
     """The declared ones, and the worst that were found."""
     leaks: tuple[Leak, ...] = ()
+    scores: Scores | None = None
+    """Of the candidate and its rivals; None: they did not come to be compared."""
     seconds: float | None = None
     """Wall time that the gate took."""
 
@@ -130,6 +134,7 @@ def decide(
     rows: int,
     slices: tuple[SliceResult, ...] = (),
     leaks: tuple[Leak, ...] = (),
+    scores: Scores | None = None,
     seconds: float | None = None,
 ) -> GateDecision:
     """Make one decision of all checks; the reason is what refused, else what was compared."""
@@ -141,6 +146,7 @@ def decide(
         checks=tuple(checks),
         slices=slices,
         leaks=leaks,
+        scores=scores,
         seconds=seconds,
     )
 

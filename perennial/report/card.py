@@ -16,6 +16,7 @@ from perennial.evaluation.span import TrainingSpan
 from perennial.packaging.signature import Signature
 from perennial.registry import Manifest
 from perennial.registry.comparison import gate_text, rows_text
+from perennial.report import gate
 from perennial.spec import PipelineSpec
 
 _FEATURES_SHOWN = 100
@@ -125,19 +126,8 @@ def _metrics(manifest: Manifest) -> Section:
 
 
 def _gates(decision: GateDecision) -> Section:
-    rows = [
-        (
-            check.name,
-            _number(check.figure),
-            _number(check.threshold),
-            _interval(check.low, check.high),
-            check.verdict,
-            check.detail,
-        )
-        for check in decision.checks
-    ]
-    header = ("check", "figure", "threshold", "interval", "verdict", "in words")
-    return Section("Gates", "", header, rows)
+    told = " ".join(sentence.replace("**", "") for sentence in gate.lead(decision))
+    return Section("Gates", told, gate.HEADER, gate.check_rows(decision))
 
 
 def _slices(decision: GateDecision) -> Section:
@@ -203,12 +193,6 @@ def _lineage(manifest: Manifest) -> Section:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    if low is None and high is None:
-        return ""
-    return f"{_number(low) or '...'} to {_number(high) or '...'}"
 
 
 def as_markdown(card: Card) -> str:

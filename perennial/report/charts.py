@@ -11,7 +11,7 @@ INK = "#1f2937"
 PAPER = "#ffffff"
 COLOURS = {"perennial": "#0f766e", "every": "#9a8c5a", "never": "#b45309"}
 _MARKS = {
-    "confirmed": ("v", "#be123c", "drift confirmed"),
+    "confirmed": ("v", "#be123c", "heal asked for"),
     "registered": ("o", "#1d4ed8", "version registered"),
     "refused": ("x", "#6b7280", "candidate refused"),
     "took over": ("^", "#0f766e", "version took over"),

@@ -30,8 +30,15 @@ def records_text(
         width: columns of the terminal; None: of this one.
     """
     width = shutil.get_terminal_size().columns if width is None else width
-    natural = [max(map(len, (name, *cells))) for name, *cells in zip(header, *rows, strict=True)]
-    widths = _fit(natural, prose, width)
+    columns = list(zip(header, *rows, strict=True))
+    natural = [max(1, *map(len, column)) for column in columns]
+    least = [
+        max([_LEAST_PROSE, *(len(word) for cell in column for word in cell.split())])
+        if number in prose
+        else natural[number]
+        for number, column in enumerate(columns)
+    ]
+    widths = _fit(natural, least, width)
     if widths is not None:
         return "\n".join(line for row in (header, *rows) for line in _lines(row, widths))
     return "\n\n".join(_stacked(header, row, width) for row in rows)
@@ -60,14 +67,14 @@ def _cells(line: str) -> list[str]:
     return [cell.strip().replace("\0", "|") for cell in kept.split("|")]
 
 
-def _fit(natural: list[int], prose: Sequence[int], width: int) -> list[int] | None:
+def _fit(natural: Sequence[int], least: Sequence[int], width: int) -> list[int] | None:
     """Widths of the columns, or None where the records do not fit side by side.
 
-    Prose is narrowed, the widest first, but not below what can be read well.
+    The widest of those that may be narrower than what stands in them is narrowed first.
     """
     widths = list(natural)
     while sum(widths) + len(_GAP) * (len(widths) - 1) > width:
-        wide = [i for i in prose if widths[i] > _LEAST_PROSE]
+        wide = [i for i in range(len(widths)) if widths[i] > least[i]]
         if not wide:
             return None
         widths[max(wide, key=lambda i: widths[i])] -= 1
@@ -86,13 +93,15 @@ def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 def _stacked(header: Sequence[str], row: Sequence[str], width: int) -> str:
     """One record: the field that names it, below it the others that it has."""
-    label = max(map(len, header[1:]), default=0)
+    names = header[1:] if len(header) > 2 else [""]  # a single field needs no name
+    label = max(map(len, names))
+    indent = _GAP + " " * label + (_GAP if label else "")
     lines = [row[0]] if row[0] else []
-    for name, cell in zip(header[1:], row[1:], strict=True):
+    for name, cell in zip(names, row[1:], strict=True):
         if cell:
-            first, *rest = _wrap(cell, max(width - label - 2 * len(_GAP), _LEAST_PROSE))
-            lines.append(f"{_GAP}{name.ljust(label)}{_GAP}{first}".rstrip())
-            lines += [f"{' ' * (label + 2 * len(_GAP))}{part}" for part in rest]
+            first, *rest = _wrap(cell, max(width - len(indent), _LEAST_PROSE))
+            lines.append(f"{_GAP}{name}".ljust(len(indent)) + first)
+            lines += [indent + part for part in rest]
     return "\n".join(lines)
 
 

@@ -201,9 +201,9 @@ def test_rows_that_a_source_gained_are_judged_and_a_drift_is_asked_for_until_ans
     turned = frame(150, slope=-3.0, seed=5)
     pipeline(type(grown)({c: [*grown[c], *turned[c]] for c in grown}))
     state = run(monitor, pipeline="line")
-    assert state.name == "Drift confirmed"
+    assert state.name == "Heal asked for"
     assert "loss" in state.message
-    assert run(monitor, pipeline="line").name == "Drift confirmed"
+    assert run(monitor, pipeline="line").name == "Heal asked for"
 
 
 def test_a_drift_is_not_asked_for_again_while_a_retrain_for_it_waits(
@@ -216,12 +216,12 @@ def test_a_drift_is_not_asked_for_again_while_a_retrain_for_it_waits(
     sent = []
     monkeypatch.setattr(tasks.events, "emit", lambda *event: sent.append(event))
     for _ in range(2):
-        assert run(monitor, pipeline="line").name == "Drift confirmed"
+        assert run(monitor, pipeline="line").name == "Heal asked for"
     assert [event for event, *_ in sent] == [tasks.events.DRIFT_CONFIRMED] * 2
     with get_client(sync_client=True) as client:
         wanted = {"pipeline": "line", "cause": sent[0][2]["verdict"]}
         waiting = client.create_flow_run(retrain, parameters=wanted)
-        assert run(monitor, pipeline="line").name == "Drift confirmed"
+        assert run(monitor, pipeline="line").name == "Heal asked for"
         assert len(sent) == 2
         client.set_flow_run_state(waiting.id, Cancelled(), force=True)
     run(monitor, pipeline="line")

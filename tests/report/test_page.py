@@ -7,6 +7,8 @@ import pytest
 from perennial.report.charts import loss_chart, title
 from perennial.report.page import Figure, Table, render
 from perennial.report.story import Mark, Series, Story
+from perennial.report.validation import validation_page
+from perennial.validation import Report
 
 
 def series(name, scores):
@@ -42,6 +44,12 @@ def test_more_charts_stand_below(story):
     page = render(story, [], [], [Figure("What had drifted", b"chart")])
     assert page.count("data:image/png;base64,") == 2
     assert "What had drifted" in page
+
+
+def test_where_there_is_nothing_to_list_there_is_no_table():
+    page = validation_page("bike", "A snapshot.", Report(rows=10, rules=3, findings=()))
+    assert "None." in page
+    assert "<table" not in page
 
 
 def test_what_a_table_says_is_text_and_not_markup(story):

@@ -53,6 +53,17 @@ def test_what_does_not_fit_stands_one_below_the_other() -> None:
     assert max(map(len, lines)) <= NARROW
 
 
+def test_a_column_with_nothing_in_it_is_no_hindrance() -> None:
+    assert rows_of(records_text(("a", ""), [("b", "")], prose=(1,), width=NARROW)) == ["a", "b"]
+
+
+def test_prose_is_not_narrowed_below_its_longest_word() -> None:
+    word = "x" * 70
+    text = records_text(("name", "why"), [("a" * 20, f"{word} and more")], prose=(1,), width=NARROW)
+    assert rows_of(text)[0] == "a" * 20
+    assert rows_of(text)[1:] == [f"  {word}", "  and more"]
+
+
 def test_a_field_that_a_record_lacks_takes_no_line() -> None:
     text = records_text(("name", "of", "why"), [("x" * 40, "", "y" * 60)], width=NARROW)
     assert rows_of(text) == ["x" * 40, f"  why  {'y' * 60}"]
