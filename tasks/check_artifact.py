@@ -103,6 +103,8 @@ def _above(newest: Check) -> str:
     if not isinstance(newest, WindowCheck):
         return ""
     told = [f"{newest.feedback}." if str(newest.feedback or "") else ""]
+    if newest.source_away is not None:
+        told.append(f"**The source is away:** {newest.source_away}. New rows of it wait.")
     if newest.suite_fault is not None:
         told.append(f"{newest.suite_fault}: the rules before it are in force.")
     return "".join(f"{line}\n\n" for line in told if line)

@@ -89,7 +89,12 @@ def snapshot_rows(declaration: Declaration, frame: pd.DataFrame, source_rows: in
     """Write rows once, under the name of their content."""
     spec = declaration.spec
     snapshot = take_snapshot(
-        store(), spec.name, frame, source=spec.source.uri, source_rows=source_rows
+        store(),
+        spec.name,
+        frame,
+        source=spec.source.uri,
+        source_rows=source_rows,
+        from_source=sum(not isinstance(name, str) for name in frame.index),
     )
     get_run_logger().info("%d labelled rows, snapshot %s", snapshot.rows, snapshot.sha256[:12])
     return SnapshotRef(pipeline=spec.name, sha256=snapshot.sha256, rows=snapshot.rows)

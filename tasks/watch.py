@@ -11,7 +11,6 @@ from perennial.datasets.dates import dates_of, in_words
 from perennial.datasets.feedback import SLACK, FeedbackSeen, look_at_feedback
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import find_snapshot
-from perennial.datasets.source import read_source
 from perennial.datasets.stream import Cursor, Window, cut_windows, label_lag
 from perennial.drift.decision import Decision, HealRecord, Verdicts
 from perennial.drift.detector import InputVerdict
@@ -37,8 +36,9 @@ from perennial.registry import (
 from perennial.spec import HeadName
 from perennial.store.layout import window_name, window_number
 from perennial.store.lease import utc_now
-from tasks.connection import fetch, store
+from tasks.connection import store
 from tasks.judge import Due, Judge, PendingWindow, read_due
+from tasks.source import see_source
 from tasks.triage import Inspection, Inspector, Stretch
 from tasks.versions import metrics_of
 from tasks.window_check import Place, WindowCheck, newest_checks, unanswered, windows_by
@@ -59,7 +59,8 @@ class Watch:
         self._champion = champion
         self._base = base_of(store(), champion)
         self._reader = SegmentReader(store())
-        self._source = read_source(self._spec, declaration.path, fetch=fetch)
+        self._seen = see_source(declaration, champion)
+        self._source = self._seen.frame
         self.recent = [*newest_checks(self._spec.name)][::-1]
         """The newest checks, the last one last; of any champion."""
         self._last = self.recent[-1] if self.recent else None
@@ -110,6 +111,8 @@ class Watch:
         unknown = 0.0
         labels: list[InputVerdict] = []
         trials: list[HeadTrial] = []
+        away = tuple(w for w in pending if not self._seen.holds(w.start, w.end))
+        pending = tuple(w for w in pending if w not in away)
         due, left = judge.due(self._reader, self._source, pending)
         for known in due:
             verdict = inspector.inspect_labels(known.stretch, known.frame, known.told)
@@ -135,7 +138,7 @@ class Watch:
             unknown=unknown,
             estimated=estimated,
         )
-        end = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])
+        end = Place(end=window.end, pending=(*away, *left)[-_PENDING_WINDOWS:])
         decision = self._decide(seen, found)
         return WindowCheck(
             **dict(seen),
@@ -152,6 +155,7 @@ class Watch:
             refused=found.refused,
             feedback=self._feedback(judge, window),
             suite_fault=inspector.suite_fault,
+            source_away=self._seen.away,
             at=utc_now(),
         )
 
@@ -251,7 +255,11 @@ class Watch:
         places = [(check.window, Place.model_validate(check.cursor).end) for check in self.recent]
         if self.recent and window_number(self.recent[0].window) == 1:
             places = [("", self._beginning(self.recent[0].champion)), *places]
-        return [Stretch(name, start, end) for (_, start), (name, end) in pairwise(places)]
+        return [
+            Stretch(name, start, end)
+            for (_, start), (name, end) in pairwise(places)
+            if self._seen.holds(start, end)
+        ]
 
     def _beginning(self, champion: str) -> Cursor:
         """Where the very first window began: behind what its champion was trained on."""
@@ -265,7 +273,8 @@ class Watch:
         place = Place.model_validate(self._last.cursor) if self._last else Place(end=Cursor())
         snapshot = find_snapshot(store(), self._spec.name, self._champion.lineage.snapshot)
         rows = max(place.end.source_rows, snapshot.source_rows)
-        return place.model_copy(update={"end": place.end.model_copy(update={"source_rows": rows})})
+        end = place.end.model_copy(update={"source_rows": rows})
+        return place.model_copy(update={"end": end})
 
     def _decide(self, seen: Verdicts, found: Inspection) -> Decision:
         name, policy = self._spec.name, self._spec.policy

@@ -42,6 +42,8 @@ class WindowCheck(Check):
     suite_fault: str | None = None
     """Why a person's expectations.json did not count, where it could not be used: the rules before
     it were in force."""
+    source_away: str | None = None
+    """Why the source could not be read; then rows of the champion's snapshot stood in for it."""
 
 
 class CheckRef(BaseModel):

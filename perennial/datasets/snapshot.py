@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,12 +38,20 @@ class Snapshot(BaseModel):
     source: str
     """Address of the source."""
     source_rows: int
-    """Rows of the source when it was read; the others were served and labelled."""
+    """Rows of the source when it was read."""
+    from_source: int
+    """The first so many of its rows are the source's; the others were served and labelled."""
     created_at: AwareDatetime
 
 
 def take_snapshot(
-    store: Store, pipeline: str, frame: pd.DataFrame, *, source: str, source_rows: int
+    store: Store,
+    pipeline: str,
+    frame: pd.DataFrame,
+    *,
+    source: str,
+    source_rows: int,
+    from_source: int,
 ) -> Snapshot:
     """Write the rows of a training once; the same content gives the same name."""
     table = _to_arrow(frame)
@@ -62,6 +71,7 @@ def take_snapshot(
         columns={field.name: str(field.type) for field in table.schema},
         source=source,
         source_rows=source_rows,
+        from_source=from_source,
         created_at=utc_now(),
     )
     store.put_json(layout.snapshot(pipeline, sha256), snapshot)
@@ -104,6 +114,19 @@ def span_of(frame: pd.DataFrame, time: str | None) -> tuple[datetime | None, dat
     if not pd.api.types.is_datetime64_any_dtype(frame[time].dtype):
         return None, None
     return frame[time].min().to_pydatetime(), frame[time].max().to_pydatetime()
+
+
+def rebuild_source(store: Store, snapshot: Snapshot) -> pd.DataFrame:
+    """A stand-in for a source that is away: as many rows, each from about its place.
+
+    Rows without a label and rows that were refused are in no snapshot: a neighbour stands for each.
+
+    Raises:
+        StoreError: the snapshot was altered or damaged.
+    """
+    kept = load_snapshot(store, snapshot).iloc[: snapshot.from_source]
+    places = np.arange(snapshot.source_rows) * len(kept) // max(snapshot.source_rows, 1)
+    return kept.iloc[places if len(kept) else []].reset_index(drop=True)
 
 
 def content_hash(table: pa.Table) -> str:

@@ -22,6 +22,7 @@ from perennial.datasets.dialect import Dialect, decode, find_dialect, ragged_lin
 from perennial.errors import SourceError
 from perennial.spec.pipeline import Source
 
+_GZIP = b"\x1f\x8b"
 _BLOCK = 64 << 20
 """Bytes that are split at once: no row may be longer."""
 _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
@@ -67,7 +68,7 @@ def read_table(
 def _read_csv(where: Path | bytes, name: str, declared: Source, as_text: Collection[str]) -> Table:
     try:
         data = where if isinstance(where, bytes) else where.read_bytes()
-        data = gzip.decompress(data) if name.endswith(".gz") else data
+        data = gzip.decompress(data) if data.startswith(_GZIP) else data
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"source.uri: {name} cannot be read: {error}") from None
     text, encoding = decode(data, name, declared)

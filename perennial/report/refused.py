@@ -17,7 +17,6 @@ from perennial.validation.quarantine import Entry
 from perennial.validation.report import Report
 from perennial.validation.rules import Rule
 
-
 _SHA256 = 64
 """Digits of a snapshot's name, of which the first are enough."""
 
