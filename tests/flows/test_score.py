@@ -12,7 +12,7 @@ from perennial.registry import read_manifest, read_state
 from perennial.scoring import ScoreManifest
 from tasks.versions import load_version
 from tests.flows.test_flows import run, trained
-from tests.scoring.rows import put, rows, scores
+from tests.scoring.rows import expected, put, rows, scores
 from tests.serving.serving_models import put_state, put_version, sum_model
 
 
@@ -80,6 +80,23 @@ def test_a_trained_version_scores_as_it_answers(connected, pipeline):
     )
     part = pq.read_schema(io.BytesIO(connected.get("out/part-000000.parquet").data))
     assert part.metadata[b"perennial.version"].decode() == champion
+
+
+def test_csvs_are_scored_as_parquet_is(connected, tmp_path):
+    put_version(connected, "p", "0001", sum_model())
+    put_state(connected, "p", "0001")
+    for name, seed in (("a.csv", 1), ("b.csv.gz", 2)):
+        rows(1500, seed=seed).to_pandas().to_csv(tmp_path / name, index=False)
+        connected.put(f"in/{name}", (tmp_path / name).read_bytes())
+    put(connected, "in/c.parquet", rows(500, seed=3))
+    state = run(score, pipeline="p", source="in", output="out", keep=["id"])
+    assert state.message.startswith("3500 rows by version 0001")
+    found = scores(connected)
+    wanted = [expected(rows(count, seed=n)) for n, count in ((1, 1500), (2, 1500), (3, 500))]
+    np.testing.assert_allclose(
+        found.column("prediction").to_numpy(), np.concatenate(wanted), rtol=1e-5, atol=1e-5
+    )
+    assert found.column("id").to_pylist()[:2] == ["i0", "i1"]
 
 
 @pytest.mark.parametrize(
