@@ -63,7 +63,7 @@ check: $(STAMP) ## Format, lint, types, direction of the imports
 
 # A .venv that fits stays as it is, with what is in it.
 $(STAMP): pyproject.toml constraints.txt
-	@fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'; \
+	@found=; able=; fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'; \
 	if ! $(BIN)/python -c "$$fits" 2>/dev/null; then \
 		for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3); do \
 			$$python -c "$$fits" 2>/dev/null || continue; \

@@ -160,7 +160,8 @@ def _to_arrow(frame: pd.DataFrame) -> pa.Table:
     columns = {}
     for name in frame.columns:
         column = frame[name]
-        if column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype):
+        is_text = pd.api.types.is_string_dtype(column.dtype)  # `object` is one too
+        if is_text or isinstance(column.dtype, pd.CategoricalDtype):
             text = [None if pd.isna(value) else canonical_label(value) for value in column]
             columns[str(name)] = pa.array(text, pa.string())
         else:

@@ -159,7 +159,10 @@ def _check_share(raw: pd.DataFrame, bad: NDArray[np.bool_], share: float) -> Non
 
 
 def _is_mixed(column: pd.Series) -> bool:
-    return column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype)
+    # A dtype of strings is `object` as well: text is one or the other by pandas' release.
+    return pd.api.types.is_string_dtype(column.dtype) or isinstance(
+        column.dtype, pd.CategoricalDtype
+    )
 
 
 def _as_text(column: pd.Series, spec: PipelineSpec) -> pd.Series:

@@ -95,7 +95,9 @@ def _row_rules(frame: pd.DataFrame, spec: PipelineSpec) -> Iterator[dict[str, An
 
 
 def _type_rule(column: pd.Series, feature: Feature) -> list[dict[str, Any]]:
-    if column.isna().all() or (feature.kind == "numeric" and column.dtype == object):
+    if column.isna().all():
+        return []
+    if feature.kind == "numeric" and pd.api.types.is_string_dtype(column.dtype):
         return []
     kinds = _NUMBERS if feature.kind == "numeric" else ["str"]
     kind = "expect_column_values_to_be_in_type_list"

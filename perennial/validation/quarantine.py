@@ -362,7 +362,7 @@ def _canonical(column: pd.Series) -> pd.Series:
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """What Parquet can hold: objects as text."""
-    mixed = [c for c in frame.columns if frame[c].dtype == object]
+    mixed = [c for c in frame.columns if pd.api.types.is_string_dtype(frame[c].dtype)]
     return frame.assign(
         **{c: [None if _is_none(v) else canonical_label(v) for v in frame[c]] for c in mixed}
     )

@@ -95,7 +95,7 @@ def _between(frame: pd.DataFrame, kwargs: Kwargs) -> Seen:
 
 def _comparable(column: pd.Series, absent: Mask) -> tuple[NDArray[Any] | None, str | None]:
     """The values as an array that compares with the bounds; None where nothing does."""
-    if column.dtype != object:
+    if not pd.api.types.is_string_dtype(column.dtype):
         return _bare(column), None
     texts = np.array([isinstance(value, str) for value in column], dtype=bool)
     if not texts.any():
@@ -155,7 +155,8 @@ def _lengths(frame: pd.DataFrame, kwargs: Kwargs) -> Seen:
 def _matches(frame: pd.DataFrame, kwargs: Kwargs) -> Seen:
     column = frame[kwargs["column"]]
     absent = missing(column)
-    fits = column.astype(str).str.contains(kwargs["regex"]).to_numpy(bool)
+    # Objects, so that Python's `re` searches, as whoever wrote the pattern expects.
+    fits = column.astype(str).astype(object).str.contains(kwargs["regex"]).to_numpy(bool)
     return _seen(~fits & ~absent, len(column) - int(np.count_nonzero(absent)))
 
 
@@ -198,7 +199,7 @@ class Unique:
         absent = np.logical_and.reduce([missing(frame[name]) for name in self._columns])
         hashes = hash_rows(frame[self._columns])
         present = np.ascontiguousarray(hashes[~absent])
-        repeated = pd.Series(present).duplicated().to_numpy()
+        repeated = pd.Series(present).duplicated().to_numpy(copy=True)
         if len(self._known):
             repeated |= _contains(self._known, present)
         # Each value's first row counts as broken too, once, when its second one comes.
@@ -225,8 +226,8 @@ def hash_rows(frame: pd.DataFrame) -> NDArray[np.uint64]:
     total = np.zeros(len(frame), dtype=np.uint64)
     for name in frame.columns:
         column = frame[name]
-        if column.dtype == object:
-            column = column.where(column.notna(), None)
+        if pd.api.types.is_string_dtype(column.dtype):
+            column = column.astype(object).where(column.notna(), None)
             try:
                 codes, uniques = pd.factorize(column, use_na_sentinel=True)
                 texts = pd.Series([f"{type(v).__name__}:{v}" for v in uniques], dtype=object)
@@ -279,7 +280,7 @@ class OfType:
     def add(self, frame: pd.DataFrame) -> Seen:
         """As `RowRule`."""
         column = frame.iloc[:, 0]
-        if column.dtype != object:
+        if not pd.api.types.is_string_dtype(column.dtype):
             fits = any(column.dtype == dtype for dtype in self._dtypes())
             return _seen(
                 np.full(len(column), not fits), len(column), None if fits else "wrong type"
