@@ -93,7 +93,7 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
         snapshot = sound.snapshot
         divided = divide_rows(declaration, snapshot, request)
         if divided.rows.refusal is not None:
-            return outcome("Refused", refuse_untried(lease, divided, request))
+            return notable("Refused", refuse_untried(lease, divided, request))
         if request.depth == "retrain":
             candidate = train_candidate(declaration, snapshot, divided)
         else:

@@ -37,6 +37,8 @@ class Gathered:
     unusable: pd.DataFrame
     """As of `Labelled`, and rows of the source that it sets aside."""
     source_rows: int
+    time_format: str | None
+    """Of the time column: declared, or found from all rows of the source."""
 
 
 def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
@@ -58,7 +60,12 @@ def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
             f"target: no row of {spec.name} has a value of {spec.target!r} yet"
             + (" outside of windows that are held" if held else "")
         )
-    return Gathered(frame, _together(labelled.unusable, _aside(read, spec)), len(source))
+    return Gathered(
+        frame=frame,
+        unusable=_together(labelled.unusable, _aside(read, spec)),
+        source_rows=len(source),
+        time_format=None if read.time is None else read.time.format,
+    )
 
 
 def _aside(read: SourceRows, spec: PipelineSpec) -> pd.DataFrame:
@@ -85,19 +92,26 @@ def _rows_within(spec: PipelineSpec, source: pd.DataFrame, record: Record) -> li
     return rows
 
 
-def snapshot_rows(declaration: Declaration, frame: pd.DataFrame, source_rows: int) -> SnapshotRef:
-    """Write rows once, under the name of their content."""
+def snapshot_rows(declaration: Declaration, frame: pd.DataFrame, gathered: Gathered) -> SnapshotRef:
+    """Write the sound ones of the gathered rows once, under the name of their content."""
     spec = declaration.spec
     snapshot = take_snapshot(
         store(),
         spec.name,
         frame,
         source=spec.source.uri,
-        source_rows=source_rows,
+        source_rows=gathered.source_rows,
         from_source=sum(not isinstance(name, str) for name in frame.index),
+        time_format=gathered.time_format,
     )
     get_run_logger().info("%d labelled rows, snapshot %s", snapshot.rows, snapshot.sha256[:12])
     return SnapshotRef(pipeline=spec.name, sha256=snapshot.sha256, rows=snapshot.rows)
+
+
+def with_format(spec: PipelineSpec, ref: SnapshotRef) -> PipelineSpec:
+    """The declaration with what was found of its time column: what trains says how requests write
+    their times."""
+    return spec.model_copy(update={"time_format": describe(ref).time_format})
 
 
 def describe(ref: SnapshotRef) -> Snapshot:

@@ -82,7 +82,7 @@ def snapshot_sound_rows(declaration: Declaration, cause: str | None) -> SoundRow
     refusals = evaluation.add(frame)
     report = evaluation.report(lambda columns: frame if columns is None else frame[columns])
     sound = frame[refusals < 0]
-    ref = snapshot_rows(declaration, sound if len(sound) else frame, gathered.source_rows)
+    ref = snapshot_rows(declaration, sound if len(sound) else frame, gathered)
     _put_aside(declaration, quarantine, ref, evaluation, gathered, refusals)
     if not report.held:
         learn(declaration, sound)

@@ -39,7 +39,9 @@ def stream(rows: int) -> pd.DataFrame:
 
 def put(store, number: int, rows: pd.DataFrame, *, held: int, shares=None) -> Manifest:
     """A version trained on all but the newest rows of a snapshot."""
-    snapshot = take_snapshot(store, "line", rows, source="data.csv", source_rows=len(rows))
+    snapshot = take_snapshot(
+        store, "line", rows, source="data.csv", source_rows=len(rows), from_source=len(rows)
+    )
     trained = train(rows.iloc[: len(rows) - held].iloc[-200:], SPEC)
     version = f"000{number}-abcdef12"
     content = {

@@ -23,10 +23,8 @@ _PERIODS = {
     "*/5 * * * *": (300, "every five minutes"),
     "*/15 * * * *": (900, "every quarter of an hour"),
     "0 * * * *": (3_600, "every hour"),
-    "0 */6 * * *": (21_600, "every six hours"),
-    "0 5 * * *": (86_400, "every day"),
-    "0 5 * * 1": (604_800, "every week"),
 }
+"""None is rarer than every hour: labels may come at any time, and a look without news is cheap."""
 _HOURLY = "0 * * * *"
 _USUAL_WINDOW = 1_000
 """The window that the defaults of a rollout are made for."""
@@ -92,8 +90,12 @@ def _schedule(window: int, rate: float | None) -> tuple[str, str]:
     cron = fitting[-1] if fitting else next(iter(_PERIODS))
     return (
         cron,
-        f"{_PERIODS[cron][1]}, UTC: at {rate:,.3g} rows a day a window takes {_long(seconds)}",
+        f"{_PERIODS[cron][1]}, UTC: at {_rate(rate)} a day a window takes {_long(seconds)}",
     )
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f} rows" if rate >= 10 else f"{rate:.2g} rows"
 
 
 def _rollout(window: int, rate: float | None) -> tuple[dict[str, object], str]:
@@ -121,7 +123,7 @@ def _rollout(window: int, rate: float | None) -> tuple[dict[str, object], str]:
             max(usually, min(_round_up(rows / second), _LONGEST))
             for usually, rows in zip(times, needed, strict=True)
         ]
-        why += f", and times in which {rate:,.3g} rows a day can fill them"
+        why += f", and times in which {_rate(rate)} a day can fill them"
     declared: dict[str, object] = {
         "shadow": {"rows": shadow, "time": format_duration(times[0])},
         "canary": {"weights": weights, "rows": canary, "time": format_duration(times[1])},

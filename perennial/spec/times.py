@@ -43,14 +43,14 @@ class TimeFormat(BaseModel):
     def read(self, value: object) -> datetime:
         """Read one value as a time of UTC, without an offset.
 
-        ISO 8601 is understood beside any other format of text.
+        ISO 8601 is understood beside any other format.
 
         Raises:
             ValueError: it is no time in this format, or lies outside the years 1678 to 2261.
         """
         if isinstance(value, datetime):
             return _within(self._to_utc(value), value)
-        if self.format in _UNITS:
+        if self.format in _UNITS and not _is_iso(value):
             return _within(_from_number(value, _UNITS[self.format]), value)
         if isinstance(value, int) and not isinstance(value, bool) and self.format != ISO:
             return _within(self._to_utc(self._parse(str(value))), value)  # 20260131 of %Y%m%d
@@ -123,6 +123,11 @@ def check_timezone(value: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("write a time zone's name such as UTC or Europe/Berlin") from None
     return value
+
+
+def _is_iso(value: object) -> bool:
+    """A text with a date in it, where numbers are usual."""
+    return isinstance(value, str) and value.count("-") >= 2 and ":" in value
 
 
 def _count(moment: datetime) -> float:

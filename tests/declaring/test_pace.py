@@ -31,12 +31,12 @@ def test_windows_are_long_enough_to_hold_some_rows_of_the_rarest_class():
         ("s", "* * * * *"),
         ("6s", "*/5 * * * *"),
         ("min", "*/15 * * * *"),
-        ("10min", "0 */6 * * *"),
-        ("h", "0 5 * * *"),
-        ("D", "0 5 * * 1"),
+        ("10min", "0 * * * *"),
+        ("h", "0 * * * *"),
+        ("D", "0 * * * *"),
     ],
 )
-def test_the_stream_is_looked_at_at_least_twice_a_window(every, schedule):
+def test_the_stream_is_looked_at_twice_a_window_and_every_hour_at_least(every, schedule):
     assert set_pace(3_000, times(3_000, every), None).schedule == schedule
 
 

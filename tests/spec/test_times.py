@@ -23,6 +23,7 @@ NOON = datetime(2026, 2, 1, 12, 0)
         ("seconds", 1769947200),
         ("seconds", "1769947200"),
         ("milliseconds", 1769947200000.0),
+        ("seconds", "2026-02-01 12:00:00"),
         ("iso", NOON),
         ("iso", datetime(2026, 2, 1, 14, tzinfo=timezone(timedelta(hours=2)))),
     ],
