@@ -27,8 +27,6 @@ from perennial.serving.http import encode_json
 from perennial.serving.rows import MAX_ID, RowDecoder, predictions
 from perennial.serving.tensors import BYTES, DTYPES
 
-_NAN = struct.pack("d", math.nan)
-
 
 class OneRow(msgspec.Struct, gc=False):
     """A row, read."""
@@ -79,14 +77,19 @@ class OneRowReader:
         if found is None:
             return None
         name, values, categorical, context = found
-        packed = self._pack_numbers(values[: self._width])
-        if packed is None or len(name) > MAX_ID:
+        if len(name) > MAX_ID:
             return None
-        row = OneRow(name, packed, categorical, context)
-        # Only a row with a gap can have left something out: most are not looked at for it.
-        if _NAN in packed or (categorical and "" in categorical):
-            row.missing = self._rows.left_out([values]) or None
-        return row
+        try:
+            packed = self._pack(*values[: self._width])
+            if categorical is None or "" not in categorical:
+                return OneRow(name, packed, categorical, context)
+        except struct.error:  # a number is missing
+            filled = self._pack_numbers(values[: self._width])
+            if filled is None:
+                return None
+            packed = filled
+        missing = self._rows.left_out([values]) or None
+        return OneRow(name, packed, categorical, context, missing)
 
     def tensor(self, body: bytes) -> OneRow | None:
         """Read a body of ``/infer`` that is JSON and holds the inputs of the graph."""
