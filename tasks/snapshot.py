@@ -37,6 +37,8 @@ class Gathered:
     unusable: pd.DataFrame
     """As of `Labelled`, and rows of the source that it sets aside."""
     source_rows: int
+    spec: PipelineSpec
+    """The declaration, as the source completes it."""
 
 
 def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
@@ -47,7 +49,7 @@ def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
     """
     spec = declaration.spec
     read = read_rows(spec, declaration.path, fetch=fetch)
-    source = read.frame
+    spec, source = read.spec, read.frame
     labelled = labelled_rows(store(), spec, source)
     frame = labelled.frame
     frame = frame.assign(**{spec.target: typed_labels(frame[spec.target], spec.task)})
@@ -60,7 +62,8 @@ def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
             f"target: no row of {spec.name} has a value of {spec.target!r} yet"
             + (" outside of windows that are held" if held else "")
         )
-    return Gathered(frame, _together(labelled.unusable, _aside(read, spec)), len(source))
+    unusable = _together(labelled.unusable, _aside(read, spec))
+    return Gathered(frame, unusable, len(source), spec)
 
 
 def _aside(read: SourceRows, spec: PipelineSpec) -> pd.DataFrame:
