@@ -90,7 +90,7 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
         sound = snapshot_sound_rows(declaration, request.cause)
         if sound.report.held:
             return notable("Held", tell_held(sound, request))
-        snapshot = sound.snapshot
+        declaration, snapshot = sound.declaration, sound.snapshot
         divided = divide_rows(declaration, snapshot, request)
         if divided.rows.refusal is not None:
             return notable("Refused", refuse_untried(lease, divided, request))

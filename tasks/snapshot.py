@@ -37,8 +37,8 @@ class Gathered:
     unusable: pd.DataFrame
     """As of `Labelled`, and rows of the source that it sets aside."""
     source_rows: int
-    time_format: str | None
-    """Of the time column: declared, or found from all rows of the source."""
+    spec: PipelineSpec
+    """The declaration, as the source completes it."""
 
 
 def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
@@ -49,7 +49,7 @@ def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
     """
     spec = declaration.spec
     read = read_rows(spec, declaration.path, fetch=fetch)
-    source = read.frame
+    spec, source = read.spec, read.frame
     labelled = labelled_rows(store(), spec, source)
     frame = with_truth(labelled.frame, spec)
     for record in held:
@@ -60,12 +60,8 @@ def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
             f"target: no row of {spec.name} has a value of {spec.target!r} yet"
             + (" outside of windows that are held" if held else "")
         )
-    return Gathered(
-        frame=frame,
-        unusable=_together(labelled.unusable, _aside(read, spec)),
-        source_rows=len(source),
-        time_format=None if read.time is None else read.time.format,
-    )
+    unusable = _together(labelled.unusable, _aside(read, spec))
+    return Gathered(frame, unusable, len(source), spec)
 
 
 def _aside(read: SourceRows, spec: PipelineSpec) -> pd.DataFrame:
@@ -102,16 +98,9 @@ def snapshot_rows(declaration: Declaration, frame: pd.DataFrame, gathered: Gathe
         source=spec.source.uri,
         source_rows=gathered.source_rows,
         from_source=sum(not isinstance(name, str) for name in frame.index),
-        time_format=gathered.time_format,
     )
     get_run_logger().info("%d labelled rows, snapshot %s", snapshot.rows, snapshot.sha256[:12])
     return SnapshotRef(pipeline=spec.name, sha256=snapshot.sha256, rows=snapshot.rows)
-
-
-def with_format(spec: PipelineSpec, ref: SnapshotRef) -> PipelineSpec:
-    """The declaration with what was found of its time column: what trains says how requests write
-    their times."""
-    return spec.model_copy(update={"time_format": describe(ref).time_format})
 
 
 def describe(ref: SnapshotRef) -> Snapshot:

@@ -33,7 +33,7 @@ from perennial.spec import Cure, EstimatorName, PipelineSpec
 from tasks.artifacts import publish, table
 from tasks.connection import store
 from tasks.division import RowsDivided
-from tasks.snapshot import SnapshotRef, rows_of, with_format
+from tasks.snapshot import SnapshotRef, rows_of
 from tasks.span import choose_rows
 from tasks.step import step
 from tasks.stopwatch import Stopwatch
@@ -122,7 +122,7 @@ def train_candidate(
     from perennial.training.source import dump_source
     from perennial.training.train import train
 
-    spec = with_format(declaration.spec, ref)
+    spec = declaration.spec
     frame = rows_of(ref)
     watch = Stopwatch()
     held, judged = divided.rows.held, divided.rows.judged

@@ -46,6 +46,8 @@ _HELP = (
 class SoundRows(BaseModel):
     """A snapshot of the rows that the rules let through, and what the rules said of all."""
 
+    declaration: Declaration
+    """With what only the source tells: how it writes its times."""
     snapshot: SnapshotRef
     report: Report
     skew: SkewVerdict
@@ -70,6 +72,7 @@ def snapshot_sound_rows(declaration: Declaration, cause: str | None) -> SoundRow
     spec = declaration.spec
     quarantine = Quarantine(store(), spec.name)
     gathered = gather(declaration, quarantine.held_windows())
+    declaration = declaration.model_copy(update={"spec": gathered.spec})
     frame = gathered.frame
     learn_first(declaration, frame)
     suite = suite_in_force(declaration) if cause is None else sound_suite(declaration)[0]
@@ -88,7 +91,7 @@ def snapshot_sound_rows(declaration: Declaration, cause: str | None) -> SoundRow
         learn(declaration, sound)
     skew, later = _as_served(declaration)
     _tell(ref, report, skew)
-    return SoundRows(snapshot=ref, report=report, skew=skew, later=later)
+    return SoundRows(declaration=declaration, snapshot=ref, report=report, skew=skew, later=later)
 
 
 @step(retries=2, retry_delay_seconds=2)

@@ -41,8 +41,6 @@ class Snapshot(BaseModel):
     """Rows of the source when it was read."""
     from_source: int
     """The first so many of its rows are the source's; the others were served and labelled."""
-    time_format: str | None = None
-    """How its time column was written at the source, declared or found; None: there is none."""
     created_at: AwareDatetime
 
 
@@ -54,7 +52,6 @@ def take_snapshot(
     source: str,
     source_rows: int,
     from_source: int,
-    time_format: str | None = None,
 ) -> Snapshot:
     """Write the rows of a training once; the same content gives the same name."""
     table = _to_arrow(frame)
@@ -75,7 +72,6 @@ def take_snapshot(
         source=source,
         source_rows=source_rows,
         from_source=from_source,
-        time_format=time_format,
         created_at=utc_now(),
     )
     store.put_json(layout.snapshot(pipeline, sha256), snapshot)

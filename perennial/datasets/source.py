@@ -21,6 +21,7 @@ from perennial.errors import SourceError
 from perennial.packaging.labels import Fault
 from perennial.packaging.signature import canonical_label
 from perennial.spec import PipelineSpec, TimeFormat
+from perennial.spec.times import ISO
 
 Fetch = Callable[[str, str], bytes]
 """Reads an S3 object: (bucket, key) -> bytes."""
@@ -38,6 +39,8 @@ _NAMED = 20
 class SourceRows:
     """What a source holds, and how it was read."""
 
+    spec: PipelineSpec
+    """The declaration, with the format of the time where it was found and is not ISO 8601."""
     frame: pd.DataFrame
     """The rows that can be used: all columns as they stand; the time column, where one is declared,
     as datetime64 of UTC, sorted by it (rows of the same time keep their order), else row order.
@@ -47,7 +50,7 @@ class SourceRows:
     """The rows that cannot, as they stand, with what makes them so in ``RULE`` and ``FAULT``. The
     index is their place in the file."""
     time: TimeFormat | None
-    """Of the time column: declared, or found from all rows."""
+    """Of the time column, declared or found from all rows; None: there is no time."""
     dialect: Dialect | None
     """How the file is written; None: Parquet."""
     unreadable: Mapping[str, int]
@@ -100,7 +103,9 @@ def read_rows(spec: PipelineSpec, folder: Path | None, *, fetch: Fetch | None = 
     bad = unusable(raw)
     _check_share(raw, bad, share)
     frame = _in_order(frame[~bad], spec)
+    found = {} if format is None or format.format == ISO else {"time_format": format.format}
     return SourceRows(
+        spec=spec.model_copy(update=found),
         frame=frame,
         aside=raw[bad],
         time=format,

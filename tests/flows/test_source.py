@@ -7,7 +7,10 @@ import pytest
 
 from flows.monitor import monitor
 from flows.retrain import retrain
-from perennial.registry import list_versions, read_history
+from perennial.packaging.signature import TimeField
+from perennial.registry import list_versions, read_file, read_history, read_signature
+from perennial.registry.manifest import SPEC_FILE
+from perennial.spec import TimeFormat
 from perennial.store import layout
 from perennial.validation.quarantine import Quarantine
 from tests.flows.conftest import frame
@@ -83,3 +86,12 @@ def test_rows_of_the_source_that_cannot_be_used_go_to_quarantine_once(connected,
         "day: there is none: write 31.01.2026",
     ]
     assert [name.split("-")[1] for name in rows["_row"]] == ["5", "300"]
+
+
+def test_requests_may_write_the_time_as_the_source_does(connected, dated):
+    dated(list(pd.date_range("2030-01-01", periods=400).strftime("%d.%m.%Y")))
+    run(retrain, pipeline="line")
+    (manifest,) = list_versions(connected, "line")
+    time = read_signature(connected, manifest).time
+    assert time == TimeField(name="day", format=TimeFormat(format="%d.%m.%Y"))
+    assert json.loads(read_file(connected, manifest, SPEC_FILE))["time_format"] == "%d.%m.%Y"
