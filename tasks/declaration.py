@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 
 from perennial.local import forms
@@ -111,4 +112,9 @@ def _create_schedule(client: SyncPrefectClient, deployment: object, name: str, c
         parameters={"pipeline": name},
         slug=name,
     )
-    client.create_deployment_schedules(deployment, [schedule])
+    try:
+        client.create_deployment_schedules(deployment, [schedule])
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != httpx.codes.CONFLICT:
+            raise
+        get_run_logger().info("another run has just made the schedule of %s", name)

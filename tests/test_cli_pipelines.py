@@ -132,6 +132,7 @@ def test_one_that_is_broken_is_told_of_and_the_others_are_shown(here, reached):
     assert "did you mean target?" in found["typo"]["fault"]
     assert "torn/state.json cannot be read" in found["torn"]["fault"]
     assert "lost/pipeline.json cannot be read" in found["lost"]["fault"]
+    assert run("pipelines").stdout.count("! cannot be read:") == 3
     assert found["shop"]["fault"] is None
     assert found["shop"]["champion"] is not None
 

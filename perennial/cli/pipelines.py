@@ -91,9 +91,7 @@ def _told(one: Overview, now: datetime, here: Path) -> Iterator[str]:
         yield f"held windows {one.held_windows}; rows in quarantine {one.quarantined_rows:,}"
     if one.failure is not None and not one.alarms:
         yield f"the last retrain failed: {' '.join(one.failure.split())}"
-    yield from (f"! {alarm}" for alarm in one.alarms)
-    if one.fault is not None:
-        yield f"! cannot be read: {one.fault}"
+    yield from (f"! {line}" for line in one.told)
     never = "" if one.known else ", never run"
     yield f"declared in {_short(one.declared, here)}{never}"
     for folder in one.shadowed:
@@ -107,10 +105,10 @@ def _looks(one: Overview, now: datetime) -> Iterator[str]:
         yield f"last check {one.window}, {_span(now - one.checked)} ago: {one.decision}"
     if one.looked is not None and one.looked != one.checked:
         yield f"last look {_span(now - one.looked)} ago"
-    if one.next_look is None:
-        yield "next look when somebody asks"
-    else:
+    if one.next_look is not None:
         yield f"next look in {_span(one.next_look - now)}"
+    elif one.fault is None:
+        yield "next look when somebody asks"
 
 
 def _span(length: timedelta) -> str:

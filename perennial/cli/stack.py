@@ -121,9 +121,7 @@ def _alarms(directory: Path) -> tuple[str, ...]:
         found = read_overviews(open_store(directory), local_folders(directory), utc_now())
     except PerennialError as error:
         return (f"the pipelines cannot be seen: {error}",)
-    told = [(one.pipeline, alarm) for one in found for alarm in one.alarms]
-    told += [(one.pipeline, f"cannot be read: {one.fault}") for one in found if one.fault]
-    return tuple(f"{pipeline}: {alarm}" for pipeline, alarm in told)
+    return tuple(f"{one.pipeline}: {line}" for one in found for line in one.told)
 
 
 def status_text(seen: StackStatus) -> Text:

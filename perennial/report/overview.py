@@ -33,6 +33,8 @@ from perennial.spec import PipelineSpec
 from perennial.spec.cron import next_due
 from perennial.store import Store
 
+_SAME = 100
+"""Of so many characters in common two lines are taken to say the same."""
 _REMEMBERED = 60
 """So far back a window with labels is looked for."""
 
@@ -72,7 +74,14 @@ class Overview(BaseModel):
     failure: str | None = None
     """Why the last retrain failed; None where it did not."""
     alarms: tuple[str, ...] = ()
-    """What a person must see."""
+    """What keeps failing."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Every line that a person must see; a fault that an alarm names already is one line."""
+        if self.fault is None or any(self.fault[:_SAME] in alarm for alarm in self.alarms):
+            return self.alarms
+        return (*self.alarms, f"cannot be read: {self.fault}")
 
 
 def read_overviews(

@@ -13,6 +13,7 @@ from prefect.states import Completed, State
 from prefect.utilities.callables import parameter_schema
 
 import flows.names
+import tasks.declaration
 from flows.monitor import monitor
 from flows.outcome import explained, notable
 from flows.retrain import retrain
@@ -76,6 +77,21 @@ def test_schedules_come_back_where_prefects_database_was_made_anew(connected, cl
     scheduled("null")
     flow(keep_deployments.fn)()
     assert crons() == []
+
+
+def test_of_two_runs_that_make_the_same_schedule_neither_fails(connected, client, pipeline):
+    deployed(client, monitor)
+    spec = declare(connected, pipeline(frame(40))).spec
+    stale = client.read_deployment_by_name(MONITOR)
+
+    @flow
+    def twice():
+        for _ in range(2):
+            tasks.declaration._keep_schedule(client, stale, spec)
+
+    twice()
+    slugs = [schedule.slug for schedule in client.read_deployment_by_name(MONITOR).schedules]
+    assert slugs.count("line") == 1
 
 
 @pytest.mark.parametrize(
