@@ -113,7 +113,7 @@ def test_two_versions_are_compared_and_the_old_one_goes_in_its_time(connected, p
     first = read_state(connected, "line").state.champion
     replaced(pipeline, frame(900, slope=-3.0))
     told = " ".join(say("versions", "line").output.split())
-    assert "on 100 rows" in told
+    assert "on 50 rows" in told
     assert f"against {first} on the same rows" in told
     assert "perennial compare" in told
     none_left = say("compare", "line", "previous", "champion").output
