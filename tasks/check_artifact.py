@@ -93,11 +93,14 @@ def publish_checks(pipeline: str, history: list[Check]) -> None:
         for check in reversed(history)
     ]
     header = ["window", "rows", "moved", "loss, times its reference", "decision", "reason"]
-    newest = in_words(history[-1].window, known)
-    publish("monitor", pipeline, table(header, rows) + _held(history[-1]), description=newest)
+    newest, decision = in_words(history[-1].window, known), history[-1].decision
+    # Prefect's UI breaks no line of a table: the newest reason stands above it, too.
+    lead = f"**{newest}**: {action_in_words(decision.name)}. {decision.reason}"
+    text = "\n\n".join([lead, table(header, rows), *_held(history[-1])])
+    publish("monitor", pipeline, text, description=newest)
 
 
-def _held(check: Check) -> str:
+def _held(check: Check) -> list[str]:
     """Why each window is held that was found to be so at the newest look."""
     verdicts = check.data if isinstance(check, WindowCheck) else ()
     lines = [
@@ -105,7 +108,7 @@ def _held(check: Check) -> str:
         for verdict in verdicts
         for cause in verdict.causes
     ]
-    return "\n\nHeld:\n\n" + "\n".join(lines) if lines else ""
+    return ["Held:", "\n".join(lines)] if lines else []
 
 
 def _losses(check: Check, known: Known) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from perennial.evaluation.decision import CheckName, GateCheck, GateDecision
 
-HEADER = ("check", "verdict", "in words", "measured", "allowed")
+HEADER = ("check", "verdict", "measured", "allowed", "in words")
+"""Prefect's UI breaks no line of a table: the sentence stands where it may run out of sight."""
 
 _NAMES: dict[CheckName, str] = {
     "rows": "rows to judge by",
@@ -55,7 +56,7 @@ def lead(decision: GateDecision) -> list[str]:
 def check_rows(decision: GateDecision) -> list[tuple[str, ...]]:
     """Each check under `HEADER`, what refused first."""
     checks = sorted(decision.checks, key=lambda check: check.passed)
-    return [(_NAMES[c.name], c.verdict, c.detail, _measured(c), _allowed(c)) for c in checks]
+    return [(_NAMES[c.name], c.verdict, _measured(c), _allowed(c), c.detail) for c in checks]
 
 
 def _loses_to_last_value(decision: GateDecision) -> bool:

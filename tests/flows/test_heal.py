@@ -121,7 +121,7 @@ def test_a_head_that_does_not_help_is_refused_and_the_shift_is_answered(connecte
 @pytest.mark.parametrize(
     ("depth", "span", "words"),
     [
-        ("unhead", None, "has no head to take off"),
+        ("unhead", None, "has no correction to take off"),
         ("correct", 20, "20 labelled rows to fit a head on .* 30 are needed"),
     ],
 )
