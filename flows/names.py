@@ -12,8 +12,13 @@ from prefect.client.orchestration import get_client
 from prefect.logging import get_logger
 
 _LONGEST = 60
-_MADE_UP = re.compile(r"[a-z]+-[a-z]+")
-"""Two words such as tactful-horse: what Prefect calls a run that nobody has named."""
+_GREEK = (
+    "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|omicron|pi|rho|sigma|"
+    "tau|upsilon|phi|chi|psi|omega"
+)
+_MADE_UP = re.compile(rf"[a-z]+-[a-z]+|({_GREEK})[\d.]*(-[a-z]+)*")
+"""What Prefect calls a run that nobody has named: its server has words such as tactful-horse, its
+form begins with a star such as mu6-risa-k."""
 logger = get_logger("perennial.flows")
 
 

@@ -93,24 +93,27 @@ def publish_checks(pipeline: str, history: list[Check]) -> None:
         for check in reversed(history)
     ]
     header = ["window", "rows", "moved", "loss, times its reference", "decision", "reason"]
-    newest = in_words(history[-1].window, known)
-    shown = _above(history[-1]) + table(header, rows) + _held(history[-1])
-    publish("monitor", pipeline, shown, description=newest)
+    newest, decision = in_words(history[-1].window, known), history[-1].decision
+    # Prefect's UI breaks no line of a table: the newest reason stands above it, too.
+    lead = f"**{newest}**: {action_in_words(decision.name)}. {decision.reason}"
+    above = _above(history[-1])
+    text = "\n\n".join([*above, lead, table(header, rows), *_held(history[-1])])
+    publish("monitor", pipeline, text, description=newest)
 
 
-def _above(newest: Check) -> str:
+def _above(newest: Check) -> list[str]:
     """What a person should know before the table."""
     if not isinstance(newest, WindowCheck):
-        return ""
+        return []
     told = [f"{newest.feedback}." if str(newest.feedback or "") else ""]
     if newest.source_away is not None:
         told.append(f"**The source is away:** {newest.source_away}. New rows of it wait.")
     if newest.suite_fault is not None:
         told.append(f"{newest.suite_fault}: the rules before it are in force.")
-    return "".join(f"{line}\n\n" for line in told if line)
+    return [line for line in told if line]
 
 
-def _held(check: Check) -> str:
+def _held(check: Check) -> list[str]:
     """Why each window is held that was found to be so at the newest look."""
     verdicts = check.data if isinstance(check, WindowCheck) else ()
     lines = [
@@ -118,7 +121,7 @@ def _held(check: Check) -> str:
         for verdict in verdicts
         for cause in verdict.causes
     ]
-    return "\n\nHeld:\n\n" + "\n".join(lines) if lines else ""
+    return ["Held:", "\n".join(lines)] if lines else []
 
 
 def _losses(check: Check, known: Known) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from perennial.evaluation.decision import CheckName, GateCheck, GateDecision
 
 HEADER = ("check", "verdict", "measured", "allowed", "in words")
+"""Prefect's UI breaks no line of a table: the sentence stands where it may run out of sight."""
 
 _NAMES: dict[CheckName, str] = {
     "rows": "rows to judge by",

@@ -10,6 +10,7 @@ import httpx
 from perennial.drift.record import Check
 from perennial.registry import list_versions, read_history, read_state
 from tests.e2e.conftest import PROJECT, ROWS, WINDOWS, perennial
+from tests.e2e.rollouts import ENDED_WELL
 
 SERVED = ROWS - ROWS // 5
 NAME = "turning-demo"
@@ -27,7 +28,7 @@ def test_the_drift_was_healed_by_the_automation(demo):
     assert [heal["depth"] for heal in demo.summary["heals"]] == depths
     assert demo.summary["retrains"] == depths.count("retrain")
     heal = demo.summary["heals"][0]
-    assert heal["reason"].startswith(("loss ", "recalibrated ", "heads "))
+    assert re.search("the loss|cut the loss|no longer knows its world", heal["reason"])
     order = [heal[key] for key in ("confirmed_at", "first_line_at", "registered_at", "live_at")]
     assert order == sorted(order, key=datetime.fromisoformat)
     assert heal["first_answer_at"] is not None
@@ -147,9 +148,9 @@ def test_every_flow_run_ends_and_says_what_it_did(demo):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     runs = flow_runs(demo)
-    # A second event for the same shift is cancelled by the deployment's limit, if it comes in time.
-    assert {run["state_type"] for run in runs} <= {"COMPLETED", "CANCELLED"}
-    assert any(run["name"].startswith(f"retrain {NAME}: loss ") for run in runs)
+    assert {run["state_type"] for run in runs} <= ENDED_WELL
+    assert any(f"retrain {NAME}: " in run["name"] for run in runs)
+    assert all(f"pipeline:{NAME}" in run["tags"] for run in runs if NAME in run["name"])
     assert {"Registered", "Checked"} <= {run["state_name"] for run in runs}
 
 

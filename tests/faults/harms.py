@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from perennial.local.processes import stack_processes
 from perennial.local.state import StackFiles
-from tests.e2e.rollouts import Stack, until
+from tests.e2e.rollouts import ENDED_WELL, Stack, until
 from tests.faults.patient import MONITOR, RETRAIN, ROLLOUT, Patient, call
 from tests.faults.phases import PHASES, await_phase
 from worker.identity import Identity
@@ -149,7 +149,7 @@ def event_lost(r: Round) -> Iterator[None]:
     call(r.stack, f"/automations/{automation}", {"enabled": False}, "PATCH")
     try:
         yield
-        until(lambda: all(run["state_type"] == "COMPLETED" for run in r.patient.runs(MONITOR)))
+        until(lambda: all(run["state_type"] in ENDED_WELL for run in r.patient.runs(MONITOR)))
         time.sleep(1)
     finally:
         call(r.stack, f"/automations/{automation}", {"enabled": True}, "PATCH")

@@ -135,6 +135,26 @@ def test_a_name_that_somebody_has_typed_in_is_kept(prefect_server, client):
     assert names == ["After the outage", "monitor bike"]
 
 
+def test_what_machinery_fills_in_stands_last_and_says_so():
+    shown = parameter_schema(retrain).properties
+    order = sorted(shown, key=lambda name: shown[name]["position"])
+    assert order[-2:] == ["cause", "attempt"]
+    assert all(shown[name]["description"].startswith("Leave it ") for name in order[-2:])
+
+
+@pytest.mark.parametrize("made_up", ["tactful-horse", "mu6-risa-k", "omega42-ursae-majoris-void"])
+def test_a_name_that_prefect_has_made_up_is_not(prefect_server, client, made_up):
+    names = []
+
+    @flow(name="rollback", flow_run_name=flows.names.named("rollback {pipeline}"))
+    def goes_back(pipeline: str) -> None:
+        names.append(str(runtime.flow_run.name))
+
+    run = client.create_flow_run(goes_back, name=made_up, parameters={"pipeline": "bike"})
+    run_flow(goes_back, flow_run=run, parameters={"pipeline": "bike"})
+    assert names == ["rollback bike"]
+
+
 def test_a_run_can_be_found_by_its_pipeline(prefect_server, client):
     @flow(name="looks")
     @explained

@@ -58,7 +58,7 @@ def test_a_column_with_nothing_in_it_is_no_hindrance() -> None:
 
 
 def test_prose_is_not_narrowed_below_its_longest_word() -> None:
-    word = "x" * 70
+    word = "x" * 76
     text = records_text(("name", "why"), [("a" * 20, f"{word} and more")], prose=(1,), width=NARROW)
     assert rows_of(text)[0] == "a" * 20
     assert rows_of(text)[1:] == [f"  {word}", "  and more"]
