@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from ulid import ULID
 
 from perennial.datasets.source import read_source
 from perennial.registry import Declaration
-from perennial.scoring import parse_address
-from perennial.scoring.inputs import list_inputs
-from perennial.store import ObjectFile, layout
+from perennial.scoring import copy_inputs, parse_address
+from perennial.store import layout
 from perennial.validation import Report, validate_files, validate_training
 from perennial.validation.quarantine import Quarantine
 from tasks.artifacts import link, publish
@@ -22,8 +20,6 @@ from tasks.connection import fetch, store, store_of
 from tasks.expectations import suite_in_force
 from tasks.step import may_pass, step
 from tasks.validate import findings_table, is_released
-
-_CHUNK = 16 << 20
 
 
 class HeldAgainst(BaseModel):
@@ -54,7 +50,9 @@ def hold_against(declaration: Declaration, data: str | None) -> HeldAgainst:
         report = validate_training(frame, suite, spec, exempt=exempt)
     else:
         with tempfile.TemporaryDirectory(prefix="perennial-validate-") as folder:
-            report = validate_files(_copy(data, Path(folder)), suite, spec)
+            address = parse_address(data, store().bucket)
+            files = copy_inputs(store_of(address.bucket), address, Path(folder))
+            report = validate_files(files, suite, spec)
     what = spec.source.uri if data is None else data
     page = layout.validation_page(spec.name, str(ULID()))
     html = validation_page(spec.name, f"{what}, held against the expectations.", report)
@@ -64,20 +62,6 @@ def hold_against(declaration: Declaration, data: str | None) -> HeldAgainst:
     publish("validate", spec.name, text + findings_table(report), description=what)
     get_run_logger().info("%s: %s", what, done.told)
     return done
-
-
-def _copy(data: str, folder: Path) -> list[Path]:
-    """Bring files to this machine, a piece at a time: they may be larger than memory."""
-    address = parse_address(data, store().bucket)
-    home = store_of(address.bucket)
-    files = []
-    for number, info in enumerate(list_inputs(home, address)):
-        source = ObjectFile(home, info.key, size=info.size, etag=info.etag)
-        file = folder / f"{number:06d}-{info.key.rsplit('/', 1)[-1]}"
-        with file.open("wb") as target:
-            shutil.copyfileobj(source, target, _CHUNK)
-        files.append(file)
-    return files
 
 
 def _told(report: Report) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from perennial.scoring import Address
 
 _SCHEME = "s3://"
-_CHUNK = 4 << 20
 
 
 def is_stored(place: str) -> bool:
@@ -31,32 +29,17 @@ def local_files(place: str, directory: Path) -> Iterator[list[Path]]:
         SourceError: there is none, or it is no table by its name.
     """
     from perennial.datasets.files import table_files
-    from perennial.scoring import parse_address
+    from perennial.scoring import copy_inputs, parse_address
 
     if not is_stored(place):
         yield table_files(Path(place))
         return
+    address = parse_address(place, "")
     with tempfile.TemporaryDirectory(prefix="perennial-") as folder:
-        yield _fetch(parse_address(place, ""), Path(folder), directory)
-
-
-def _fetch(address: Address, folder: Path, directory: Path) -> list[Path]:
-    from perennial.scoring.inputs import list_inputs
-    from perennial.store import ObjectFile
-
-    home = open_bucket(directory, address.bucket)
-    found = list_inputs(home, address)
-    total, done, files = sum(info.size for info in found), 0, []
-    with progress_bar("from the store") as progress:
-        for number, info in enumerate(found):
-            source = ObjectFile(home, info.key, size=info.size, etag=info.etag)
-            file = folder / f"{number:06d}-{info.key.rsplit('/', 1)[-1]}"
-            with file.open("wb") as target:
-                shutil.copyfileobj(source, target, _CHUNK)
-            files.append(file)
-            done += info.size
-            progress(done, total)
-    return files
+        with progress_bar("from the store") as progress:
+            home = open_bucket(directory, address.bucket)
+            files = copy_inputs(home, address, Path(folder), progress)
+        yield files
 
 
 def upload(file: Path, address: Address, directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from perennial.scoring.address import Address, check_apart, parse_address
 from perennial.scoring.files import score_files
+from perennial.scoring.inputs import copy_inputs
 from perennial.scoring.job import (
     Job,
     Part,
@@ -23,6 +24,7 @@ __all__ = [
     "Scorer",
     "check_apart",
     "check_kept",
+    "copy_inputs",
     "find_job",
     "finish_job",
     "fix_job",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +16,8 @@ from perennial.errors import Conflict, SourceError
 from perennial.packaging.signature import Feature, Signature
 from perennial.scoring.address import Address
 from perennial.store import ObjectFile, ObjectInfo, Store
+
+_CHUNK = 16 << 20
 
 
 class InputFile(BaseModel):
@@ -48,6 +52,35 @@ def list_inputs(store: Store, address: Address) -> list[ObjectInfo]:
         what = "no such file" if address.is_file else f"no file ending in {endings} in this folder"
         raise SourceError(f"input: {address}: {what}")
     return found
+
+
+def copy_inputs(
+    store: Store,
+    address: Address,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Copy the files at an address into a folder, a piece at a time: they may be larger than
+    memory.
+
+    Args:
+        progress: is told after each file how many bytes of how many are there.
+
+    Raises:
+        SourceError: as `list_inputs`.
+    """
+    found = list_inputs(store, address)
+    total, done, files = sum(info.size for info in found), 0, []
+    for number, info in enumerate(found):
+        source = ObjectFile(store, info.key, size=info.size, etag=info.etag)
+        file = folder / f"{number:06d}-{info.key.rsplit('/', 1)[-1]}"
+        with file.open("wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+        files.append(file)
+        done += info.size
+        if progress is not None:
+            progress(done, total)
+    return files
 
 
 def _is_input(key: str, address: Address) -> bool:
