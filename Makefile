@@ -13,8 +13,8 @@ help: ## Say what can be made
 demo: $(STAMP) ## Heal a model on a real stream, on the real stack, and write a report
 	$(BIN)/perennial demo
 
-test: $(STAMP) ## Run the tests that take seconds
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
+test: $(STAMP) ## Run the tests that take seconds (TESTS=tests/drift: some of them)
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
 
 test-slow: $(STAMP) ## Run the tests that start the whole stack
 	$(BIN)/pytest -m slow

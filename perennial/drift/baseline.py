@@ -203,7 +203,8 @@ def _effective(residuals: Floats, windows: Floats, group: NDArray[Any]) -> Float
     chance = np.where(total > _CONSTANT, norm.sf(alike * np.sqrt(windows)), 1.0)
     alike = np.where(_discovered(chance, group), np.maximum(alike, 0.0), 0.0)
     effective = windows * (1 - alike) / (1 + alike)
-    return np.minimum(windows, np.maximum(effective, _LEAST_WINDOWS))
+    bounded: NDArray[Any] = np.minimum(windows, np.maximum(effective, _LEAST_WINDOWS))
+    return bounded
 
 
 def _discovered(p_values: Floats, group: NDArray[Any]) -> NDArray[Any]:

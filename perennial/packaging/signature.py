@@ -86,7 +86,7 @@ def canonical_label(value: object) -> str:
 
     1, 1.0 and "1" are the same class; True is "true".
     """
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
+    if type(value).__name__ in ("bool", "bool_"):  # numpy's is one or the other by its release
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))

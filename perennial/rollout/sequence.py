@@ -79,7 +79,8 @@ def _bets(x: NDArray[Any]) -> NDArray[Any]:
     squares = _before(x**2)
     bets = np.divide(total, squares, out=np.zeros_like(total), where=squares > 0)
     bets[..., :WARM_UP] = 0.0
-    return np.maximum(bets, 0.0)
+    positive: NDArray[Any] = np.maximum(bets, 0.0)
+    return positive
 
 
 def _mean_square(x: NDArray[Any]) -> NDArray[Any]:

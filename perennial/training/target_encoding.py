@@ -90,7 +90,8 @@ def encoding_targets(data: TrainingSet) -> NDArray[Any]:
     column: NDArray[Any] = data.y[:, None]
     if data.width == 1:  # values, or 1 for the second of two classes
         return column.astype(np.float64)
-    return np.equal(column, frequent_classes(data)).astype(np.float64)
+    indicators: NDArray[Any] = np.equal(column, frequent_classes(data)).astype(np.float64)
+    return indicators
 
 
 def frequent_classes(data: TrainingSet) -> NDArray[Any]:

@@ -126,7 +126,7 @@ def with_calendar(window: Slice) -> dict[str, Values]:
         columns[_TIMES[0]] = np.floor(window.times % 86_400 / 3_600)
         columns[_TIMES[1]] = days % 7
         moment = window.times.astype("datetime64[s]")
-        columns[_TIMES[2]] = moment.astype("datetime64[M]").astype(np.int64) % 12.0
+        columns[_TIMES[2]] = moment.astype("datetime64[M]").astype(np.float64) % 12
     return columns
 
 

@@ -135,8 +135,13 @@ def _compare_feature(feature: Feature, served: pd.Series, trained: pd.Series) ->
     if share < _SHARE:
         return None
     row = int(differs.argmax())
-    example = f"served {served.iloc[row]!r}, trained {trained.iloc[row]!r}"
+    example = f"served {_cell(served, row)}, trained {_cell(trained, row)}"
     return FeatureSkew(feature=feature.name, share=share, example=example)
+
+
+def _cell(column: pd.Series, row: int) -> str:
+    (value,) = column.iloc[[row]].tolist()
+    return "nothing" if pd.isna(value) else repr(value)
 
 
 def _numbers_differ(served: pd.Series, trained: pd.Series) -> NDArray[np.bool_]:

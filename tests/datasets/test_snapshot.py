@@ -26,6 +26,13 @@ def test_the_same_rows_have_the_same_name_and_others_another(store):
     assert take(store, changed).sha256 != take(store).sha256
 
 
+@pytest.mark.parametrize("kind", [object, "str", "string", "category"])
+def test_the_same_text_has_the_same_name_however_it_is_held(store, kind):
+    held = FRAME.assign(c=pd.Series(["a", None, "b"], dtype=kind))
+    assert take(store, held) == take(store)
+    assert take(store).columns["c"] == "string"
+
+
 def test_a_damaged_snapshot_is_not_used(store):
     snapshot = take(store)
     other = take(store, FRAME.assign(x=0.0))

@@ -146,3 +146,8 @@ def test_numbers_are_sorted_by_value_in_whatever_form(values: list[int]) -> None
 def test_a_label_has_one_canonical_form(value: int) -> None:
     forms = {value, float(value), np.int64(value), np.float64(value), str(value)}
     assert {canonical_label(form) for form in forms} == {str(value)}
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_truth_value_has_one_canonical_form(value: bool) -> None:
+    assert {canonical_label(form) for form in (value, np.bool_(value))} == {str(value).lower()}

@@ -189,3 +189,11 @@ def test_a_folder_is_judged_in_batches_as_the_frame_is(tmp_path):
 def test_zero_is_one_value_whatever_its_sign():
     first, second = hash_rows(pd.DataFrame({"n": [0.0, -0.0]}))
     assert first == second
+
+
+def test_a_text_has_one_hash_however_it_is_held():
+    hashes = [
+        hash_rows(pd.DataFrame({"c": pd.Series(["a", None, "b"], dtype=kind)})).tolist()
+        for kind in (object, "str", "string")
+    ]
+    assert hashes[0] == hashes[1] == hashes[2]

@@ -46,7 +46,7 @@ def test_a_feature_that_is_computed_otherwise_is_named_with_an_example():
     other.loc[:4, "c"] = None
     verdict = compare(other, source, FEATURES, apart="y")
     assert [(f.feature, f.share) for f in verdict.features] == [("x", 1.0), ("c", 0.1)]
-    assert "served None, trained" in verdict.features[1].example
+    assert "served nothing, trained" in verdict.features[1].example
 
 
 def test_numbered_ids_join_their_text():

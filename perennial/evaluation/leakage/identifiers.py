@@ -63,7 +63,7 @@ def are_times(text: pd.Series) -> bool:
 
 def _one_way(values: Floats) -> bool:
     steps = np.diff(values)
-    return len(steps) > 0 and max((steps > 0).mean(), (steps < 0).mean()) >= _NEARLY_ALL
+    return len(steps) > 0 and float(max((steps > 0).mean(), (steps < 0).mean())) >= _NEARLY_ALL
 
 
 def explained_by_order(feature: pd.Series, target: Floats) -> float:
