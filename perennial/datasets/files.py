@@ -9,9 +9,12 @@ from typing import IO
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pandas.api.types import is_string_dtype
 
+from perennial.datasets.tables import read_table
 from perennial.errors import SourceError
 from perennial.packaging.signature import canonical_label
+from perennial.spec import Source
 
 CSV = (".csv", ".csv.gz")
 SUFFIXES = (*CSV, ".parquet")
@@ -51,30 +54,18 @@ def _is_part(path: Path) -> bool:
     return is_table(path.name) and not any(part.startswith(("_", ".")) for part in path.parts)
 
 
-def read_csv(data: Path | IO[bytes], name: str) -> pd.DataFrame:
-    """Read a CSV whole.
-
-    Args:
-        name: names it in errors, and by its ending says whether it is packed.
-
-    Raises:
-        SourceError: it cannot be read.
-    """
-    packed = "gzip" if name.endswith(".gz") else None
-    try:
-        return pd.read_csv(data, low_memory=False, compression=packed)
-    except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
-        raise SourceError(f"{name} cannot be read: {' '.join(str(error).split())}") from None
-
-
 def csv_as_parquet(data: Path | IO[bytes], name: str) -> pq.ParquetFile:
     """Read a CSV whole, and give it as what reads Parquet takes it: texts as the training has them.
 
     Raises:
         SourceError: it cannot be read.
     """
-    frame = read_csv(data, name)
-    texts = {c: frame[c].map(_as_text) for c in frame.columns if frame[c].dtype == object}
+    try:
+        content = data if isinstance(data, Path) else data.read()
+        frame = read_table(content, name, Source(uri=name)).frame
+    except SourceError as error:
+        raise SourceError(str(error).removeprefix("source.uri: ")) from None
+    texts = {c: frame[c].map(_as_text) for c in frame.columns if is_string_dtype(frame[c].dtype)}
     table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
     sink = io.BytesIO()
     pq.write_table(table, sink, row_group_size=_GROUP_ROWS)

@@ -67,10 +67,12 @@ def take_types(frame: pd.DataFrame, source: pd.DataFrame, spec: PipelineSpec) ->
     apart = {spec.target, spec.time, *spec.ignore}
     for name in [name for name in source.columns if name in frame.columns and name not in apart]:
         column = frame[name]
-        is_text = column.dtype == object
+        is_text = pd.api.types.is_string_dtype(column.dtype)
         if pd.api.types.is_numeric_dtype(source[name].dtype) and is_text:
             frame = _to_numbers(frame, name)
-        elif source[name].dtype == object and pd.api.types.is_numeric_dtype(column.dtype):
+        elif pd.api.types.is_string_dtype(source[name].dtype) and pd.api.types.is_numeric_dtype(
+            column.dtype
+        ):
             texts = [None if value != value else canonical_label(value) for value in column]  # noqa: PLR0124
             frame = frame.assign(**{name: pd.Series(texts, frame.index, object)})
     return frame
