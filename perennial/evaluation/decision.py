@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
@@ -16,6 +16,7 @@ CheckName = Literal[
     "slices",
     "calibration",
     "leakage",
+    "too_good",
     "signature",
     "size",
     "latency",
@@ -26,6 +27,10 @@ CheckName = Literal[
 CheckVerdict = Literal["passed", "refused", "noted", "overridden"]
 """noted: measured, and not held against the candidate. overridden: it would have refused the
 candidate, but pipeline.yaml allows what was found."""
+
+
+TOO_GOOD: Final = "too_good"
+"""Name of the check that tells of a model that hardly errs."""
 
 
 class GateCheck(BaseModel):
@@ -128,12 +133,14 @@ def decide(
     leaks: tuple[Leak, ...] = (),
     seconds: float | None = None,
 ) -> GateDecision:
-    """Make one decision of all checks; the reason is what refused, else what was compared."""
+    """Make one decision of all checks; the reason is what refused, else what was compared, and
+    whether that is too good to be true."""
     failed = [check.detail for check in checks if not check.passed]
     compared = [c for c in checks if c.name in ("not_worse_than_champion", "better_than_constant")]
+    strange = [check.detail for check in checks if check.name == TOO_GOOD]
     return GateDecision(
         rows=rows,
-        reason="; ".join(failed) if failed else (compared or checks)[-1].detail,
+        reason="; ".join(failed or [(compared or checks)[-1].detail, *strange]),
         checks=tuple(checks),
         slices=slices,
         leaks=leaks,
