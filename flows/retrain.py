@@ -80,7 +80,7 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
         sound = snapshot_sound_rows(declaration)
         if sound.report.held:
             return outcome("Held", tell_held(sound, request.cause))
-        snapshot = sound.snapshot
+        declaration, snapshot = sound.declaration, sound.snapshot
         if request.depth == "retrain":
             candidate = train_candidate(declaration, snapshot)
         else:

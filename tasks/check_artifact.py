@@ -94,6 +94,8 @@ def publish_checks(pipeline: str, history: list[Check]) -> None:
     newest = history[-1]
     if isinstance(newest, WindowCheck) and str(newest.feedback or ""):
         shown = f"{newest.feedback}.\n\n{shown}"
+    if isinstance(newest, WindowCheck) and newest.source_away is not None:
+        shown = f"**The source is away:** {newest.source_away}. New rows of it wait.\n\n{shown}"
     publish("monitor", pipeline, shown, description=newest.window)
 
 

@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from perennial.datasets.labels import labelled_rows, typed_labels
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import Snapshot, find_snapshot, load_snapshot, take_snapshot
-from perennial.datasets.source import read_source
+from perennial.datasets.source import SourceRows, read_rows
 from perennial.datasets.stream import read_span
 from perennial.errors import SourceError
 from perennial.registry import Declaration
 from perennial.spec import PipelineSpec
-from perennial.validation.quarantine import Record
+from perennial.validation.quarantine import Record, row_ids
 from tasks.connection import fetch, store
 
 
@@ -35,8 +35,10 @@ class Gathered:
 
     frame: pd.DataFrame
     unusable: pd.DataFrame
-    """As of `Labelled`."""
+    """As of `Labelled`, and rows of the source that it sets aside."""
     source_rows: int
+    spec: PipelineSpec
+    """The declaration, as the source completes it."""
 
 
 def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
@@ -46,7 +48,8 @@ def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
         SourceError: the source cannot be read, or no row has a label.
     """
     spec = declaration.spec
-    source = read_source(spec, declaration.path, fetch=fetch)
+    read = read_rows(spec, declaration.path, fetch=fetch)
+    spec, source = read.spec, read.frame
     labelled = labelled_rows(store(), spec, source)
     frame = labelled.frame
     frame = frame.assign(**{spec.target: typed_labels(frame[spec.target], spec.task)})
@@ -59,7 +62,21 @@ def gather(declaration: Declaration, held: Sequence[Record]) -> Gathered:
             f"target: no row of {spec.name} has a value of {spec.target!r} yet"
             + (" outside of windows that are held" if held else "")
         )
-    return Gathered(frame, labelled.unusable, len(source))
+    unusable = _together(labelled.unusable, _aside(read, spec))
+    return Gathered(frame, unusable, len(source), spec)
+
+
+def _aside(read: SourceRows, spec: PipelineSpec) -> pd.DataFrame:
+    """The rows of the source that cannot be used, by their names in quarantine."""
+    for column, cells in read.unreadable.items():
+        get_run_logger().warning("%s: %d cells are no number: taken as missing", column, cells)
+    names = row_ids(read.aside, read.aside.index.to_numpy(), spec)
+    return read.aside.set_axis(pd.Index(names, dtype=object))
+
+
+def _together(served: pd.DataFrame, aside: pd.DataFrame) -> pd.DataFrame:
+    parts = [rows.astype(object) for rows in (served, aside) if len(rows)]
+    return pd.concat(parts) if parts else served
 
 
 def _rows_within(spec: PipelineSpec, source: pd.DataFrame, record: Record) -> list[object]:
@@ -77,7 +94,12 @@ def snapshot_rows(declaration: Declaration, frame: pd.DataFrame, source_rows: in
     """Write rows once, under the name of their content."""
     spec = declaration.spec
     snapshot = take_snapshot(
-        store(), spec.name, frame, source=spec.source.uri, source_rows=source_rows
+        store(),
+        spec.name,
+        frame,
+        source=spec.source.uri,
+        source_rows=source_rows,
+        from_source=sum(not isinstance(name, str) for name in frame.index),
     )
     get_run_logger().info("%d labelled rows, snapshot %s", snapshot.rows, snapshot.sha256[:12])
     return SnapshotRef(pipeline=spec.name, sha256=snapshot.sha256, rows=snapshot.rows)

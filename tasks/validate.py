@@ -40,6 +40,8 @@ _SEGMENTS = 200
 class SoundRows(BaseModel):
     """A snapshot of the rows that the rules let through, and what the rules said of all."""
 
+    declaration: Declaration
+    """With what only the source tells: how it writes its times."""
     snapshot: SnapshotRef
     report: Report
     skew: SkewVerdict
@@ -60,6 +62,7 @@ def snapshot_sound_rows(declaration: Declaration) -> SoundRows:
     spec = declaration.spec
     quarantine = Quarantine(store(), spec.name)
     gathered = gather(declaration, quarantine.held_windows())
+    declaration = declaration.model_copy(update={"spec": gathered.spec})
     frame = gathered.frame
     standing = find_suite(declaration)
     suite = standing or learn(declaration, frame, None)
@@ -78,7 +81,7 @@ def snapshot_sound_rows(declaration: Declaration) -> SoundRows:
         learn(declaration, sound, suite)
     skew, later = _as_served(declaration)
     _tell(ref, report, skew)
-    return SoundRows(snapshot=ref, report=report, skew=skew, later=later)
+    return SoundRows(declaration=declaration, snapshot=ref, report=report, skew=skew, later=later)
 
 
 @step(retries=2, retry_delay_seconds=2)

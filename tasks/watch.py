@@ -10,7 +10,6 @@ from math import ceil
 from perennial.datasets.feedback import SLACK, FeedbackSeen, look_at_feedback
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.snapshot import find_snapshot
-from perennial.datasets.source import read_source
 from perennial.datasets.stream import Cursor, Window, cut_windows, label_lag
 from perennial.drift.decision import Decision, HealRecord, Verdicts
 from perennial.drift.detector import InputVerdict
@@ -33,8 +32,9 @@ from perennial.registry import (
 )
 from perennial.spec import HeadName
 from perennial.store.lease import utc_now
-from tasks.connection import fetch, store
+from tasks.connection import store
 from tasks.judge import Due, Judge, PendingWindow, read_due
+from tasks.source import see_source
 from tasks.triage import Inspection, Inspector, Stretch
 from tasks.versions import metrics_of
 from tasks.window_check import Place, WindowCheck, newest_checks, ordinal, unanswered, windows_by
@@ -55,7 +55,8 @@ class Watch:
         self._champion = champion
         self._base = base_of(store(), champion)
         self._reader = SegmentReader(store())
-        self._source = read_source(self._spec, declaration.path, fetch=fetch)
+        self._seen = see_source(declaration, champion)
+        self._source = self._seen.frame
         self.recent = [*newest_checks(self._spec.name)][::-1]
         """The newest checks, the last one last; of any champion."""
         self._last = self.recent[-1] if self.recent else None
@@ -98,6 +99,8 @@ class Watch:
         unknown = 0.0
         labels: list[InputVerdict] = []
         trials: list[HeadTrial] = []
+        away = tuple(w for w in pending if not self._seen.holds(w.start, w.end))
+        pending = tuple(w for w in pending if w not in away)
         due, left = judge.due(self._reader, self._source, pending)
         for known in due:
             verdict = inspector.inspect_labels(known.stretch, known.frame, known.told)
@@ -122,7 +125,7 @@ class Watch:
             unknown=unknown,
             estimated=estimated,
         )
-        end = Place(end=window.end, pending=left[-_PENDING_WINDOWS:])
+        end = Place(end=window.end, pending=(*away, *left)[-_PENDING_WINDOWS:])
         decision = self._decide(seen, found)
         return WindowCheck(
             **dict(seen),
@@ -138,6 +141,7 @@ class Watch:
             labels_missing=self._labels_missing(name, left, decision),
             refused=found.refused,
             feedback=self._feedback(judge, window),
+            source_away=self._seen.away,
             at=utc_now(),
         )
 
@@ -238,7 +242,11 @@ class Watch:
         places = [(check.window, Place.model_validate(check.cursor).end) for check in self.recent]
         if self.recent and ordinal(self.recent[0].window) == 1:
             places = [("", self._beginning(self.recent[0].champion)), *places]
-        return [Stretch(name, start, end) for (_, start), (name, end) in pairwise(places)]
+        return [
+            Stretch(name, start, end)
+            for (_, start), (name, end) in pairwise(places)
+            if self._seen.holds(start, end)
+        ]
 
     def _beginning(self, champion: str) -> Cursor:
         """Where the very first window began: behind what its champion was trained on."""
@@ -252,7 +260,8 @@ class Watch:
         place = Place.model_validate(self._last.cursor) if self._last else Place(end=Cursor())
         snapshot = find_snapshot(store(), self._spec.name, self._champion.lineage.snapshot)
         rows = max(place.end.source_rows, snapshot.source_rows)
-        return place.model_copy(update={"end": place.end.model_copy(update={"source_rows": rows})})
+        end = place.end.model_copy(update={"source_rows": rows})
+        return place.model_copy(update={"end": end})
 
     def _decide(self, seen: Verdicts, found: Inspection) -> Decision:
         name, policy = self._spec.name, self._spec.policy

@@ -39,6 +39,8 @@ class WindowCheck(Check):
     """Rows of this window that went to quarantine; the inputs are those of the others."""
     feedback: FeedbackSeen | None = None
     """The labels that came since the last look; None: no served row was looked at."""
+    source_away: str | None = None
+    """Why the source could not be read; then rows of the champion's snapshot stood in for it."""
 
 
 class CheckRef(BaseModel):

@@ -87,7 +87,9 @@ def write(store: Store, version: str, model: bytes, signature: bytes, **lineage:
 def registered(store: Store) -> Store:
     """A version that was trained, and one that puts a head on it."""
     old = rows(600, 0.0)
-    snapshot = take_snapshot(store, "p", old, source="p.csv", source_rows=len(old))
+    snapshot = take_snapshot(
+        store, "p", old, source="p.csv", source_rows=len(old), from_source=len(old)
+    )
     trained = train(old.iloc[:-HELD], SPEC, half_life=200)
     recipe = Recipe(
         estimators=("hist_gradient_boosting", "linear"),
@@ -99,7 +101,9 @@ def registered(store: Store) -> Store:
     model = export(trained.model, trained.signature)
     write(store, BASE, model, signature, snapshot=snapshot.sha256, recipe=recipe)
     new = pd.concat([old, rows(300, 2.0)], ignore_index=True)
-    snapshot = take_snapshot(store, "p", new, source="p.csv", source_rows=len(new))
+    snapshot = take_snapshot(
+        store, "p", new, source="p.csv", source_rows=len(new), from_source=len(new)
+    )
     healed = heal(
         new.iloc[-300:], SPEC, model, trained.signature, Mixture(correct=1.0), left_out=HELD
     )

@@ -10,13 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from perennial.packaging.signature import LARGEST_FLOAT32
+
 MISSING = (
     *("", "-", "--", "NA", "N/A", "n/a", "na", "NaN", "nan", "-nan", "NaT", "NULL", "Null", "null"),
     *("None", "none", "#N/A", "#NA", "<NA>"),
 )
 """Cells that say that there is no value."""
 _MOST = 0.9
-"""From this share of numbers on, a column is one of numbers: what else stands in it is unreadable."""
+"""From this share of numbers on a column is one of numbers, and what else it holds unreadable."""
 _GROUPS = {".": ",'\u00a0\u202f ", ",": ".'\u00a0\u202f "}
 """What may stand between thousands, by the decimal."""
 _TRUTH = {"true": True, "false": False}
@@ -27,13 +29,13 @@ def read_cells(column: pa.ChunkedArray, decimal: str) -> tuple[pd.Series, NDArra
 
     Returns:
         Numbers (int64, else float64), bools, or objects of text and None; and which cells are
-        unreadable: texts and infinities among numbers, which count as missing.
+        unreadable: texts among numbers, and numbers beyond a float32; they count as missing.
     """
     none = np.zeros(len(column), dtype=bool)
     if column.null_count == len(column):
         return pd.Series(np.full(len(column), np.nan)), none
     if decimal == "." and (number := _plain(column)) is not None:
-        unreadable = _infinite(number)
+        unreadable = beyond(number.to_numpy(dtype=float))
         return number.mask(unreadable) if unreadable.any() else number, unreadable
     text = _trimmed(column)
     missing = np.asarray(text.is_null())
@@ -46,6 +48,13 @@ def read_cells(column: pa.ChunkedArray, decimal: str) -> tuple[pd.Series, NDArra
     if (looks | ~unreadable)[~missing].mean() >= _MOST:
         return _narrow(numbers, missing), unreadable
     return pd.Series(text.to_pylist(), dtype=object), none
+
+
+def beyond(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which numbers no float32 holds, as a model would need them."""
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.bool_] = np.abs(values) > LARGEST_FLOAT32
+    return found
 
 
 def as_texts(column: pa.ChunkedArray) -> pd.Series:
@@ -70,8 +79,7 @@ def _plain(column: pa.ChunkedArray) -> pd.Series | None:
 
 
 def _infinite(number: pd.Series) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.isinf(number.to_numpy(dtype=float))
-    return found
+    return beyond(number.to_numpy(dtype=float))
 
 
 def _truth(text: pa.Array) -> pd.Series | None:
@@ -95,7 +103,7 @@ def _numbers(text: pa.Array, decimal: str) -> tuple[NDArray[Any], NDArray[np.boo
     plain = pc.replace_substring(plain, ",", ".") if decimal == "," else plain
     numbers = pc.if_else(fits, plain, pa.scalar(None, pa.string())).cast(pa.float64())
     values = np.array(numbers.to_numpy(zero_copy_only=False), dtype=float)
-    values[np.isinf(values)] = np.nan
+    values[beyond(values)] = np.nan
     other = pc.match_substring_regex(text, r"^[+-]?[0-9]+[.,][0-9]+$").fill_null(False)
     return values, np.asarray(other, dtype=bool)
 

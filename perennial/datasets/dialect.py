@@ -23,7 +23,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_PACKED = {b"PK\x03\x04": "a zip or Excel file", b"\xd0\xcf\x11\xe0": "an Excel file"}
+_FOREIGN = {b"PK\x03\x04": "a zip or Excel file", b"\xd0\xcf\x11\xe0": "an Excel file"}
 _EXCEL_HINT = re.compile(r"sep=(.)\r?\n")
 _POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?|[+-]?\d{1,3}(?:,\d{3}){2,}|.+,\d{3}\.\d+")
 _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?|[+-]?\d{1,3}(?:\.\d{3}){2,}|.+\.\d{3},\d+")
@@ -48,6 +48,9 @@ def decode(data: bytes, name: str, declared: Source) -> tuple[str, str]:
     Raises:
         SourceError: it is empty, no text, or not in the declared encoding.
     """
+    foreign = next((kind for mark, kind in _FOREIGN.items() if data.startswith(mark)), None)
+    if foreign is not None:
+        raise SourceError(f"source.uri: {name} is {foreign}: save it as CSV or Parquet")
     if not data.strip(b" \t\r\n\xef\xbb\xbf\xff\xfe\x00"):
         raise SourceError(f"source.uri: {name} is empty")
     encoding = declared.encoding or _find_encoding(data)
@@ -60,8 +63,7 @@ def decode(data: bytes, name: str, declared: Source) -> tuple[str, str]:
             "write source.encoding as the file stands, such as cp1252"
         ) from None
     if "\x00" in text[:1_000_000]:
-        kind = next((kind for mark, kind in _PACKED.items() if data.startswith(mark)), "no text")
-        raise SourceError(f"source.uri: {name} is {kind}: save it as CSV or Parquet")
+        raise SourceError(f"source.uri: {name} is no text: save it as CSV or Parquet")
     return text.removeprefix("\ufeff"), encoding
 
 
@@ -94,7 +96,7 @@ def _find_encoding(data: bytes) -> str:
 
 def records(text: str, separator: str, *, most: int) -> Iterable[list[str]]:
     """The first records of a text, as far as they can be told apart."""
-    lines = io.StringIO(text[: 2_000_000], newline="")
+    lines = io.StringIO(text[:2_000_000], newline="")
     found = 0
     try:
         for record in csv.reader(lines, delimiter=separator):
@@ -136,8 +138,7 @@ def _find_decimal(text: str, separator: str) -> str:
     rows = iter(records(text, separator, most=20 * _SAMPLE))
     next(rows, None)
     for record in rows:
-        for cell in record:
-            cell = cell.strip()
+        for cell in map(str.strip, record):
             if _GROUPED.fullmatch(cell):
                 seen["grouped " + ("," if "," in cell else ".")] += 1
             elif _POINT.fullmatch(cell):

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,12 +37,20 @@ class Snapshot(BaseModel):
     source: str
     """Address of the source."""
     source_rows: int
-    """Rows of the source when it was read; the others were served and labelled."""
+    """Rows of the source when it was read."""
+    from_source: int
+    """The first so many of its rows are the source's; the others were served and labelled."""
     created_at: AwareDatetime
 
 
 def take_snapshot(
-    store: Store, pipeline: str, frame: pd.DataFrame, *, source: str, source_rows: int
+    store: Store,
+    pipeline: str,
+    frame: pd.DataFrame,
+    *,
+    source: str,
+    source_rows: int,
+    from_source: int,
 ) -> Snapshot:
     """Write the rows of a training once; the same content gives the same name."""
     table = _to_arrow(frame)
@@ -61,6 +70,7 @@ def take_snapshot(
         columns={field.name: str(field.type) for field in table.schema},
         source=source,
         source_rows=source_rows,
+        from_source=from_source,
         created_at=utc_now(),
     )
     store.put_json(layout.snapshot(pipeline, sha256), snapshot)
@@ -90,6 +100,19 @@ def load_snapshot(store: Store, snapshot: Snapshot) -> pd.DataFrame:
     if content_hash(table) != snapshot.sha256:
         raise StoreError(f"{snapshot.file} is not what its name says: it was altered or damaged")
     return table.to_pandas()
+
+
+def rebuild_source(store: Store, snapshot: Snapshot) -> pd.DataFrame:
+    """A stand-in for a source that is away: as many rows, each from about its place.
+
+    Rows without a label and rows that were refused are in no snapshot: a neighbour stands for each.
+
+    Raises:
+        StoreError: the snapshot was altered or damaged.
+    """
+    kept = load_snapshot(store, snapshot).iloc[: snapshot.from_source]
+    places = np.arange(snapshot.source_rows) * len(kept) // max(snapshot.source_rows, 1)
+    return kept.iloc[places if len(kept) else []].reset_index(drop=True)
 
 
 def content_hash(table: pa.Table) -> str:

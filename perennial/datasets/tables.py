@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
-from perennial.datasets.cells import MISSING, as_texts, read_cells
+from perennial.datasets.cells import MISSING, as_texts, beyond, read_cells
 from perennial.datasets.dialect import Dialect, decode, find_dialect, ragged_line, records
 from perennial.errors import SourceError
 from perennial.spec.pipeline import Source
 
+_GZIP = b"\x1f\x8b"
 _BLOCK = 64 << 20
 """Bytes that are split at once: no row may be longer."""
 _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
@@ -64,12 +65,10 @@ def read_table(
     raise SourceError(f"source.uri: {name} is neither csv, csv.gz, parquet nor a folder of parquet")
 
 
-def _read_csv(
-    where: Path | bytes, name: str, declared: Source, as_text: Collection[str]
-) -> Table:
+def _read_csv(where: Path | bytes, name: str, declared: Source, as_text: Collection[str]) -> Table:
     try:
         data = where if isinstance(where, bytes) else where.read_bytes()
-        data = gzip.decompress(data) if name.endswith(".gz") else data
+        data = gzip.decompress(data) if data.startswith(_GZIP) else data
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"source.uri: {name} cannot be read: {error}") from None
     text, encoding = decode(data, name, declared)
@@ -154,12 +153,34 @@ def _read_parquet(where: Path | bytes, name: str) -> Table:
     if len(twice):
         raise SourceError(f"source.uri: {name} has two columns named {twice[0]!r}")
     unreadable = {}
-    for column in frame.select_dtypes("floating").columns:
-        infinite = np.isinf(frame[column].to_numpy(dtype=float))
-        if infinite.any():
-            unreadable[column] = infinite
-            frame[column] = frame[column].mask(infinite)
+    for column in frame.columns:
+        plain = _plain(frame[column])
+        if pd.api.types.is_float_dtype(plain.dtype):
+            infinite = beyond(plain.to_numpy(dtype=float))
+            if infinite.any():
+                unreadable[column] = infinite
+                plain = plain.mask(infinite)
+        if plain is not frame[column]:
+            frame[column] = plain
     return Table(frame, None, unreadable)
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """Without pandas' own missing values and without decimals: int64, float64, bool or objects."""
+    kind = column.dtype
+    if isinstance(kind, pd.api.extensions.ExtensionDtype) and not isinstance(
+        kind, pd.CategoricalDtype | pd.DatetimeTZDtype | pd.PeriodDtype
+    ):
+        if pd.api.types.is_bool_dtype(kind) or not pd.api.types.is_numeric_dtype(kind):
+            return column.astype(object).where(column.notna(), None).infer_objects()
+        exact = pd.api.types.is_integer_dtype(kind) and column.notna().all()
+        return column.astype("int64" if exact else "float64")
+    if (
+        pd.api.types.is_object_dtype(kind)
+        and pd.api.types.infer_dtype(column, skipna=True) == "decimal"
+    ):
+        return column.astype("float64")
+    return column
 
 
 def _line(error: Exception) -> str:

@@ -57,7 +57,7 @@ def formats_like(text: str, timezone: str) -> list[str]:
         return [ISO]
     if _NUMBER.fullmatch(text):
         compact = [_DIGITS[len(text)]] if text.isdigit() and len(text) in _DIGITS else []
-        return [SECONDS, MILLISECONDS, *compact]
+        return [SECONDS, MILLISECONDS, *compact, *_date_formats(text)]
     clock = _CLOCK.search(text)
     date = text if clock is None else text[: clock.start()]
     tail = "" if clock is None else _clock_format(clock, timezone)

@@ -104,7 +104,7 @@ class _Column:
                 alone = unread & ~np.isnat(self._reads[other])
                 if self._weight(alone) > self._weight(unread) / 2:
                     self._two(best, other, ~unread, alone)
-            self._refuse(unread, best)
+            self._refuse(unread, f"a time such as {TimeFormat(format=best).example} ({best})")
         return TimeFormat(format=best, timezone=self._timezone)
 
     def check(self, format: TimeFormat, share: float, name: str) -> None:
@@ -201,8 +201,8 @@ class _Column:
         count = self._weight(unread)
         raise SourceError(
             f"{self._where}: {count:,} of {len(self._codes):,} values are not {what}: {values}; "
-            "write time_format as the column stands (iso, seconds, milliseconds, or a pattern such "
-            "as '%d.%m.%Y %H:%M'), or mend the rows"
+            "mend them, or write time_format as the column stands: iso, seconds, milliseconds, or "
+            "a pattern such as '%d.%m.%Y %H:%M'"
         )
 
 

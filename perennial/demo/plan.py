@@ -174,6 +174,9 @@ def _write(plan: Plan, home: Path) -> None:
         shutil.copy(home / _EXPECTATIONS, plan.folder / _EXPECTATIONS)
     declared = json.loads(plan.spec.model_dump_json(exclude_unset=True))
     declared["source"] = {"uri": _HISTORY}
+    # Its times are times of UTC by now, and so the requests write them.
+    declared.pop("time_format", None)
+    declared.pop("timezone", None)
     # The demo asks for each check itself, at the end of a window.
     declared["monitor"] = {"schedule": None, "window": f"{plan.window_rows} rows"}
     # A heal takes seconds, as in life, but a window passes in one: not each gets a heal of its own.

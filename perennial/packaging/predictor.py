@@ -315,29 +315,36 @@ def _number(value: object, row: int, name: str) -> float:
             return float(value)
         except OverflowError:
             return math.inf
-    raise RequestError(f"row {row}: field {name!r} must be a number, not {_type_name(value)}")
+    raise RequestError(
+        f"row {row}: field {name!r} must be a number or bool, not {_type_name(value)}"
+    )
 
 
 def category(value: object, row: int, name: str) -> str:
     """Write a value of a categorical field as the model knows it, "" for a missing one.
 
     Raises:
-        RequestError: it is an object or an array.
+        RequestError: it is an object or an array, or infinite.
     """
     if value is None:
         return ""
     if isinstance(value, str | bool | int | float):
+        if isinstance(value, float) and math.isinf(value):
+            raise RequestError(f"row {row}: field {name!r} is beyond what a number can be")
         missing = isinstance(value, float) and math.isnan(value)
         return "" if missing else canonical_label(value)
-    raise RequestError(f"row {row}: field {name!r} must be a string, not {_type_name(value)}")
+    raise RequestError(
+        f"row {row}: field {name!r} must be a string, number or bool, not {_type_name(value)}"
+    )
 
 
 def _context(value: object, row: int, name: str) -> str | None:
-    return None if value is None else category(value, row, name)
+    return None if value is None else category(value, row, name) or None
 
 
 def _type_name(value: object) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a bool"}
+    names |= {int: "a number", float: "a number"}
     if value is None:
         return "null"
     return names.get(type(value), f"a {type(value).__name__}")

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 
 from perennial.errors import PerennialError
-from perennial.serving import docs, metadata, oip, openapi, rows
+from perennial.packaging.labels import LabelRule
+from perennial.serving import feedback, metadata, oip, openapi, page, rows
 from perennial.serving.auth import Denied, Scope, Tokens
 from perennial.serving.dataplane import Dataplane, Query
 from perennial.serving.encoding import WORTH, compress, decompress
@@ -31,6 +32,9 @@ from perennial.serving.routes import Route, find_route
 from perennial.serving.segment import LogFull
 
 logger = logging.getLogger(__name__)
+
+_ANY_LABEL = LabelRule("multiclass")
+"""Before there is a model nobody knows what its labels are."""
 
 
 class Api:
@@ -66,7 +70,9 @@ class Api:
             "/v2/repository/index": ("POST", "read", self._index),
             "/metrics": ("GET", "read", self._metrics_page),
             "/openapi.json": ("GET", "read", self._description),
-            "/docs": ("GET", "read", lambda _: docs.page()),
+            "/docs": ("GET", "read", self._page),
+            "/v1/models": ("GET", "read", self._list),
+            "": ("GET", "read", self._list),
         }
 
     def handle(self, request: Request) -> Response:
@@ -265,11 +271,13 @@ class Api:
                 request=request,
             )
         )
-        document = {
+        document: dict[str, object] = {
             "model": name,
             "version": answer.model.version,
             "predictions": rows.predictions(answer.model.signature, ids, answer.output),
         }
+        if decoded.missing:
+            document["missing"] = decoded.missing
         return Response(200, encode_json(document), after=answer.shadow)
 
     def _infer(self, name: str, version: str | None, request: Request) -> Response:
@@ -297,10 +305,10 @@ class Api:
 
     def _feedback(self, name: str, request: Request) -> Response:
         champion = self.dataplane.served(name).champion
-        signature = None if champion is None else champion.signature
-        labels = rows.decode_feedback(request.body, signature, self._options.max_rows)
+        rule = _ANY_LABEL if champion is None else LabelRule.of(champion.signature)
+        labels = feedback.decode_feedback(request.body, rule, self._options.max_rows)
         request.claim()
-        self.log.feedback(name, rows.feedback_records(labels))
+        self.log.feedback(name, feedback.feedback_records(labels))
         self.metrics.add("perennial_feedback_total", (name,), len(labels))
         return json_response({"model": name, "accepted": len(labels)})
 
@@ -337,6 +345,13 @@ class Api:
             needs_token=self._tokens is not None,
         )
         return json_response(found)
+
+    def _list(self, _: Request) -> Response:
+        return json_response(metadata.model_list(self._table.served))
+
+    def _page(self, _: Request) -> Response:
+        served = sorted(self._table.served.items())
+        return page.page({n: s.champion.signature for n, s in served if s.champion is not None})
 
     def _metrics_page(self, _: Request) -> Response:
         return Response(200, self._exposition().encode(), "text/plain; version=0.0.4")

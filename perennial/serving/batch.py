@@ -201,8 +201,11 @@ def _record(group: _Group) -> PredictionRecord:
 def _bodies(group: _Group) -> list[bytes]:
     """Write the answers of a group, in its order."""
     writer, ids = group.model.writer, [asked.row.id for asked in group.asked]
-    named = group.asked[0].named
-    if all(asked.named is named for asked in group.asked):
-        return (writer.named if named else writer.tensors)(ids, group.output)
-    both = writer.tensors(ids, group.output), writer.named(ids, group.output)
+    missing = [asked.row.missing for asked in group.asked]
+    first = group.asked[0].named
+    if all(asked.named is first for asked in group.asked):
+        if first:
+            return writer.named(ids, group.output, missing)
+        return writer.tensors(ids, group.output)
+    both = writer.tensors(ids, group.output), writer.named(ids, group.output, missing)
     return [both[asked.named][at] for at, asked in enumerate(group.asked)]

@@ -1,13 +1,10 @@
-"""The OpenAPI description of the server, and a page of it that needs no internet."""
+"""The OpenAPI description of a server, whatever it serves."""
 
 from __future__ import annotations
 
-import json
-from html import escape
 from typing import Any
 
 import perennial
-from perennial.serving.http import Response
 
 Schema = dict[str, Any]
 
@@ -36,7 +33,9 @@ SCHEMAS: Schema = {
                 "minItems": 1,
                 "items": _ANY_MAP,
                 "description": "One object a row: the model's features and context fields by name. "
-                "A missing field and null are a missing value.",
+                "A field of numbers takes numbers and bools, a field of text takes text, numbers "
+                "and bools; a field that is left out and null are a missing value. A row without "
+                "its time happens when it arrives.",
             },
             "ids": {
                 "type": "array",
@@ -66,10 +65,23 @@ SCHEMAS: Schema = {
             "model": _TEXT,
             "version": _TEXT,
             "predictions": {"type": "array", "items": ref("Prediction")},
+            "missing": {
+                "type": "object",
+                "additionalProperties": {"type": "integer"},
+                "description": "Rows in which a feature was left out, by feature; not there where "
+                "none was.",
+            },
         },
         ["model", "version", "predictions"],
     ),
-    "Label": make_object({"id": ID, "label": _LABEL}, ["id", "label"], additionalProperties=False),
+    "Label": make_object(
+        {"id": ID, "label": _LABEL},
+        ["id", "label"],
+        additionalProperties=False,
+        description="id is that of the prediction. Of several labels for an id the latest holds. "
+        "No server knows all ids, so one that was never asked is taken too; the monitor counts "
+        "them.",
+    ),
     "FeedbackRequest": {
         "anyOf": [
             ref("Label"),
@@ -150,6 +162,28 @@ SCHEMAS: Schema = {
         {"name": _TEXT, "version": _TEXT, "extensions": {"type": "array", "items": _TEXT}},
         ["name", "version", "extensions"],
     ),
+    "ModelList": make_object(
+        {
+            "models": {
+                "type": "array",
+                "items": make_object(
+                    {
+                        "name": _TEXT,
+                        "version": {
+                            "anyOf": [_TEXT, {"type": "null"}],
+                            "description": "The champion; null: there is none yet.",
+                        },
+                        "predict": _TEXT,
+                        "feedback": _TEXT,
+                        "about": _TEXT,
+                    },
+                    ["name", "version"],
+                ),
+            },
+            "docs": _TEXT,
+        },
+        ["models"],
+    ),
     "RepositoryIndex": {
         "type": "array",
         "items": make_object(
@@ -158,7 +192,7 @@ SCHEMAS: Schema = {
     },
 }
 
-_ERRORS = {
+ERRORS = {
     "400": "The request cannot be understood.",
     "401": "A token is needed.",
     "403": "The token lacks the scope.",
@@ -182,7 +216,7 @@ def _answers(schema: str | None, media: str = "application/json") -> Schema:
     error = {"application/json": {"schema": ref("Error")}}
     return {
         "200": {"description": "Done.", "content": content},
-        **{s: {"description": why, "content": error} for s, why in _ERRORS.items()},
+        **{s: {"description": why, "content": error} for s, why in ERRORS.items()},
     }
 
 
@@ -234,6 +268,8 @@ def operation(
 
 
 ROUTES: list[tuple[str, str, str, str | None, str | None]] = [
+    ("/", "get", "Which models are there?", "ModelList", None),
+    ("/v1/models", "get", "Which models are there?", "ModelList", None),
     (
         "/v1/models/{model}:predict",
         "post",
@@ -297,34 +333,3 @@ for _path, _method, _summary, _schema, _body in ROUTES:
     OPENAPI["paths"].setdefault(_path, {})[_method] = operation(
         _path, _method, _summary, _schema, _body
     )
-
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "code,pre{font:14px/1.4 ui-monospace,monospace}pre{background:#f4f4f4;padding:1rem;"
-    "overflow:auto}h2{border-top:1px solid #ddd;padding-top:1rem}summary{cursor:pointer}"
-)
-
-
-def page() -> Response:
-    """Write the description as a page of HTML, styles inside, no scripts."""
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8>",
-        f"<title>{escape(OPENAPI['info']['title'])}</title><style>{_STYLE}</style>",
-        f"<h1>{escape(OPENAPI['info']['title'])} {perennial.__version__}</h1>",
-        f"<p>{escape(OPENAPI['info']['description'])} The same as "
-        "<a href=/openapi.json>openapi.json</a>.</p>",
-    ]
-    for path, method, summary, schema, body in ROUTES:
-        parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(summary)}")
-        for title, name in (("Request", body), ("Answer", schema)):
-            if name is not None:
-                parts.append(f"<details><summary>{title}: {name}</summary>{_shown(name)}</details>")
-    parts.append("<h2>Errors</h2><dl>")
-    parts += [f"<dt><code>{s}</code><dd>{escape(why)}" for s, why in _ERRORS.items()]
-    parts.append(f"</dl><h2>Error</h2>{_shown('Error')}<h2>Label</h2>{_shown('Label')}")
-    parts += [f"<h2>{name}</h2>{_shown(name)}" for name in ("Prediction", "Tensor")]
-    return Response(200, "".join(parts).encode(), "text/html; charset=utf-8")
-
-
-def _shown(name: str) -> str:
-    return f"<pre>{escape(json.dumps(SCHEMAS[name], indent=2))}</pre>"

@@ -59,6 +59,23 @@ def model_config(model: LoadedModel) -> dict[str, Any]:
     }
 
 
+def model_list(served: dict[str, Served]) -> dict[str, Any]:
+    """Name every pipeline with its champion, and where it is asked."""
+    return {
+        "models": [
+            {
+                "name": name,
+                "version": None if entry.champion is None else entry.champion.version,
+                "predict": f"/v1/models/{name}:predict",
+                "feedback": f"/v1/models/{name}:feedback",
+                "about": f"/v2/models/{name}",
+            }
+            for name, entry in sorted(served.items())
+        ],
+        "docs": "/docs",
+    }
+
+
 def repository_index(served: dict[str, Served]) -> list[dict[str, Any]]:
     """List every version of every pipeline, loaded or refused."""
     entries: list[dict[str, Any]] = []

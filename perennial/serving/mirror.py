@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LIST_EVERY = 1.0
 _KEEP_COPIES = 600.0
+_NOTHING_YET = Placement(revision=0, stage="idle", weight=0.0, champion=None)
 _TRY_AGAIN = 60.0
 """Seconds until a refused version is tried again: it may have been memory that was short."""
 
@@ -59,7 +60,8 @@ class Mirror:
         self._reported = {*self.lineup.reported}
         self._etags: dict[str, str] = {}
         self._names: list[str] = []
-        self._listed_at = 0.0
+        self._listed_at = self._declared_at = 0.0
+        self._declared: dict[str, bool] = {}
         self._tried_at = clock()
 
     @property
@@ -107,8 +109,11 @@ class Mirror:
         try:
             found = self._store.get_if_changed(layout.state(name), self._etags.get(name))
         except NotFound:
-            self._placements.pop(name, None)
             self._etags.pop(name, None)
+            if self._is_declared(name):
+                self._placements[name] = _NOTHING_YET
+            else:
+                self._placements.pop(name, None)
             return
         if found is None:
             return
@@ -119,6 +124,15 @@ class Mirror:
         else:
             self._placements[name] = self._place(name, state, self._placements.get(name))
         self._etags[name] = found.etag
+
+    def _is_declared(self, name: str) -> bool:
+        """Whether a pipeline without a state is one that has no version yet; asked as often as
+        pipelines are listed."""
+        if self._declared_at != self._listed_at:
+            self._declared, self._declared_at = {}, self._listed_at
+        if name not in self._declared:
+            self._declared[name] = self._store.find(layout.declaration(name)) is not None
+        return self._declared[name]
 
     def _place(self, name: str, state: State, old: Placement | None) -> Placement:
         refused: dict[str, str] = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from perennial.packaging.predictor import (
@@ -26,6 +27,8 @@ from perennial.serving.http import encode_json
 from perennial.serving.rows import MAX_ID, RowDecoder, predictions
 from perennial.serving.tensors import BYTES, DTYPES
 
+_NAN = struct.pack("d", math.nan)
+
 
 class OneRow(msgspec.Struct, gc=False):
     """A row, read."""
@@ -37,6 +40,8 @@ class OneRow(msgspec.Struct, gc=False):
     categorical: list[str] | None
     """"" is missing; None: the model has no categorical features."""
     context: list[str | None] | None
+    missing: dict[str, int] | None = None
+    """As `DecodedRows.missing`; None: nothing was left out."""
 
 
 class _Input(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -73,11 +78,15 @@ class OneRowReader:
         found = self._rows.decode_one(body)
         if found is None:
             return None
-        name, numbers, categorical, context = found
-        packed = self._pack_numbers(numbers)
+        name, values, categorical, context = found
+        packed = self._pack_numbers(values[: self._width])
         if packed is None or len(name) > MAX_ID:
             return None
-        return OneRow(name, packed, categorical, context)
+        row = OneRow(name, packed, categorical, context)
+        # Only a row with a gap can have left something out: most are not looked at for it.
+        if _NAN in packed or (categorical and "" in categorical):
+            row.missing = self._rows.left_out([values]) or None
+        return row
 
     def tensor(self, body: bytes) -> OneRow | None:
         """Read a body of ``/infer`` that is JSON and holds the inputs of the graph."""
@@ -114,7 +123,7 @@ class OneRowReader:
         except struct.error:
             pass
         try:
-            return self._pack(*(math.nan if value is None else value for value in values))
+            return self._pack(*(math.nan if value in (None, UNSET) else value for value in values))
         except struct.error:
             return None
 
@@ -152,10 +161,21 @@ class OneRowWriter:
         label = b'},{"name":"label","datatype":"BYTES","shape":[1,1],"data":[%b]}]}'
         return [label % encode_json(value) for value in predicted_labels(self._signature, output)]
 
-    def named(self, ids: list[str], output: NDArray[np.float32]) -> list[bytes]:
+    def named(
+        self,
+        ids: list[str],
+        output: NDArray[np.float32],
+        missing: list[dict[str, int] | None],
+    ) -> list[bytes]:
         """Write answers of ``:predict``; one a row of the output."""
         start = self._named
         return [
-            b"%b%b]}" % (start, encode_json(prediction))
-            for prediction in predictions(self._signature, ids, output)
+            b"%b%b%b" % (start, encode_json(prediction), _end(left_out))
+            for prediction, left_out in zip(
+                predictions(self._signature, ids, output), missing, strict=True
+            )
         ]
+
+
+def _end(missing: dict[str, int] | None) -> bytes:
+    return b"]}" if missing is None else b'],"missing":%b}' % encode_json(missing)

@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from perennial.packaging.signature import (
     CATEGORICAL,
     LARGEST_FLOAT32,
     NUMERIC,
     Signature,
+    TimeField,
+    canonical_label,
 )
-from perennial.serving import docs
+from perennial.serving import docs, examples
 from perennial.serving.docs import ID, Schema
 from perennial.serving.models import LoadedModel, Served
 from perennial.serving.tensors import BYTES
@@ -47,7 +51,8 @@ def document(served: Mapping[str, Served], *, max_rows: int, needs_token: bool) 
     for name, entry in sorted(served.items()):
         if entry.champion is not None:
             schemas |= _schemas(entry.champion, max_rows)
-            named |= _paths(name, [model.version for model in entry.models])
+            versions = [model.version for model in entry.models]
+            named |= _paths(name, versions, entry.champion.signature)
     general = docs.OPENAPI["paths"].items()
     return {
         **docs.OPENAPI,
@@ -57,7 +62,7 @@ def document(served: Mapping[str, Served], *, max_rows: int, needs_token: bool) 
     }
 
 
-def _paths(name: str, versions: list[str]) -> dict[str, Schema]:
+def _paths(name: str, versions: list[str], signature: Signature) -> dict[str, Schema]:
     """The general paths, for one model and each of its versions."""
     bodies = {"PredictRequest": "Predict", "FeedbackRequest": "Feedback", "InferRequest": "Infer"}
     found: dict[str, Schema] = {}
@@ -68,6 +73,9 @@ def _paths(name: str, versions: list[str]) -> dict[str, Schema]:
         for version in versions if "{version}" in path else [""]:
             at = path.replace("{model}", quote(name)).replace("{version}", quote(version))
             found[at] = {method: docs.operation(at, method, f"{name}: {summary}", answer, schema)}
+            if body is not None:
+                content = found[at][method]["requestBody"]["content"]["application/json"]
+                content["example"] = examples.BODIES[body](signature)
     return found
 
 
@@ -87,8 +95,20 @@ def _schemas(model: LoadedModel, max_rows: int) -> dict[str, Schema]:
 
 def _row(signature: Signature) -> Schema:
     properties: dict[str, Schema] = dict.fromkeys(signature.context, _TEXT)
+    if signature.time is not None:
+        properties[signature.time.name] = _time(signature.time)
     properties |= {f.name: _NUMBER if f.kind == "numeric" else _TEXT for f in signature.features}
     return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _time(time: TimeField) -> Schema:
+    form = time.format
+    return {
+        "type": ["string", "number", "null"],
+        "examples": [examples.time_value(time)],
+        "description": f"When the row happened, such as {form.example} ({form.timezone}, where "
+        "there is no offset); left out: the moment of the request.",
+    }
 
 
 def _predict(row: str, max_rows: int) -> Schema:
@@ -108,11 +128,30 @@ _CLOSED: dict[str, Any] = {"additionalProperties": False}
 
 
 def _feedback(signature: Signature, max_rows: int) -> Schema:
-    numeric = signature.task == "regression"
-    truth: Schema = {"type": "number" if numeric else ["string", "number", "boolean"]}
+    truth = _truth(signature)
     label = docs.make_object({"id": ID, "label": truth}, ["id", "label"], **_CLOSED)
     labels = {"type": "array", "items": label, "minItems": 1, "maxItems": max_rows}
     return {"anyOf": [label, labels, docs.make_object({"labels": labels}, ["labels"], **_CLOSED)]}
+
+
+def _truth(signature: Signature) -> Schema:
+    """What a label may be; `perennial.packaging.labels` says it of a value."""
+    if signature.task == "regression":
+        return {"type": "number", "minimum": -LARGEST_FLOAT32, "maximum": LARGEST_FLOAT32}
+    if signature.task == "multiclass":
+        return {"type": ["string", "number", "boolean"], "not": {"const": ""}}
+    return {"enum": [form for label in signature.classes for form in _forms(label)]}
+
+
+def _forms(label: str) -> list[object]:
+    """The JSON values that are one class."""
+    if label in ("true", "false"):
+        return [label, label == "true"]
+    try:
+        number = msgspec.json.decode(label, type=int | float)
+    except msgspec.MsgspecError:
+        return [label]
+    return [label, number] if canonical_label(number) == label else [label]
 
 
 def _infer(model: LoadedModel) -> Schema:

@@ -1,4 +1,4 @@
-"""The friendly routes: rows as named fields in, predictions out, labels back.
+"""The friendly route: rows as named fields in, predictions out.
 
 ``POST /v1/models/<name>:predict``::
 
@@ -14,15 +14,16 @@ and classification, with one probability a class::
     {"model": "flights", "version": "0001-ab12cd34",
      "predictions": [{"id": "a", "label": "late", "probability": {"on time": 0.2, "late": 0.8}}]}
 
-``POST /v1/models/<name>:feedback`` takes ``{"id": "a", "label": 12.5}``, a list of such objects, or
-``{"labels": [...]}``, and answers ``{"model": "bike", "accepted": 1}`` when they are in the log.
+A field of numbers takes numbers and bools (1 and 0), a field of text takes text, numbers and bools
+(written as `canonical_label` writes them); null, and in text the empty string, is a missing value,
+and nothing else is converted. So is a field that is left out, and then the answer says of which and
+in how many rows: ``"missing": {"temp": 1}``.
 """
 
 from __future__ import annotations
 
-import math
+import json
 import struct
-import time
 from typing import Any
 
 import msgspec
@@ -40,13 +41,12 @@ from perennial.packaging.predictor import (
 )
 from perennial.packaging.signature import Signature
 from perennial.serving.http import HttpError
-from perennial.serving.segment import FeedbackRecord
+from perennial.serving.request_time import RequestTime
 
 MAX_ID = 256
-_LARGEST = 2**63 - 1
 
-_Number = float | bool | None
-_Text = str | int | float | bool | None
+_Number = float | bool | None | UnsetType
+_Text = str | int | float | bool | None | UnsetType
 
 
 class _AnyRows(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,6 +60,8 @@ class DecodedRows(msgspec.Struct, frozen=True):
 
     encoded: EncodedRows
     ids: list[str] | None
+    missing: dict[str, int]
+    """Rows in which a feature was left out, by feature."""
 
 
 class RowDecoder:
@@ -77,10 +79,11 @@ class RowDecoder:
         self._has_context = bool(signature.context)
         self._names = (*signature.numeric, *signature.categorical, *signature.context)
         self._encoder = RowEncoder(signature)
+        self._time = RequestTime.of(signature)
         row = msgspec.defstruct(
             "Row",
             [
-                (f"f{i}", _Number if i < self._numeric else _Text, None)
+                (f"f{i}", _Number if i < self._numeric else _Text, UNSET)
                 for i in range(len(self._names))
             ],
             rename={f"f{i}": name for i, name in enumerate(self._names)},
@@ -111,14 +114,18 @@ class RowDecoder:
             return self.decode_slowly(data, max_rows)
         rows = _check(body, max_rows)
         values = [msgspec.structs.astuple(row) for row in rows]
-        return DecodedRows(
-            EncodedRows(
-                self._numbers(values),
-                object_array(self._categories(values), self._categorical),
-                self._contexts(values),
-            ),
-            body.ids,
-        )
+        missing: dict[str, int] = {}
+        try:
+            numbers, categories = self._numbers(values), self._categories(values)
+        except (TypeError, struct.error, RequestError):  # a field is UNSET
+            missing = self.left_out(values)
+            filled = [tuple(None if v is UNSET else v for v in row) for row in values]
+            numbers, categories = self._numbers(filled), self._categories(filled)
+        contexts = self._contexts(values)
+        if self._time is not None:
+            self._time.check(contexts)
+        encoded = EncodedRows(numbers, object_array(categories, self._categorical), contexts)
+        return DecodedRows(encoded, body.ids, missing)
 
     def decode_one(
         self, data: bytes
@@ -126,8 +133,8 @@ class RowDecoder:
         """Read a body of one row without building arrays.
 
         Returns:
-            Id ("" where none was sent), numbers (None is missing), categories and context; None
-            where the body is not plain: it is for `decode`.
+            Id ("" where none was sent), the values of all fields (None is missing, UNSET was left
+            out), categories and context; None where the body is not plain: it is for `decode`.
         """
         try:
             body = self._decoder.decode(data)
@@ -140,15 +147,51 @@ class RowDecoder:
         if not name and body.ids is not None:
             return None
         values = msgspec.structs.astuple(rows[0])
-        categories = self._categories([values])[0] if self._categorical else None
+        categories = None
+        if self._categorical:
+            categories = [
+                v if type(v) is str else "" if v is UNSET else category(v, 0, "")
+                for v in values[self._numeric : self._texts]
+            ]
         context = self._contexts([values])[0] if self._has_context else None
-        return name, values[: self._numeric], categories, context
+        if self._time is not None and context is not None and not self._time.fits(context):
+            return None
+        return name, values, categories, context
+
+    def left_out(self, rows: list[tuple[Any, ...]]) -> dict[str, int]:
+        """Count the rows in which a feature was left out, by feature; of none there is no entry."""
+        counts = {
+            name: sum(row[at] is UNSET for row in rows)
+            for at, name in enumerate(self._names[: self._texts])
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def decode_slowly(self, data: bytes, max_rows: int) -> DecodedRows:
         """Do the same by way of dicts, with the better messages."""
-        body = decode_json(_any_rows, data)
+        try:
+            body = decode_json(_any_rows, data)
+        except HttpError as error:
+            if error.status == 422:
+                self._explain(data)
+            raise
         rows = _check(body, max_rows)
-        return DecodedRows(self._encoder.encode(rows), body.ids)
+        encoded = self._encoder.encode(rows)
+        if self._time is not None:
+            self._time.check(encoded.context)
+        features = self._names[: self._texts]
+        counts = {name: sum(name not in row for row in rows) for name in features}
+        missing = {name: count for name, count in counts.items() if count}
+        return DecodedRows(encoded, body.ids, missing)
+
+    def _explain(self, data: bytes) -> None:
+        """Say which field is at fault, where a row of a body that msgspec refuses is."""
+        try:
+            body: Any = json.loads(data)
+        except (ValueError, RecursionError):
+            return
+        rows = body.get("rows", body.get("instances")) if isinstance(body, dict) else None
+        if isinstance(rows, list):
+            self._encoder.encode(rows).refuse_infinite(self._encoder.signature)
 
     def _numbers(self, values: list[tuple[Any, ...]]) -> NDArray[np.float64]:
         width = self._numeric
@@ -167,7 +210,10 @@ class RowDecoder:
         if not self._has_context:
             return []
         return [
-            [None if v is None else category(v, 0, "") for v in row[self._texts :]]
+            [
+                None if v is None or v is UNSET else category(v, 0, "") or None
+                for v in row[self._texts :]
+            ]
             for row in values
         ]
 
@@ -184,7 +230,9 @@ def decode_json(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise HttpError(422, str(error)) from None
+        # "$" is msgspec's name for the body.
+        where = str(error).replace("`$.", "`").replace("`$[", "`body[")
+        raise HttpError(422, where) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HttpError(400, f"the body is no JSON: {error}") from None
 
@@ -236,79 +284,3 @@ def predictions(
         {"id": i, "label": label, "probability": dict(zip(signature.classes, row, strict=True))}
         for i, label, row in zip(ids, chosen, probability, strict=True)
     ]
-
-
-class Label(msgspec.Struct, forbid_unknown_fields=True):
-    """The truth about one prediction."""
-
-    id: str
-    label: str | bool | int | float
-
-
-class _FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
-    labels: list[Label] | UnsetType = UNSET
-    id: str | UnsetType = UNSET
-    label: str | bool | int | float | UnsetType = UNSET
-
-
-_feedback_decoder = msgspec.json.Decoder(list[Label] | _FeedbackBody)
-_encode = msgspec.json.Encoder().encode
-
-
-def decode_feedback(body: bytes, signature: Signature | None, max_rows: int) -> list[Label]:
-    """Read labels in any of their shapes.
-
-    Args:
-        signature: of the model that was asked, where one is known: a regression's label must be a
-            number.
-
-    Raises:
-        HttpError: 400 or 422, saying what is wrong.
-        RequestError: a label does not fit the task.
-    """
-    labels = _labels(body)
-    if not labels:
-        raise HttpError(422, "labels is empty")
-    if len(labels) > max_rows:
-        raise HttpError(422, f"{len(labels)} labels in one request, {max_rows} are allowed")
-    for label in labels:
-        if not 0 < len(label.id) <= MAX_ID:
-            raise HttpError(422, f"an id has 1 to {MAX_ID} characters")
-        if isinstance(label.label, int) and not -_LARGEST <= label.label <= _LARGEST:
-            label.label = _to_float(label)
-        if signature is not None and signature.task == "regression":
-            _check_number(label)
-    return labels
-
-
-def _labels(body: bytes) -> list[Label]:
-    parsed: list[Label] | _FeedbackBody = decode_json(_feedback_decoder, body)
-    if isinstance(parsed, list):
-        return parsed
-    if not isinstance(parsed.labels, UnsetType):
-        return parsed.labels
-    if isinstance(parsed.id, UnsetType) or isinstance(parsed.label, UnsetType):
-        raise HttpError(422, 'send {"id": ..., "label": ...}, or a list of them')
-    return [Label(parsed.id, parsed.label)]
-
-
-def _to_float(label: Label) -> float:
-    """Give a whole number that does not fit 64 bits in the form that JSON's readers share."""
-    try:
-        return float(label.label)
-    except OverflowError:
-        raise RequestError(f"the label of {label.id!r} is beyond what a number can be") from None
-
-
-def _check_number(label: Label) -> None:
-    value = label.label
-    if isinstance(value, str | bool) or not math.isfinite(value):
-        raise RequestError(
-            f"the label of {label.id!r} must be a number: this model predicts a number"
-        )
-
-
-def feedback_records(labels: list[Label]) -> list[FeedbackRecord]:
-    """Bring labels into the form in which they are logged."""
-    now = time.time_ns() // 1000
-    return [FeedbackRecord(now, label.id, _encode(label.label).decode()) for label in labels]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from perennial.packaging.predictor import EncodedRows, category, no_columns
 from perennial.packaging.signature import CATEGORICAL, NUMERIC, Signature
 from perennial.serving.http import HttpError
+from perennial.serving.request_time import RequestTime
 
 BYTES = "BYTES"
 DTYPES: dict[str, Any] = {
@@ -157,6 +158,7 @@ class TensorEncoder:
         self._numeric = signature.numeric
         self._categorical = signature.categorical
         self._context = signature.context
+        self._time = RequestTime.of(signature)
         # A feature of the same name wins over the matrix.
         self._has_numeric_matrix = bool(self._numeric) and NUMERIC not in self._numeric
         self._is_one_matrix = self._has_numeric_matrix and not self._categorical
@@ -168,6 +170,7 @@ class TensorEncoder:
         Raises:
             HttpError: 400 for an input that is missing, unknown or of a wrong shape or datatype,
                 422 for too many rows.
+            RequestError: a time is none.
         """
         rows = _count_rows(tensors, max_rows)
         if self._is_one_matrix and NUMERIC in tensors and len(tensors) == 1:
@@ -219,7 +222,10 @@ class TensorEncoder:
         texts = {name: _texts(tensor) for name, tensor in given.items()}
         nothing = [""] * rows
         columns = [texts.get(name, nothing) for name in self._context]
-        return [[value or None for value in row] for row in zip(*columns, strict=True)]
+        found = [[value or None for value in row] for row in zip(*columns, strict=True)]
+        if self._time is not None:
+            self._time.check(found)
+        return found
 
     def _column(self, left: dict[str, Tensor], name: str, rows: int) -> Tensor:
         tensor = left.pop(name, None)

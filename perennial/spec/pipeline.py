@@ -54,7 +54,7 @@ class Source(Section):
     @field_validator("separator")
     @classmethod
     def _separates(cls, value: str | None) -> str | None:
-        if value is not None and (value.isalnum() or value in "\"\r\n."):
+        if value is not None and (value.isalnum() or value in '"\r\n.'):
             raise ValueError("write the one character between two fields, such as ';' or \"\\t\"")
         return value
 
@@ -65,7 +65,9 @@ class Source(Section):
             if value is not None:
                 "".encode(value)
         except LookupError:
-            raise ValueError("there is no such encoding: utf-8, utf-16 and cp1252 are some") from None
+            raise ValueError(
+                "there is no such encoding: utf-8, utf-16 and cp1252 are some"
+            ) from None
         return value
 
 

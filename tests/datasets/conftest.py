@@ -43,8 +43,11 @@ class LogWriter:
         self.keys = 0
         self.written = {}
 
-    def predictions(self, rows, *, role="champion", version="0001", signature=SIGNATURE):
+    def predictions(
+        self, rows, *, role="champion", version="0001", signature=SIGNATURE, times=None
+    ):
         numbers = range(self.rows, self.rows + rows)
+        sent = {n: str(START + timedelta(hours=n))[:19] for n in numbers} | (times or {})
         self.rows += rows
         table = pa.table(
             {
@@ -54,10 +57,7 @@ class LogWriter:
                 "version": [version] * rows,
                 "role": [role] * rows,
                 "latency": pa.array([1] * rows, pa.int32()),
-                "features": [
-                    {"x": float(n), "c": f"c{n}", "ts": str(START + timedelta(hours=n))[:19]}
-                    for n in numbers
-                ],
+                "features": [{"x": float(n), "c": f"c{n}", "ts": sent[n]} for n in numbers],
                 "output": [[10.0 * n] for n in numbers],
                 "key": [None] * rows,
                 "weight": [0.0] * rows,

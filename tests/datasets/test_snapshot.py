@@ -1,7 +1,8 @@
+import numpy as np
 import pandas as pd
 import pytest
 
-from perennial.datasets.snapshot import find_snapshot, load_snapshot, take_snapshot
+from perennial.datasets.snapshot import find_snapshot, load_snapshot, rebuild_source, take_snapshot
 from perennial.errors import StoreError
 
 FRAME = pd.DataFrame(
@@ -10,7 +11,7 @@ FRAME = pd.DataFrame(
 
 
 def take(store, frame=FRAME):
-    return take_snapshot(store, "p", frame, source="a.csv", source_rows=3)
+    return take_snapshot(store, "p", frame, source="a.csv", source_rows=3, from_source=3)
 
 
 def test_a_snapshot_gives_back_its_rows(store):
@@ -31,3 +32,10 @@ def test_a_damaged_snapshot_is_not_used(store):
     store.put(snapshot.file, store.get(other.file).data)
     with pytest.raises(StoreError, match="altered or damaged"):
         load_snapshot(store, snapshot)
+
+
+def test_a_snapshot_stands_in_for_each_row_of_its_source_in_their_order(store):
+    kept = pd.DataFrame({"x": np.arange(8.0), "y": 1.0})
+    taken = take_snapshot(store, "p", kept, source="a.csv", source_rows=12, from_source=6)
+    rows = rebuild_source(store, taken)
+    assert list(rows["x"]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]

@@ -51,6 +51,22 @@ def test_the_stage_says_which_versions_are_held(store: Store, mirror: Mirror) ->
     assert mirror.lineup.pipelines["bike"].versions == ("0002-b", "0001-a")
 
 
+def test_a_declared_pipeline_has_a_place_before_its_first_version(
+    store: Store, models: LocalModels
+) -> None:
+    clock = [1000.0]
+    mirror = Mirror(store, models, by="test", clock=lambda: clock[0])
+    store.put("stray/note.txt", b"of nobody")
+    store.put(layout.declaration("bike"), b"{}")
+    mirror.sweep()
+    assert set(mirror.lineup.pipelines) == {"bike"}
+    assert mirror.lineup.pipelines["bike"].champion is None
+    store.delete(layout.declaration("bike"))
+    clock[0] += 2
+    mirror.sweep()
+    assert mirror.lineup.pipelines == {}
+
+
 def test_a_round_without_news_changes_nothing(store: Store, mirror: Mirror) -> None:
     put_version(store, "bike", "0001-a", sum_model())
     put_state(store, "bike", "0001-a")

@@ -81,9 +81,7 @@ def test_every_schema_is_one(local: LocalApi) -> None:
         (PREDICT, {"rows": [{}], "ids": [""]}, False),
         (PREDICT, {"rows": []}, False),
         (PREDICT, {}, False),
-        (FEEDBACK, {"id": "a", "label": 10**30}, True),
-        (FEEDBACK, [{"id": "a", "label": -1.5}], True),
-        (FEEDBACK, {"labels": [{"id": "a", "label": 1}]}, True),
+        (FEEDBACK, {"labels": [{"id": "a", "label": ""}]}, False),
         (FEEDBACK, {"labels": []}, False),
         (FEEDBACK, {"id": "a", "label": None}, False),
         (FEEDBACK, {"id": "a", "label": [1]}, False),
@@ -97,6 +95,27 @@ def test_what_fits_is_answered_and_what_does_not_is_refused(
     answer = local.ask("POST", path, body)
     assert (answer.status == 200) is good
     assert answer_fits(document, path, "post", answer)
+
+
+@pytest.mark.parametrize(
+    ("body", "tasks"),
+    [
+        ({"id": "a", "label": 10**30}, {"regression", "multiclass"}),
+        ([{"id": "a", "label": -1.5}], {"regression", "multiclass"}),
+        ({"labels": [{"id": "a", "label": "yes"}]}, {"binary", "multiclass"}),
+        ({"id": "a", "label": 10**39}, {"multiclass"}),
+        ({"id": "a", "label": "n/a"}, {"multiclass"}),
+    ],
+)
+def test_a_label_that_the_task_has_no_use_for_is_refused(
+    local: LocalApi, body: object, tasks: set[str]
+) -> None:
+    document = describe(local)
+    good = local.table.served["m"].champion.signature.task in tasks
+    assert fits(document, body_schema(document, FEEDBACK), body) is good
+    answer = local.ask("POST", FEEDBACK, body)
+    assert (answer.status == 200) is good
+    assert answer_fits(document, FEEDBACK, "post", answer)
 
 
 def test_tensors_that_fit_are_answered(local: LocalApi) -> None:

@@ -37,13 +37,13 @@ def test_rows_are_taken_as_they_are_meant() -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"x": "1"}, "row 0: field 'x' must be a number, not a string"),
-        ({"x": []}, "field 'x' must be a number, not an array"),
-        ({"city": {}}, "field 'city' must be a string, not an object"),
+        ({"x": "1"}, "row 0: field 'x' must be a number or bool, not a string"),
+        ({"x": []}, "field 'x' must be a number or bool, not an array"),
+        ({"city": {}}, "field 'city' must be a string, number or bool, not an object"),
         ({"nope": 1, "never": 2}, "unknown fields 'never', 'nope'; the model knows x, city, z"),
         ({"x": 10**400}, "field 'x' is beyond what a float32 holds"),
         ({"z": -1e39}, "field 'z' is beyond"),
-        (3, "an object of named fields is expected, not a int"),
+        (3, "an object of named fields is expected, not a number"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_by_name(row: object, words: str) -> None:
