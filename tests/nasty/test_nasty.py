@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from perennial.datasets.describe import init_pipeline
 from perennial.datasets.labels import typed_labels
 from perennial.datasets.source import read_rows
+from perennial.declaring import init_pipeline
 from perennial.errors import PerennialError
 from perennial.spec import load_spec
 from perennial.training.train import train

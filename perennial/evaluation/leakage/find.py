@@ -74,8 +74,8 @@ def find_leaks(
             column = frame[name]
             leak = (
                 of_feature(newest[name], rows, made.get(name))
-                or on_some_rows(newest[name], rows)
                 or on_a_stretch([(part, column.iloc[where]) for where, part in parts])
+                or on_some_rows(newest[name], rows)
                 or _first(on_some_rows(_piece(column, where), part) for where, part in older)
             )
             if leak is not None:
