@@ -19,7 +19,13 @@ from perennial.evaluation import packaged
 from perennial.evaluation.decision import GateCheck, GateDecision, Leak, decide
 from perennial.evaluation.gate import judge
 from perennial.evaluation.interval import score_interval
-from perennial.evaluation.leakage import find_leaks, leakage_check
+from perennial.evaluation.leakage import (
+    find_leaks,
+    hardly_errs,
+    leakage_check,
+    strongest_of,
+    too_good_check,
+)
 from perennial.evaluation.metrics import prediction_shift, score
 from perennial.evaluation.rivals import Scores, score_rivals
 from perennial.evaluation.targets import align_classes, encode_known
@@ -102,7 +108,8 @@ def judge_candidate(
         contest = _contest(spec, rows_of(snapshot), candidate, Predictor(trial, signature))
         judged = _judge_answers(spec, contest, candidate)
         leaks = _leaks(spec, contest, later)
-        checks = [*_package_checks(spec, contest, candidate, len(model)), leakage_check(leaks)]
+        checks = [*_package_checks(spec, contest, candidate, len(model))]
+        checks += _leakage_checks(spec, contest, leaks, judged)
         checks.append(_servability(contest, Predictor(model, signature), server))
     decision = decide(
         [*checks, *judged.checks],
@@ -223,6 +230,18 @@ def _leaks(spec: PipelineSpec, contest: _Contest, later: tuple[Leak, ...]) -> tu
         allowed=spec.gates.allow_leakage,
         later=later,
     )
+
+
+def _leakage_checks(
+    spec: PipelineSpec, contest: _Contest, leaks: tuple[Leak, ...], judged: GateDecision
+) -> list[GateCheck]:
+    standing = contest.champion.signature.features if contest.champion is not None else ()
+    checks = [leakage_check(leaks, tuple(feature.name for feature in standing))]
+    if hardly_errs(judged.checks):
+        rows = pd.concat([contest.training, contest.held])
+        strongest = strongest_of(rows, _features(contest), spec.target, spec.task)
+        checks.append(too_good_check(strongest))
+    return checks
 
 
 def _package_checks(

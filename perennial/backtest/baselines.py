@@ -24,12 +24,14 @@ from numpy.typing import NDArray
 
 from perennial.backtest.stream import Cut, cut
 from perennial.evaluation.metrics import score
+from perennial.evaluation.paired import batch_mean, paired_losses
 from perennial.evaluation.yardstick import encode_target, fit_yardstick, target_classes
 from perennial.spec import PipelineSpec
 
 BaselinePolicy = Literal["never", "every", "periodic-5"]
 Progress = Callable[[int, int], None]
 
+_CONFIDENCE = 0.95
 _THREADS = "OMP_NUM_THREADS"
 _PERIOD: dict[BaselinePolicy, int] = {"every": 1, "periodic-5": 5}
 
@@ -178,33 +180,57 @@ def assemble(
     return BaselineRun(name, by_window, pooled, outputs, starts, seconds)
 
 
+def every_gains(
+    frame: pd.DataFrame, spec: PipelineSpec, never: NDArray[Any], every: NDArray[Any]
+) -> bool:
+    """Whether retraining at every window is clearly better than never.
+
+    At 95% confidence, one-sided, by a paired test for rows that resemble their neighbours.
+
+    Args:
+        frame: the stream, which ends with the rows that were answered.
+        never: answers of a model that is never retrained (rows, width), in all classes of the
+            stream.
+        every: those of one that is retrained at every window.
+    """
+    answered = frame[spec.target].iloc[len(frame) - len(never) :]
+    known = answered.notna().to_numpy()
+    if not known.any():
+        return False
+    classes = () if spec.task == "regression" else target_classes(frame[spec.target])
+    y = encode_target(answered[known], spec, classes)
+    before, after = (paired_losses(spec.task, spec.metric, y, o[known]) for o in (never, every))
+    return batch_mean(before - after).interval(2 * _CONFIDENCE - 1)[0] > 0
+
+
 def recovered(
-    policy_score: float, never_score: float, every_score: float, *, greater_is_better: bool
+    policy_score: float, never_score: float, every_score: float, *, gains: bool
 ) -> float | None:
     """Say how much of what retraining at every window gains a policy gained.
 
+    Args:
+        gains: whether it gains anything, see `every_gains`.
+
     Returns:
-        0 as never, 1 as every; None where retraining at every window gains nothing, to four digits,
-        or loses: what a policy has of that is a share of nothing, or of a loss.
+        0 as never, 1 as every; None where retraining at every window gains nothing, or no more than
+        chance may give: what a policy has of that is a share of nothing, or of a loss.
     """
-    never, every = (float(f"{score:.4g}") for score in (never_score, every_score))
-    if not (every > never if greater_is_better else every < never):
+    if not gains or every_score == never_score:
         return None
     share = (policy_score - never_score) / (every_score - never_score) + 0.0
     return share if math.isfinite(share) else None
 
 
 def nothing_to_recover(
-    never_score: float, every_score: float, perennial: float | None, *, greater_is_better: bool
+    never_score: float, every_score: float, perennial: float | None, *, gains: bool
 ) -> str:
     """Say so where nothing is to be recovered, see `recovered`; empty where something is."""
-    told = recovered(never_score, never_score, every_score, greater_is_better=greater_is_better)
-    if told is not None:
+    if gains and every_score != never_score:
         return ""
     mine = "" if perennial is None else f"; Perennial {perennial:.4g}"
     return (
-        "nothing to recover: retraining at every window gains nothing here "
-        f"(never {never_score:.4g}, every {every_score:.4g}){mine}"
+        "nothing to recover: retraining at every window gains nothing here, or no more than chance "
+        f"may give (never {never_score:.4g}, every {every_score:.4g}){mine}"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from perennial.backtest.baselines import (
@@ -17,6 +18,7 @@ from perennial.backtest.baselines import (
     BaselineRun,
     Refit,
     assemble,
+    every_gains,
     held_stream,
     nothing_to_recover,
     processes,
@@ -96,6 +98,9 @@ class Backtest(BaseModel):
     label_delay_windows: int
     seed: int
     policies: dict[str, PolicyResult]
+    gains: bool = False
+    """Whether retraining at every window is clearly better than never; False where one did not
+    run."""
     cost: CostCurve | None = None
 
     @computed_field  # type: ignore[prop-decorator]
@@ -110,7 +115,7 @@ class Backtest(BaseModel):
             self.policies["never"].score,
             self.policies["every"].score,
             None if mine is None else mine.score,
-            greater_is_better=self.greater_is_better,
+            gains=self.gains,
         )
 
     @computed_field  # type: ignore[prop-decorator]
@@ -181,12 +186,14 @@ def backtest(
     starts = _starts_needed(policies, windows)
     run, refits = _run_all(work, "perennial" in policies, starts, jobs, progress)
     results: dict[str, PolicyResult] = {}
+    outputs: dict[str, NDArray[Any]] = {}
     if run is not None:
         results["perennial"] = _of_replay(run, work)
     for name in policies:
         if name in get_args(BaselinePolicy):
             chosen = refit_starts(name, windows)  # type: ignore[arg-type]
             baseline = assemble(name, frame, spec, where, chosen, refits)
+            outputs[name] = baseline.outputs
             results[name] = _of_baseline(baseline, work, f"{name} says so")
     cost = None
     if "hindsight" in policies:
@@ -198,17 +205,19 @@ def backtest(
         results["hindsight"] = _of_baseline(best, work, "the best moment, seen afterwards")
         if run is not None:
             cost = _cost_curve(results["perennial"], back, refits)
-    greater = GREATER_IS_BETTER[spec.metric]
+    both = {"never", "every"} <= outputs.keys()
+    gains = both and every_gains(frame, spec, outputs["never"], outputs["every"])
     return Backtest(
         pipeline=spec.name,
         metric=spec.metric,
-        greater_is_better=greater,
+        greater_is_better=GREATER_IS_BETTER[spec.metric],
         rows=len(frame),
         windows=windows,
         train_fraction=train_fraction,
         label_delay_windows=label_delay_windows,
         seed=spec.model.seed,
-        policies={name: _with_recovered(results, name, greater) for name in policies},
+        policies={name: _with_recovered(results, name, gains) for name in policies},
+        gains=gains,
         cost=cost,
     )
 
@@ -299,9 +308,7 @@ def _of_baseline(run: BaselineRun, work: _Work, reason: str) -> PolicyResult:
     )
 
 
-def _with_recovered(
-    results: dict[str, PolicyResult], name: str, greater_is_better: bool
-) -> PolicyResult:
+def _with_recovered(results: dict[str, PolicyResult], name: str, gains: bool) -> PolicyResult:
     mine = results[name]
     if not {"never", "every"} <= results.keys():
         return mine
@@ -309,7 +316,7 @@ def _with_recovered(
         mine.score,
         results["never"].score,
         results["every"].score,
-        greater_is_better=greater_is_better,
+        gains=gains,
     )
     return mine.model_copy(update={"recovered": share})
 

@@ -48,7 +48,7 @@ def declare(
         raise SpecError(f"{file} is there already; --force replaces it")
     least = {"name": name, "task": "multiclass", "source": {"uri": str(data)}, "target": target}
     parse_spec({**least, "time": time, "time_format": time_format}, origin="perennial init")
-    frame, how, unreadable = read_table(data)
+    frame, how, unreadable = read_table(data, time)
     look = look_at(frame, target=target, time=time, time_format=time_format, unreadable=unreadable)
     uri = os.path.relpath(data.resolve(), folder.resolve())
     text = write_declaration(name, look, uri=uri, how=how)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from perennial.datasets.source import RESERVED
 from perennial.declaring.ids import name_of_rows
 from perennial.declaring.kinds import holds_objects, is_month, is_text, kind_of, stray_texts
 from perennial.declaring.leaks import Suspect, suspects
@@ -82,6 +83,8 @@ def _check_columns(frame: pd.DataFrame, target: str, time: str | None) -> None:
     for key, column in (("target", target), ("time", time)):
         if column is not None and column not in frame.columns:
             raise SourceError(f"{key}: there is no column {column!r}; there are {known}")
+        if column in RESERVED:
+            raise SourceError(f"{key}: {column!r} is a name of the log's own: rename the column")
     if time == target:
         raise SourceError(f"time: {target!r} is the target")
 
@@ -93,8 +96,8 @@ def _name(chosen: TimeColumn | None) -> str | None:
 def _in_order(frame: pd.DataFrame, chosen: TimeColumn | None) -> pd.DataFrame:
     if chosen is None:
         return frame
-    order = chosen.times.argsort(kind="stable")
-    return frame.iloc[order.to_numpy()].reset_index(drop=True)
+    order = np.argsort(chosen.times.to_numpy(), kind="stable")
+    return frame.iloc[order].reset_index(drop=True)
 
 
 def _ignored(
@@ -113,7 +116,9 @@ def _ignored(
         if name in (target, _name(chosen)):
             continue
         known = frame[name].dropna()
-        if known.empty:
+        if name in RESERVED:
+            yield name, "a name of the log's own: rename the column to use it"
+        elif known.empty:
             yield name, "no value in any row"
         elif holds_objects(known):
             yield name, "holds lists or objects; a feature is a number or a text"

@@ -24,15 +24,20 @@ class Raw(NamedTuple):
     """For a column of numbers how many of its cells are none, and count as missing."""
 
 
-def read_table(data: Path) -> Raw:
+def read_table(data: Path, time: str | None = None) -> Raw:
     """Read a csv, csv.gz or parquet file, or a folder of parquet files.
+
+    Args:
+        time: a column that is known to hold times: 01.2030 is no number there.
 
     Raises:
         SourceError: it cannot be found or read, is no table, or holds no rows.
     """
     if not data.exists():
         raise SourceError(f"--data: there is no file {data}")
-    table = tables.read_table(data, str(data), Source(uri=str(data)))
+    table = tables.read_table(
+        data, str(data), Source(uri=str(data)), as_text=() if time is None else (time,)
+    )
     if table.frame.empty:
         raise SourceError(f"--data: {data} holds no rows")
     unreadable = {str(name): int(bad.sum()) for name, bad in table.unreadable.items()}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import yaml
 
 from perennial.declaring.verdict import Look
+from perennial.spec import Task
 from perennial.spec.names import ALLOWED_METRICS, DEFAULT_METRIC
 
 _COMMENT_AT = 34
@@ -19,7 +20,6 @@ def write_declaration(name: str, look: Look, *, uri: str, how: str) -> str:
         uri: address of the data as seen from the file's folder.
         how: in words, how the data are to be read where that is not usual.
     """
-    others = [m for m in ALLOWED_METRICS[look.task] if m != DEFAULT_METRIC[look.task]]
     lines = [
         f"# {look.rows:,} rows, {len(look.columns)} columns. 'perennial init' guessed what stands "
         "here; mend what",
@@ -31,10 +31,7 @@ def write_declaration(name: str, look: Look, *, uri: str, how: str) -> str:
         f"target: {_quote(look.target)}",
         *_time(look),
         *_ignore(look),
-        _with(
-            f"metric: {DEFAULT_METRIC[look.task]}",
-            f"or {', '.join(others)}",
-        ),
+        _metric(look.task),
         "# labels: {delay: 7d}             # how late the truth comes: a table cannot tell",
         "monitor:",
         _with(f"  schedule: {_quote(look.pace.schedule)}", look.pace.why_schedule),
@@ -42,6 +39,12 @@ def write_declaration(name: str, look: Look, *, uri: str, how: str) -> str:
         *_rollout(look),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _metric(task: Task) -> str:
+    usual = DEFAULT_METRIC[task]
+    others = [metric for metric in ALLOWED_METRICS[task] if metric != usual]
+    return _with(f"metric: {usual}", f"or {', '.join(others)}")
 
 
 def _time(look: Look) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from perennial.backtest.baselines import BaselinePolicy, BaselineRun, run_baseline
+from perennial.backtest.baselines import BaselinePolicy, BaselineRun, every_gains, run_baseline
 from perennial.datasets.dates import in_words
 from perennial.demo.display import Display
 from perennial.demo.memory import MemoryWatch
@@ -107,7 +107,8 @@ def _play(plan: Plan, stack: RunningStack, console: Console) -> tuple[Summary, S
         never=never.score,
         every=every.score,
     )
-    summary = summarise(store, plan, played, trace, scores, memory.peak_mb)
+    gains = every_gains(plan.frame, plan.spec, never.outputs, every.outputs)
+    summary = summarise(store, plan, played, trace, scores, memory.peak_mb, gains=gains)
     story = _story(store, plan, summary, trace, never, every)
     return summary, story, _drifts(store, summary)
 

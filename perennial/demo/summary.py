@@ -30,7 +30,7 @@ from perennial.demo.unhealed import (
     passed_over,
 )
 from perennial.drift.record import Check
-from perennial.evaluation.metrics import GREATER_IS_BETTER, score
+from perennial.evaluation.metrics import score
 from perennial.evaluation.targets import align_classes, encode_known
 from perennial.registry import HistoryEntry, read_history, read_manifest, read_signature
 from perennial.store import Store, layout
@@ -187,15 +187,25 @@ def window_scores(plan: Plan, trace: Trace) -> list[float]:
 
 
 def summarise(
-    store: Store, plan: Plan, played: Played, trace: Trace, scores: Score, peak_rss_mb: float
+    store: Store,
+    plan: Plan,
+    played: Played,
+    trace: Trace,
+    scores: Score,
+    peak_rss_mb: float,
+    *,
+    gains: bool,
 ) -> Summary:
-    """Gather what the store says into ``summary.json``."""
+    """Gather what the store says into ``summary.json``.
+
+    Args:
+        gains: whether retraining at every window gains anything.
+    """
     history = list(read_history(store, plan.spec.name))
     caused = [e for e in history if e.event == "version.registered" and e.cause is not None]
     heals = [_heal(store, entry, history, trace) for entry in caused]
     retrains = sum(heal.depth == "retrain" for heal in heals)
     refusals = find_refusals(history)
-    better = {"greater_is_better": GREATER_IS_BETTER[plan.spec.metric]}
     checks = [
         Check.model_validate_json(store.get(info.key).data)
         for info in store.scan(layout.checks(plan.spec.name))
@@ -206,9 +216,9 @@ def summarise(
         windows=plan.cut.windows,
         rows=len(plan.frame) - plan.cut.first,
         score=scores,
-        recovered=recovered(scores.perennial, scores.never, scores.every, **better),
+        recovered=recovered(scores.perennial, scores.never, scores.every, gains=gains),
         nothing_to_recover=nothing_to_recover(
-            scores.never, scores.every, scores.perennial, **better
+            scores.never, scores.every, scores.perennial, gains=gains
         ),
         retrains=retrains,
         heads=len(heals) - retrains,

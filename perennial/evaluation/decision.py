@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
@@ -17,6 +17,7 @@ CheckName = Literal[
     "slices",
     "calibration",
     "leakage",
+    "too_good",
     "signature",
     "size",
     "latency",
@@ -27,6 +28,10 @@ CheckName = Literal[
 CheckVerdict = Literal["passed", "refused", "noted", "overridden"]
 """noted: measured, and not held against the candidate. overridden: it would have refused the
 candidate, but pipeline.yaml allows what was found."""
+
+
+TOO_GOOD: Final = "too_good"
+"""Name of the check that tells of a model that hardly errs."""
 
 
 class GateCheck(BaseModel):
@@ -137,12 +142,14 @@ def decide(
     scores: Scores | None = None,
     seconds: float | None = None,
 ) -> GateDecision:
-    """Make one decision of all checks; the reason is what refused, else what was compared."""
+    """Make one decision of all checks; the reason is what refused, else what was compared, and
+    whether that is too good to be true."""
     failed = [check.detail for check in checks if not check.passed]
     compared = [c for c in checks if c.name in ("not_worse_than_champion", "better_than_constant")]
+    strange = [check.detail for check in checks if check.name == TOO_GOOD]
     return GateDecision(
         rows=rows,
-        reason="; ".join(failed) if failed else (compared or checks)[-1].detail,
+        reason="; ".join(failed or [(compared or checks)[-1].detail, *strange]),
         checks=tuple(checks),
         slices=slices,
         leaks=leaks,

@@ -12,6 +12,7 @@ import pytest
 
 from perennial.backtest.baselines import (
     BaselinePolicy,
+    every_gains,
     nothing_to_recover,
     recovered,
     run_baseline,
@@ -104,30 +105,35 @@ def _third(every) -> np.ndarray:
 
 
 def test_recovered_is_zero_as_never_and_one_as_every() -> None:
-    assert recovered(10.0, 10.0, 5.0, greater_is_better=False) == 0.0
-    assert recovered(5.0, 10.0, 5.0, greater_is_better=False) == 1.0
-    assert recovered(0.8, 0.7, 0.8, greater_is_better=True) == pytest.approx(1.0)
+    assert recovered(10.0, 10.0, 5.0, gains=True) == 0.0
+    assert recovered(5.0, 10.0, 5.0, gains=True) == 1.0
+    assert recovered(0.8, 0.7, 0.8, gains=True) == pytest.approx(1.0)
+
+
+def test_where_retraining_gains_nothing_no_share_is_told() -> None:
+    assert recovered(35.65, 32.78, 32.81, gains=False) is None
+    told = nothing_to_recover(32.78, 32.81, 35.65, gains=False)
+    assert told.startswith("nothing to recover: retraining at every window gains nothing here")
+    assert told.endswith("(never 32.78, every 32.81); Perennial 35.65")
+    assert nothing_to_recover(2.0, 1.0, 1.5, gains=True) == ""
+    assert recovered(1.0, 2.0, 2.0, gains=True) is None
 
 
 @pytest.mark.parametrize(
-    ("mine", "never", "every", "greater"),
-    [
-        (35.65, 32.78, 32.81, False),
-        (0.8606, 0.8195, 0.8194, True),
-        (0.9844, 0.975, 0.9656, True),
-        (1.0, 2.0, 2.0, False),
-        (1.0, 2.0, 1.9999999, False),
-        (1.0, float("nan"), 2.0, False),
-    ],
+    ("gain", "clear"), [(0.0, False), (0.002, False), (0.2, True), (-1, False)]
 )
-def test_where_retraining_gains_nothing_no_share_is_told(
-    mine: float, never: float, every: float, greater: bool
-) -> None:
-    assert recovered(mine, never, every, greater_is_better=greater) is None
-    told = nothing_to_recover(never, every, mine, greater_is_better=greater)
-    assert told.startswith("nothing to recover: retraining at every window gains nothing here")
-    assert told.endswith(f"(never {never:.4g}, every {every:.4g}); Perennial {mine:.4g}")
-    assert nothing_to_recover(2.0, 1.0, 1.5, greater_is_better=False) == ""
+def test_what_chance_may_give_is_no_gain(gain: float, clear: bool) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=3_000)
+    never, every = (y + rng.normal(0, sigma, 3_000) for sigma in (1.0, 1.0 - gain))
+    frame = pd.DataFrame({"y": np.concatenate([[0.0] * 10, y])})
+    frame.loc[[11, 20], "y"] = None
+    assert every_gains(frame, SPEC, never[:, None], every[:, None]) is clear
+
+
+def test_without_labels_nothing_is_gained() -> None:
+    frame = pd.DataFrame({"y": [1.0, None, None]})
+    assert not every_gains(frame, SPEC, np.zeros((2, 1)), np.ones((2, 1)))
 
 
 def test_a_worker_has_one_thread_though_its_main_module_imports_libraries_first(tmp_path) -> None:

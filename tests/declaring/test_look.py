@@ -114,6 +114,13 @@ def test_what_tells_nothing_is_ignored_with_the_reason(kind):
     assert said in why(look, "extra")
 
 
+def test_a_column_with_a_name_of_the_log_is_ignored_and_cannot_be_the_target():
+    frame = table().assign(_id=range(N))
+    assert "rename" in why(seen(frame), "_id")
+    with pytest.raises(SourceError, match="'_id' is a name of the log's own"):
+        look_at(frame, target="_id")
+
+
 def test_the_second_of_two_columns_that_are_the_same_is_ignored():
     look = seen(table().assign(years=lambda f: f["age"].astype(float)))
     assert (roles(look)["age"], why(look, "years")) == ("feature", "the same as age")

@@ -6,7 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perennial.evaluation.leakage import DUPLICATES, find_leaks, leakage_check
+from perennial.evaluation.decision import GateCheck, decide
+from perennial.evaluation.gate import judge
+from perennial.evaluation.leakage import (
+    DUPLICATES,
+    find_leaks,
+    hardly_errs,
+    leakage_check,
+    strongest_of,
+    too_good_check,
+)
+from perennial.spec import Gates
 
 N = 3000
 HELD = 200
@@ -243,3 +253,76 @@ def test_copies_with_another_number_of_their_own_are_found() -> None:
     frame.iloc[-20:] = frame.iloc[:20].to_numpy() * (1 + 1e-12)
     number = np.random.default_rng(3).permutation(N)
     assert found(frame.assign(number=number), "regression") == {DUPLICATES: "duplicates"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_threshold_is_found_among_few_rows_of_which_some_are_wrong(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"calls": rng.normal(size=400), "noise": rng.normal(size=400)})
+    wrong = np.isin(np.arange(400), rng.choice(400, 5, replace=False))
+    frame["y"] = ((frame["calls"] > 0) ^ wrong).astype(int)
+    assert found(frame, "binary") == {"calls": "too_well_alone"}
+
+
+@pytest.mark.parametrize("rows", [100, 400, 2_000])
+def test_a_strong_threshold_with_errors_of_its_own_is_no_leak(rows: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=rows)
+    y = (x + 0.3 * rng.normal(size=rows) > 0).astype(int)
+    assert found(pd.DataFrame({"x": x, "noise": rng.normal(size=rows), "y": y}), "binary") == {}
+
+
+def test_what_was_a_copy_in_older_rows_is_found_by_all_rows() -> None:
+    rows = 14_000
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 500, rows).astype(float)
+    old = (np.arange(rows) > 4_200) & (np.arange(rows) < 8_800) & (rng.random(rows) < 0.5)
+    frame = pd.DataFrame({"fine": np.where(old, y, y + rng.normal(60, 20, rows)), "y": y})
+    frame["noise"] = rng.normal(size=rows)
+    assert found(frame, "regression") == {"fine": "copy"}
+    assert found(frame.iloc[-5_000:], "regression") == {}
+
+
+def test_what_makes_up_the_target_together_is_named_whole() -> None:
+    frame, rng = stream("regression"), np.random.default_rng(3)
+    frame = frame.assign(a=rng.lognormal(size=N)).assign(b=lambda f: f["y"] - f["a"])
+    (leak,) = find_leaks(frame, ("driver", "noise", "a", "b"), "y", "regression", held=HELD)
+    assert {leak.column, *leak.others} == {"a", "b"}
+
+
+def test_a_leak_in_what_the_champion_uses_says_what_would_let_the_loop_go_on() -> None:
+    frame = stream("regression").assign(told=lambda f: f["y"] * 2)
+    leaks = find_leaks(frame, ("driver", "told"), "y", "regression", held=HELD)
+    fresh, standing = leakage_check(leaks), leakage_check(leaks, ("driver", "told"))
+    assert "under ignore" in fresh.detail
+    assert "champion" not in fresh.detail
+    assert "the champion uses 'told' too, so no new model passes until then" in standing.detail
+
+
+def checks_of(y: np.ndarray, output: np.ndarray) -> tuple[GateCheck, ...]:
+    return judge(
+        task="binary",
+        metric="accuracy",
+        y=y,
+        candidate=output[:, None],
+        champion=None,
+        training_y=np.resize(y, 370),
+        gates=Gates(),
+    ).checks
+
+
+def test_a_model_without_an_error_is_told_of_with_the_feature_that_tells_most() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 30)
+    assert hardly_errs(checks_of(y, y * 0.98 + 0.01))
+    some_wrong = np.where(np.arange(30) < 2, 1 - y, y)
+    assert not hardly_errs(checks_of(y, some_wrong * 0.98 + 0.01))
+    rare = (np.arange(30) % 15 == 0).astype(int)
+    assert not hardly_errs(checks_of(rare, rare * 0.98 + 0.01))
+
+    frame = stream("binary")
+    strongest = strongest_of(frame, ("noise", "driver"), "y", "binary")
+    assert strongest is not None
+    told = too_good_check(strongest)
+    assert (told.verdict, "look at 'driver'" in told.detail) == ("noted", True)
+    assert decide([*checks_of(y, y * 0.98 + 0.01), told], rows=30).reason.endswith(told.detail)

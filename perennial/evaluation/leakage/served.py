@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from perennial.evaluation.decision import Leak
 from perennial.evaluation.leakage.alone import row_errors
-from perennial.evaluation.leakage.find import MIN_ROWS
+from perennial.evaluation.leakage.feature import MIN_ROWS
 from perennial.evaluation.leakage.target import target_columns
 from perennial.packaging.signature import Feature
 from perennial.spec import Task
