@@ -110,6 +110,13 @@ def _broken(candidate: Signature, champion: Signature) -> list[str]:
         for name in champion.context
         if name not in kinds and name not in candidate.context
     ]
+    old_time, new_time = champion.time, candidate.time
+    if old_time is not None and new_time is not None and old_time.format != new_time.format:
+        found.append(
+            f"{old_time.name!r} was written as {old_time.format.example} "
+            f"({old_time.format.timezone}), would be read as {new_time.format.example} "
+            f"({new_time.format.timezone})"
+        )
     return found
 
 

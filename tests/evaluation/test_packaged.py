@@ -15,7 +15,8 @@ from perennial.evaluation.packaged import (
     check_size,
     time_one_row,
 )
-from perennial.packaging.signature import Feature, Signature
+from perennial.packaging.signature import Feature, Signature, TimeField
+from perennial.spec import TimeFormat
 
 
 def signature(context=(), **features: str) -> Signature:
@@ -57,6 +58,19 @@ def test_whoever_can_ask_the_champion_can_ask_the_candidate(candidate, fault) ->
     assert fault is None or fault in check.detail
     assert check_signature(candidate, CHAMPION, held=False).passed
     assert check_signature(candidate, None, held=True).passed
+
+
+def test_a_candidate_that_reads_times_otherwise_is_not_compatible() -> None:
+    def timed(format: str) -> Signature:
+        time = TimeField(name="ts", format=TimeFormat(format=format))
+        return CHAMPION.model_copy(update={"time": time})
+
+    german = timed("%d.%m.%Y")
+    assert check_signature(german, german, held=True).passed
+    assert check_signature(german, CHAMPION, held=True).passed
+    refused = check_signature(timed("%m.%d.%Y"), german, held=True)
+    assert refused.verdict == "refused"
+    assert "'ts' was written as 31.01.2026 (UTC), would be read as 01.31.2026" in refused.detail
 
 
 def test_parity_and_serving_are_held_against_the_numbers() -> None:

@@ -153,4 +153,5 @@ def test_all_good_rows_are_used_and_all_bad_ones_are_in_quarantine(store, good, 
 
     trained = train(labelled.frame, SPEC)
     assert trained.signature.classes == ("0", "1")
+    assert trained.signature.time == time_field(SPEC)
     assert trained.rows == good + 100
