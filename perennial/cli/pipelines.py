@@ -78,7 +78,7 @@ def _told(one: Overview, now: datetime, here: Path) -> Iterator[str]:
         yield _RETRAIN
     if one.champion is not None:
         age = "" if one.made is None else f", {_span(now - one.made)} old"
-        loss = "" if one.loss is None else f"; loss {one.loss:.2f} times its promise"
+        loss = "" if one.loss is None else f"; loss {one.loss:.2f} times its reference"
         yield f"champion {one.champion}{age}{loss}"
     if one.challenger is not None:
         share = f", answers {one.weight:.0%}" if one.weight else ""
