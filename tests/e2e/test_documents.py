@@ -85,4 +85,4 @@ def test_whoever_types_the_documents_in_has_a_pipeline_that_heals(home: Path):
     finally:
         shell.close()
     pipelines = json.loads(perennial("pipelines", "--json", cwd=home).stdout)
-    assert [p["name"] for p in pipelines if p["name"] == "churn"] == ["churn"]
+    assert [p["pipeline"] for p in pipelines if p["pipeline"] == "churn"] == ["churn"]
