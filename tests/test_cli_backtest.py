@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from perennial.cli import app
-from perennial.errors import SpecError
+from perennial.errors import SourceError, SpecError
+from perennial.spec import detectors
 
 
 @pytest.mark.parametrize("option", ["--json", "--report"])
@@ -37,3 +38,16 @@ def test_where_retraining_gains_nothing_no_share_of_it_is_told(tmp_path: Path) -
     told = CliRunner().invoke(app, ["backtest", str(tmp_path), *asked])
     assert told.exit_code == 0
     assert "nothing to recover" in told.output
+
+
+def test_a_detector_without_its_package_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detectors, "find_spec", lambda _: None)
+    (tmp_path / "pipeline.yaml").write_text(
+        "name: toy\ntask: regression\nsource: {uri: rows.csv}\ntarget: y\n"
+        "policy: {detectors: [tabular, moments]}\n"
+    )
+    told = CliRunner().invoke(app, ["backtest", str(tmp_path)])
+    assert isinstance(told.exception, SourceError)  # there are no rows, and it was said before
+    assert " ".join(told.output.split()).count("tabular needs alibi-detect") == 1
