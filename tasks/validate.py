@@ -102,7 +102,7 @@ def tell_held(sound: SoundRows, request: RetrainRequest) -> str:
     A check that asks for a heal goes on asking; what holds it back is told once.
 
     Returns:
-        The reason, of several rules the first.
+        The reason, of several rules the first, and what helps.
     """
     name, cause = sound.snapshot.pipeline, request.cause
     held = sound.report.held
@@ -117,7 +117,7 @@ def tell_held(sound: SoundRows, request: RetrainRequest) -> str:
         page=layout.validation_report(name, sound.snapshot.sha256),
     )
     more = f"; and {len(held) - 1} more, see the validation" if len(held) > 1 else ""
-    return f"{held[0]}{more}"
+    return f"{held[0]}{more}: {_HELP}"
 
 
 def _write_down(pipeline: str, reason: str, request: RetrainRequest) -> None:

@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     ``--hypothesis-profile=default`` it draws new ones, to go looking for faults.
     """
     config.addinivalue_line("markers", "slow: over 20 s, most of them on the whole stack")
-    hypothesis_settings.register_profile("same", derandomize=True)
+    hypothesis_settings.register_profile("same", derandomize=True, deadline=None)
     if config.getoption("--hypothesis-profile") is None:
         hypothesis_settings.load_profile("same")
 

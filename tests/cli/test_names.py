@@ -24,7 +24,7 @@ def test_a_name_and_a_folder_mean_the_same(learned, run, given):
 @pytest.mark.usefixtures("bike")
 @pytest.mark.parametrize("command", ["backtest", "demo"])
 def test_a_pipeline_that_is_in_no_folder_is_answered_with_those_that_are(run, command):
-    with pytest.raises(SpecError, match=r"there is no pipeline 'shop' in .*; there are bike"):
+    with pytest.raises(SpecError, match=r"there is no pipeline 'shop'; there are bike"):
         run(command, "shop")
     with pytest.raises(SpecError, match=r"there is no pipeline.yaml in data/shop"):
         run(command, "data/shop")

@@ -37,7 +37,7 @@ def test_where_retraining_gains_nothing_the_artifact_says_so(connected, pipeline
     pipeline(frame(400))
     late = {"policies": ["never", "every"], "windows": 4, "label_delay_windows": 9}
     assert run(backtest, pipeline="line", **late).name == "Replayed"
-    assert "nothing to recover" in artifact("backtest-line").data
+    assert "Nothing to recover" in artifact("backtest-line").data
 
 
 def test_more_windows_than_rows_is_said_in_a_line(connected, pipeline):
