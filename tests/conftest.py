@@ -25,8 +25,9 @@ _OURS = ("AWS_", "PREFECT_", "PERENNIAL_")
 def pytest_configure(config: pytest.Config) -> None:
     """Name the group that `make test` leaves to `make test-slow`.
 
-    Hypothesis tries the same examples in every run, so that a run can be repeated; with
-    ``--hypothesis-profile=default`` it draws new ones, to go looking for faults.
+    Hypothesis tries the same examples in every run, so that a run can be repeated, however long a
+    busy machine takes; with ``--hypothesis-profile=default`` it draws new ones, to go looking for
+    faults.
     """
     config.addinivalue_line("markers", "slow: over 20 s, most of them on the whole stack")
     hypothesis_settings.register_profile("same", derandomize=True, deadline=None)
