@@ -28,7 +28,7 @@ from tests.e2e.rollouts import ENDED_WELL, Stack, until
 
 pytestmark = pytest.mark.slow
 
-MINUTES = float(os.environ.get("MINUTES", "2"))
+MINUTES = float(os.environ.get("MINUTES", "1.5"))
 NAME = "calls"
 LOOK_EVERY = 5.0
 """Seconds."""
