@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from perennial.errors import SourceError
-from perennial.spec.pipeline import Source
+from perennial.spec.source import Source
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE = 200

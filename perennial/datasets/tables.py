@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from perennial.datasets.cells import MISSING, as_texts, beyond, read_cells
 from perennial.datasets.dialect import Dialect, decode, find_dialect, ragged_line, records
 from perennial.errors import SourceError
-from perennial.spec.pipeline import Source
+from perennial.spec.source import Source
 
 _GZIP = b"\x1f\x8b"
 _BLOCK = 64 << 20

@@ -6,6 +6,7 @@ Only ``name``, ``task``, ``source`` and ``target`` have to be there.
 
 from perennial.spec.detectors import unusable, usable
 from perennial.spec.durations import Duration, Span, format_duration, parse_duration
+from perennial.spec.gates import Gates
 from perennial.spec.names import (
     NAME_PATTERN,
     Cure,
@@ -19,19 +20,17 @@ from perennial.spec.names import (
     Task,
 )
 from perennial.spec.pipeline import (
-    Costs,
-    Gates,
     Labels,
     Model,
     Monitor,
     PipelineSpec,
-    Policy,
     Retention,
-    Source,
     Validation,
 )
+from perennial.spec.policy import Costs, Policy
 from perennial.spec.reading import load_spec, parse_spec
 from perennial.spec.rollout import Bake, Canary, Guardrails, Rollout, Shadow
+from perennial.spec.source import Source
 from perennial.spec.times import TimeFormat
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from perennial.spec.names import DetectorName
-from perennial.spec.pipeline import Policy
+from perennial.spec.policy import Policy
 
 _NEEDS: dict[DetectorName, str] = {"tabular": "alibi-detect"}
 _ELSE: DetectorName = "moments"
