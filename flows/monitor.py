@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from prefect import flow
+from typing import TYPE_CHECKING
+
+from prefect import flow, runtime
 from prefect.states import Failed, State
 
 from flows.names import of_pipeline
 from flows.outcome import explained, notable, outcome
 from flows.priority import step_back
+
+if TYPE_CHECKING:
+    from perennial.registry import Declaration
 
 _NOTABLE = ("Drift confirmed", "Heal asked for", "Held")
 """What a run is named by where it looks at several pipelines, the first one that there is."""
@@ -34,23 +39,32 @@ def monitor(pipeline: str | None = None) -> State:
     message = message or "no pipeline is declared"
     states = {state for state, _ in told}
     found = next((state for state in _NOTABLE if state in states), None)
-    return outcome("Checked", message) if found is None else notable(found, message)
+    if found is not None:
+        return notable(found, message)
+    return outcome("Skipped" if states == {"Skipped"} else "Checked", message)
 
 
 def _monitor_one(pipeline: str, *, last: bool) -> tuple[str, str]:
     """What a look at one pipeline came to, and why."""
+    from perennial.errors import LeaseHeld
+    from tasks.declaration import find_pipeline
+    from tasks.lease import held_look
     from tasks.look import noted_look
 
+    run = f"{runtime.flow_run.name} ({runtime.flow_run.id})"
     with noted_look(pipeline):
-        return _look_at(pipeline, last=last)
+        declaration = find_pipeline(pipeline)
+        try:
+            with held_look(declaration.spec.name, holder=run):
+                return _look_at(declaration, last=last)
+        except LeaseHeld as error:  # the other look goes on, and the next one comes
+            return "Skipped", str(error)
 
 
-def _look_at(pipeline: str, *, last: bool) -> tuple[str, str]:
+def _look_at(declaration: Declaration, *, last: bool) -> tuple[str, str]:
     from tasks.approval import withdraw_questions
     from tasks.check import check_windows, repeat_requests, show_checks
-    from tasks.declaration import find_pipeline
 
-    declaration = find_pipeline(pipeline)
     checks = check_windows(declaration)
     asking = repeat_requests(declaration, checks)
     if last:

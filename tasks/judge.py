@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from perennial.datasets.labels import Told, labels_for
+from perennial.datasets.labels import Told, fewest_labels, labels_for, labels_have_come
 from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.stream import Cursor, Window, read_span
 from perennial.drift import build_detector, build_label_detector
@@ -34,10 +34,6 @@ from perennial.spec import PipelineSpec
 from tasks.connection import store
 from tasks.triage import Stretch
 from tasks.versions import answer, load_version, metrics_of
-
-ENOUGH_LABELS = 0.8
-"""A window's loss is judged once this share of its labels has come, or later labels have."""
-MIN_LABELS = 20
 
 
 class PendingWindow(BaseModel):
@@ -71,7 +67,7 @@ class Due:
     @property
     def enough(self) -> float:
         """Labels that it is judged by at least."""
-        return min(MIN_LABELS, ENOUGH_LABELS * len(self.frame))
+        return fewest_labels(len(self.frame))
 
     def take(self, rows: NDArray[np.bool_]) -> Due:
         """Select rows by a mask."""
@@ -154,12 +150,13 @@ class Judge:
         """Find the windows whose labels have come.
 
         Returns:
-            These, also such whose labels are mostly missing while those of a later one have come;
-            and the windows that still wait for their labels.
+            These, also such whose labels are mostly missing while as many of a later one have come:
+            where only some rows are ever labelled, no more are waited for. And the windows that
+            still wait for their labels.
         """
         known = [read_due(reader, self._spec, source, w.stretch, self.rule) for w in pending]
         come = [int(w.labels.notna().sum()) for w in known]
-        enough = [n >= ENOUGH_LABELS * len(w.frame) for n, w in zip(come, known, strict=True)]
+        enough = labels_have_come(come, [len(window.frame) for window in known])
         newest = max((i for i, is_there in enumerate(enough) if is_there), default=-1)
         return known[: newest + 1], pending[newest + 1 :]
 

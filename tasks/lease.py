@@ -44,16 +44,34 @@ def held_watch(pipeline: str, holder: str) -> Iterator[Lease]:
     """Be the one who watches a pipeline's rollout; it spares the others the work, and fences
     nothing.
 
-    A watch that was killed may hold it a while longer: whoever comes next waits for that.
-
     Raises:
         LeaseHeld: another run watches it, and lives.
     """
+    with _alone(pipeline, holder, layout.rollout_lease(pipeline)) as lease:
+        yield lease
+
+
+@contextmanager
+def held_look(pipeline: str, holder: str) -> Iterator[Lease]:
+    """Be the one who judges a pipeline's windows: looks that last longer than their schedule's
+    period do not pile up.
+
+    Raises:
+        LeaseHeld: another run looks, and lives.
+    """
+    with _alone(pipeline, holder, layout.look_lease(pipeline)) as lease:
+        yield lease
+
+
+@contextmanager
+def _alone(pipeline: str, holder: str, key: str) -> Iterator[Lease]:
+    """Hold a short lease that fences nothing. A run that was killed may hold it a while longer:
+    whoever comes next waits for that."""
     lease = acquire_lease(
         store(),
         pipeline,
         holder,
-        key=layout.rollout_lease(pipeline),
+        key=key,
         ttl=_WATCH_TTL,
         patience=_WATCH_TTL + timedelta(seconds=1),
         has_ended=has_ended,

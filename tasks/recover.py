@@ -92,7 +92,8 @@ def free_leases() -> tuple[list[Found], list[SetAside]]:
 
 def _free_leases_of(pipeline: str) -> list[Found]:
     found = []
-    for key in (layout.lease(pipeline), layout.rollout_lease(pipeline)):
+    for key_of in (layout.lease, layout.look_lease, layout.rollout_lease):
+        key = key_of(pipeline)
         held = store().find(key)
         if held is None:
             continue

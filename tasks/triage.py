@@ -17,7 +17,7 @@ from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.served import FAULT, add_faults, unusable
 from perennial.datasets.stream import Cursor, Window, read_span
 from perennial.datasets.windows import strays
-from perennial.packaging.labels import LabelRule
+from perennial.packaging.labels import Fault, LabelRule
 from perennial.registry import Declaration
 from perennial.spec import PipelineSpec, TimeFormat
 from perennial.store import layout
@@ -77,6 +77,7 @@ class Inspector:
     def inspect(self, name: str, window: Window) -> Inspection:
         """Say whether a window is held; rows that cannot be used, and such that the rules refuse,
         go to quarantine."""
+        window = replace(window, frame=self._with_strays(window.frame))
         bad = unusable(window.frame)
         self._put_unusable(name, window, bad)
         frame = window.frame[~bad]
@@ -85,7 +86,7 @@ class Inspector:
             self._hold(Stretch(name, window.start, window.end), verdict, len(window.frame))
             self._triage = self._triage.without()
             return Inspection(verdict, window, len(window.frame))
-        verdict = self._triage.check(name, self._steady(frame))
+        verdict = self._triage.check(name, frame)
         causes, refusals = list(verdict.causes), np.full(len(frame), -1, dtype=np.int16)
         rules: tuple[Rule, ...] = ()
         if self._suite is not None:
@@ -113,7 +114,7 @@ class Inspector:
             ids = list(self._ids(window, refused))
             self._quarantine.put_aside(name, refused, names, ids, now, dates)
         kept = frame[refusals < 0].reset_index(drop=True)
-        self._triage = self._triage.after(self._steady(kept))
+        self._triage = self._triage.after(kept)
         return Inspection(verdict, replace(window, frame=kept), len(refused) + int(bad.sum()))
 
     def inspect_labels(self, window: Stretch, frame: pd.DataFrame, told: Told) -> TriageVerdict:
@@ -142,21 +143,35 @@ class Inspector:
         aside = {
             row
             for entry in self._quarantine.entries()
-            if entry.record.name == window.window
-            for row in self._quarantine.rows(window.window)[ROW]
+            if layout.quarantined_window(entry.record.name) == window.window
+            and entry.record.kind == "rows"
+            for row in self._quarantine.rows(entry.record.name)[ROW]
         }
         if not aside:
             return usable
         ids = self._ids(Window(window.start, window.end, frame), frame)
         return usable & ~np.isin(ids, list(aside - self._released))
 
-    def _steady(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Rows by which the pipe is judged: without such whose time is far off, where they are no
-        more than may go aside. A few of them are some client's fault, many are the pipe's."""
-        if self._spec.time is None:
+    def _with_strays(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Note the rows whose time is far off, where they are no more than may go aside: a few of
+        them are some client's fault, many are the pipe's."""
+        usable = ~unusable(frame)
+        if self._spec.time is None or not usable.any():
             return frame
-        far = strays(frame[self._spec.time])
-        return frame[~far] if far.mean() <= self._spec.validation.quarantine_share else frame
+        times = frame[self._spec.time]
+        far = np.zeros(len(frame), dtype=bool)
+        far[usable] = strays(times[usable])
+        if not 0 < far[usable].mean() <= self._spec.validation.quarantine_share:
+            return frame
+        near = times[usable & ~far]
+        between = f"{near.min():%Y-%m-%d %H:%M} and {near.max():%Y-%m-%d %H:%M}"
+        faults = [
+            Fault("is_near", f"{time:%Y-%m-%d %H:%M} is far from its window, between {between} UTC")
+            if is_far
+            else None
+            for time, is_far in zip(times, far, strict=True)
+        ]
+        return add_faults(frame, self._spec.time, faults)
 
     def _put_unusable(self, name: str, window: Window, bad: NDArray[np.bool_]) -> None:
         rows = window.frame[bad]
@@ -197,7 +212,7 @@ class Inspector:
             )
         triage = Triage.fit(reference if len(reference) else self._source, self._spec, rows)
         frames = [read_span(self._reader, self._spec, self._source, s.start, s.end) for s in past]
-        frames = [self._steady(frame[~unusable(frame)]) for frame in frames]
+        frames = [_usable(self._with_strays(frame)) for frame in frames]
         if not frames:
             return triage.without() if gap else triage
         together = pd.concat(frames, ignore_index=True)
@@ -210,6 +225,10 @@ class Inspector:
             at += len(frame)
             triage = triage.after(frame, mine if mine.notna().any() else None)
         return triage.without() if gap else triage
+
+
+def _usable(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[~unusable(frame)]
 
 
 def _without_target(suite: dict[str, Any] | None, spec: PipelineSpec) -> dict[str, Any] | None:

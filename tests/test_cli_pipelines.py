@@ -106,7 +106,7 @@ def test_a_pipeline_is_described_in_lines_of_eighty_columns(here, reached):
     assert max(map(len, lines)) <= 80
     text = " ".join(line.strip() for line in lines)
     assert "champion 0001-abcdef01, " in text
-    assert "loss 1.25 times its promise" in text
+    assert "loss 1.25 times its reference" in text
     assert "last check w000007, 50 min ago: keep; last look 5 min ago; next look in" in text
     assert "! no successful retrain since " in text
     assert "(2 failures in a row): no file 1" in text
@@ -150,7 +150,7 @@ def test_without_a_store_what_is_declared_is_listed_and_that_is_said(here):
     declared(here, "shop")
     said = run("pipelines")
     assert said.exit_code == 0
-    assert said.stdout.splitlines() == ["shop", "  declared in data/shop, never run"]
+    assert said.stdout.splitlines() == ["shop", "  declared in data/shop"]
     assert len(said.stderr.splitlines()) == 1
     assert "no stack is up" in said.stderr
 

@@ -48,7 +48,8 @@ def predict(
     body = _body(_parse(_text(rows)))
     if identifier is not None:
         body = {**body, "ids": [identifier]}
-    typer.echo(json.dumps(_post(pipeline, "predict", body, token, directory), indent=2))
+    answer = _post(pipeline, "predict", body, token, directory)
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
 
 
 @app.command()

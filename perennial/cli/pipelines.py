@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from perennial.report.overview import Overview
 
 _WIDTH = 80
-_RETRAIN = "no version yet: run its retrain deployment"
+_RETRAIN = "no version yet; make one: prefect deployment run retrain/retrain -p pipeline="
 
 
 @app.command()
@@ -75,7 +75,7 @@ def describe(one: Overview, now: datetime, here: Path) -> str:
 
 def _told(one: Overview, now: datetime, here: Path) -> Iterator[str]:
     if one.known and one.champion is None:
-        yield _RETRAIN
+        yield f"{_RETRAIN}{one.pipeline}"
     if one.champion is not None:
         age = "" if one.made is None else f", {_span(now - one.made)} old"
         loss = "" if one.loss is None else f"; loss {one.loss:.2f} times its reference"
@@ -92,7 +92,7 @@ def _told(one: Overview, now: datetime, here: Path) -> Iterator[str]:
     if one.failure is not None and not one.alarms:
         yield f"the last retrain failed: {' '.join(one.failure.split())}"
     yield from (f"! {line}" for line in one.told)
-    never = "" if one.known else ", never run"
+    never = ", never run" if one.known is False else ""
     yield f"declared in {_short(one.declared, here)}{never}"
     for folder in one.shadowed:
         yield f"not looked at, since the folder above comes first: {_short(folder, here)}"

@@ -63,7 +63,10 @@ def versions(
         typer.echo(json.dumps([m.model_dump(mode="json") for m in everything], indent=2))
         return
     if not found and not turned_away:
-        raise PerennialError(f"{pipeline} has no version yet: run its retrain deployment")
+        raise PerennialError(
+            f"{pipeline} has no version yet; make one: prefect deployment run retrain/retrain "
+            f"-p pipeline={pipeline}"
+        )
     roles = {getattr(state, alias): alias for alias in reversed(ALIASES)}
     roles |= {candidate.version: "refused" for candidate in turned_away}
     entries = list(read_history(store, pipeline))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -27,6 +27,8 @@ from perennial.spec import PipelineSpec, Task
 from perennial.store import Store, layout
 
 _LABEL_SLACK = timedelta(hours=1)
+_ENOUGH_LABELS, _MIN_LABELS = 0.8, 20
+"""A window's loss is judged once this share of its labels has come; by so many at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,32 @@ def _read_label(text: str, rule: LabelRule) -> tuple[object, Fault | None]:
         return None, Fault("is_json", f"{text[:100]!r} is no JSON")
     fault = rule.fault(value)
     return (value, None) if fault is None else (None, fault)
+
+
+def fewest_labels(rows: int) -> float:
+    """Labels that a window of so many rows is judged by at least."""
+    return min(_MIN_LABELS, _ENOUGH_LABELS * rows)
+
+
+def labels_have_come(come: Sequence[int], rows: Sequence[int]) -> list[bool]:
+    """Which windows have the labels that they will get.
+
+    Those of most of their rows; or nearly as large a share as a later window has already: where
+    only some rows are ever labelled, no more are waited for.
+
+    Args:
+        come: labels of each window so far, the oldest first.
+        rows: its rows.
+    """
+    shares = [count / max(size, 1) for count, size in zip(come, rows, strict=True)]
+    return [
+        share >= _ENOUGH_LABELS
+        or (
+            come[number] >= _MIN_LABELS
+            and max(shares[number + 1 :], default=0.0) >= _ENOUGH_LABELS * share
+        )
+        for number, share in enumerate(shares)
+    ]
 
 
 def labels_for(

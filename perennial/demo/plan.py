@@ -142,12 +142,18 @@ def make_plan(source: Path, directory: Path, windows: int | None) -> Plan:
     spec = load_spec(source)
     home = source if source.is_dir() else source.parent
     frame = read_source(spec, home)
-    rest = len(frame) - int(len(frame) * TRAIN_FRACTION)
+    first = int(len(frame) * TRAIN_FRACTION)
+    if first < MIN_WINDOW:
+        raise SourceError(
+            f"the first fifth of {len(frame)} rows is too little to train version 1 on: a demo "
+            f"needs {round(MIN_WINDOW / TRAIN_FRACTION)} rows or more"
+        )
+    rest = len(frame) - first
     count = windows or _default_windows(spec, rest)
     if count < 1 or rest // count < MIN_WINDOW:
         raise SourceError(
             f"{len(frame)} rows are too few for {count or 1} windows of at least {MIN_WINDOW} rows "
-            f"behind the first fifth; {rest // MIN_WINDOW} windows would fit"
+            f"behind the first fifth; at most {rest // MIN_WINDOW} would fit"
         )
     plan = Plan(
         spec=spec.model_copy(update={"name": demo_name(spec.name)}),

@@ -7,7 +7,7 @@ spoken of.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -19,6 +19,8 @@ LOUD = 2
 """Failures in a row from which on they are an alarm."""
 MISSED = 3
 """Runs of the monitor that were due and did not come, from which on they are an alarm."""
+GRACE = timedelta(minutes=10)
+"""Before that no run is missed: an edited schedule reaches Prefect within five minutes."""
 _LONGEST = 200
 
 
@@ -106,7 +108,7 @@ def missed_looks(
         champion: when the last version was made: before there is one, nothing is to be judged.
     """
     since = look.at if look is not None else champion
-    if schedule is None or since is None or champion is None:
+    if schedule is None or since is None or champion is None or now - since < GRACE:
         return 0
     return count_due(schedule, since, now, MISSED)
 

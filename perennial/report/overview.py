@@ -51,8 +51,8 @@ class Overview(BaseModel):
     """Folders in sight of the same name, which do not count."""
     fault: str | None = None
     """Why the declaration, or something in the store, cannot be read."""
-    known: bool = False
-    """Whether a run has put it in force: only then has it a schedule."""
+    known: bool | None = False
+    """Whether a run has put it in force: only then has it a schedule. None: the store is away."""
     demo: bool = False
     champion: str | None = None
     made: AwareDatetime | None = None
@@ -131,7 +131,7 @@ def _overview(store: Store | None, name: str, folders: list[Path], now: datetime
             "declared": declared,
             "shadowed": [str(folder) for folder in folders[1:]],
             "fault": "; ".join(faults) or None,
-            "known": found is not None,
+            "known": None if store is None else found is not None,
             "demo": found is not None and found.demo,
             **facts,
         }

@@ -99,13 +99,14 @@ def suite_text(rules: Sequence[tuple[Rule, Origin]], gone: Sequence[str]) -> str
 def suite_json(rules: Sequence[tuple[Rule, Origin]], gone: Sequence[str]) -> str:
     """The same for programs."""
     told = [{**rule.model_dump(), "origin": origin} for rule, origin in rules]
-    return json.dumps({"expectations": told, "deleted": list(gone)}, indent=2)
+    return json.dumps({"expectations": told, "deleted": list(gone)}, indent=2, ensure_ascii=False)
 
 
 def _in_words(rule: Rule) -> str:
     kind = re.sub(r"^expect_(column_|table_)?(values_)?(to_)?", "", rule.type).replace("_", " ")
     about = ("column", "column_A", "column_B", "column_list")
-    given = [f"{key} {json.dumps(value)}" for key, value in rule.kwargs.items() if key not in about]
+    told = {key: value for key, value in rule.kwargs.items() if key not in about}
+    given = [f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in told.items()]
     return f"{kind} {', '.join(given)}".strip()
 
 

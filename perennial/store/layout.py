@@ -30,6 +30,11 @@ def lease(pipeline: str) -> str:
     return f"{pipeline}/lease.json"
 
 
+def look_lease(pipeline: str) -> str:
+    """Who judges the pipeline's windows now."""
+    return f"{pipeline}/look-lease.json"
+
+
 def rollout_lease(pipeline: str) -> str:
     """Who watches the pipeline's rollout now."""
     return f"{pipeline}/rollout-lease.json"

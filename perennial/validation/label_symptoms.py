@@ -70,7 +70,8 @@ def late(missing: Sequence[float], now: Values) -> Iterator[Cause]:
     if share > min(1.5 * usual + 0.1, 0.95):
         yield Cause(
             kind="labels_late",
-            detail=f"{share:.0%} of the labels have not come, {usual:.0%} at most in the past",
+            detail=f"{share:.0%} of the labels have not come, {usual:.0%} at most in the past; "
+            "where the truth comes that late, pipeline.yaml says so: labels: {delay: ...}",
         )
 
 

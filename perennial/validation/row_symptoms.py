@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from perennial.validation.cause import Cause
 from perennial.validation.past import Slice, Values, worst
 
+_OVERTAKING = 60.0
+"""Seconds by which requests of several clients overtake one another: no clock is wrong for that."""
+_NEAR = 0.1
+"""Of a window's span: where rows come in fast motion, they overtake one another by more."""
 _DAY = 86_400.0
 _PERIODS = {_DAY: "time of day", 7 * _DAY: "day of the week"}
 _BINS = 48
@@ -155,11 +159,12 @@ def _jump(past: Sequence[Slice], now: Slice, follows: bool) -> Iterator[Cause]:
             kind="clock_skew",
             detail=f"the window begins {_words(abs(step))} {way} the end of the last one",
         )
-    falls = [_falls(p.times) for p in past]
-    if _falls(now.times) > 1.5 * worst(falls) + 0.005:
+    slack = max(_OVERTAKING, _NEAR * span)
+    falls, usual = _falls(now.times, slack), [_falls(p.times, slack) for p in past]
+    if falls > 1.5 * worst(usual) + 0.005:
         yield Cause(
             kind="clock_skew",
-            detail=f"time runs back in {_falls(now.times):.1%} of the rows",
+            detail=f"time runs back by more than {_words(slack)} in {falls:.1%} of the rows",
         )
 
 
@@ -171,9 +176,10 @@ def _end(window: Slice) -> float:
     return float(np.quantile(_known(window.times), 0.995, method="higher"))
 
 
-def _falls(times: Values | None) -> float:
+def _falls(times: Values | None, slack: float) -> float:
+    """Share of the rows that lie more than ``slack`` seconds before their neighbour."""
     known = _known(times)
-    return float((np.diff(known) < 0).mean()) if len(known) > 1 else 0.0
+    return float((np.diff(known) < -slack).mean()) if len(known) > 1 else 0.0
 
 
 @dataclass(frozen=True)

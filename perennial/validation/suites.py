@@ -15,6 +15,7 @@ from perennial.registry import Declaration
 from perennial.store import Store, layout
 from perennial.validation.check import check_suite
 from perennial.validation.edits import merge
+from perennial.validation.rules import read_rules
 
 EXPECTATIONS_FILE = "expectations.json"
 
@@ -25,7 +26,7 @@ def find_suite(store: Store, declaration: Declaration) -> dict[str, Any] | None:
     Raises:
         ValidationFailed: a person's file is no JSON or no suite; names the file and the place.
     """
-    return _together(find_edits(store, declaration), find_learned(store, declaration.spec.name))
+    return _together(find_edits(store, declaration), _learned_of_used(store, declaration))
 
 
 def need_suite(store: Store, declaration: Declaration) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def find_sound_suite(
     except ValidationFailed as error:
         fault = str(error)
     try:
-        learned = find_learned(store, declaration.spec.name)
+        learned = _learned_of_used(store, declaration)
     except ValidationFailed:
         return None, fault
     try:
@@ -76,6 +77,17 @@ def find_edits(store: Store, declaration: Declaration) -> dict[str, Any] | None:
     file = declaration.path / EXPECTATIONS_FILE
     data = _read(file)
     return None if data is None else parse_suite(data, str(file))
+
+
+def _learned_of_used(store: Store, declaration: Declaration) -> dict[str, Any] | None:
+    """What was learned of columns that the declaration still uses: one that was put under
+    ``ignore`` since is not missed."""
+    learned = find_learned(store, declaration.spec.name)
+    if learned is None:
+        return None
+    unused = set(declaration.spec.ignore)
+    kept = [r.model_dump() for r in read_rules(learned) if unused.isdisjoint(r.columns)]
+    return {**learned, "expectations": kept}
 
 
 def find_learned(store: Store, pipeline: str) -> dict[str, Any] | None:

@@ -166,3 +166,13 @@ def test_learning_the_same_again_writes_nothing(learned, store):
     suite = find_learned(store, "bike")
     keep_learned(store, "bike", suite)
     assert store.get(key).etag == written
+
+
+def test_a_column_that_is_ignored_since_is_not_missed(learned, here, run):
+    file = here / "rows.csv"
+    rows(200).drop(columns="temp").to_csv(file, index=False)
+    assert "temp: expect_column_to_exist is broken" in run("validate", "bike", file, code=1).output
+    declared = learned / "pipeline.yaml"
+    declared.write_text(declared.read_text() + "ignore: [temp]\n")
+    rows(200).assign(temp=1e9).to_csv(file, index=False)
+    run("validate", "bike", file)

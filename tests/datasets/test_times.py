@@ -75,7 +75,7 @@ def test_iso_is_found_in_all_its_forms(texts):
 
 
 def test_numbers_are_told_by_their_size():
-    seconds = pd.Series(DAYS.astype("int64") // 10**9)
+    seconds = pd.Series(DAYS.astype("datetime64[ns]").astype("int64") // 10**9)
     assert find(seconds) == "seconds"
     assert find(seconds.astype(float) * 1000) == "milliseconds"
     assert find(seconds.astype(str)) == "seconds"

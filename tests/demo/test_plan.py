@@ -86,7 +86,7 @@ def test_windows_are_of_the_declared_size(source, tmp_path, window, windows):
 
 
 def test_too_many_windows_are_refused_with_how_many_would_fit(source, tmp_path):
-    with pytest.raises(SourceError, match="40 windows would fit"):
+    with pytest.raises(SourceError, match="at most 40 would fit"):
         make_plan(source, tmp_path / "demo", windows=100)
 
 

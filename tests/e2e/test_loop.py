@@ -69,7 +69,7 @@ LAYOUT = [
     r"pipeline\.json",
     r"expectations\.json",
     r"state\.json",
-    r"(rollout-)?lease\.json",
+    r"(rollout-|look-)?lease\.json",
     r"log/(predictions|feedback)/[0-9A-Z]{26}\.(merged\.[0-9A-Z]{26}\.)?\d+\.parquet",
     r"snapshots/[0-9a-f]{64}\.(json|parquet|html)",
     r"quarantine/(w\d{6}(-held)?|[0-9a-f]{64})/(record\.json|rows\.parquet|released/.+\.json)",

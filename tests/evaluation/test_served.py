@@ -103,3 +103,9 @@ def test_the_gate_refuses_by_name_what_pipeline_yaml_does_not_allow() -> None:
     allowed = find_leaks(rows, ("x", "c"), "y", "binary", **given, allowed=("x",))
     assert leakage_check(allowed).verdict == "overridden"
     assert find_leaks(rows, ("c",), "y", "binary", **given) == ()
+
+
+def test_a_sensor_that_failed_long_ago_is_none() -> None:
+    rows = source()
+    rows.loc[N // 2 :, "x"] = np.nan
+    assert filled(source(1).assign(x=np.nan), rows) == []

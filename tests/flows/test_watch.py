@@ -1,8 +1,11 @@
 from datetime import UTC, datetime, timedelta
 
+import tasks.lease
+from flows.monitor import monitor
 from perennial.drift import Decision
-from perennial.store import layout
+from perennial.store import acquire_lease, layout
 from tasks.window_check import WindowCheck, newest_checks, windows_by
+from tests.flows.test_flows import run, trained
 
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -25,3 +28,12 @@ def test_windows_are_counted_however_many_are_remembered(connected):
     moments = (0, 1, 12.5, 99, 100, 500)
     counted = [windows_by("line", BEGAN + timedelta(hours=hours)) for hours in moments]
     assert counted == [0, 1, 12, 99, 100, 100]
+
+
+def test_looks_at_one_pipeline_do_not_pile_up(connected, pipeline, monkeypatch):
+    monkeypatch.setattr(tasks.lease, "_WATCH_TTL", timedelta(seconds=0.1))
+    trained(pipeline)
+    lease = acquire_lease(connected, "line", "another look", key=layout.look_lease("line"))
+    assert run(monitor, pipeline="line").name == "Skipped"
+    lease.release()
+    assert run(monitor, pipeline="line").name == "Checked"

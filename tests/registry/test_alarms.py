@@ -85,3 +85,8 @@ def test_a_monitor_that_does_not_run_though_it_is_due_is_an_alarm():
 def test_where_there_is_no_model_no_run_of_the_monitor_is_missed():
     assert missed_looks("0 * * * *", None, None, at(99)) == 0
     assert missed_looks("0 * * * *", None, at(0), at(99)) == 3
+
+
+def test_a_schedule_that_was_just_made_tighter_is_given_time():
+    assert missed_looks("* * * * *", None, at(0), at(0.1)) == 0
+    assert missed_looks("* * * * *", None, at(0), at(0.5)) == 3

@@ -188,3 +188,14 @@ def test_a_stream_without_a_time_is_judged_by_the_rest(window):
     frame = window.drop(columns="ts")
     assert causes(timeless, frame, frame["y"]) == set()
     assert causes(timeless, frame.assign(load=frame["load"] * 60)) == {("unit_change", ("load",))}
+
+
+def test_requests_that_overtake_one_another_are_no_clock_that_runs_back(triage, window):
+    jitter = np.random.default_rng(3).uniform(0, 50, len(window))
+    frame = window.assign(ts=window["ts"] + pd.to_timedelta(jitter, unit="s"))
+    assert causes(triage, frame) == set()
+    order = np.arange(len(window)).reshape(-1, 2)[:, ::-1].ravel()
+    assert causes(triage, window.iloc[order].reset_index(drop=True)) == set()
+    early = np.where(np.arange(len(window)) % 3 == 0, -40, 0)
+    frame = window.assign(ts=window["ts"] + pd.to_timedelta(early, unit="D"))
+    assert ("clock_skew", ()) in causes(triage, frame)

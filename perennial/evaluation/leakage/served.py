@@ -34,7 +34,8 @@ def filled_later(
 ) -> tuple[Leak, ...]:
     """Find features that mostly have no value when they are served and have one in the source.
 
-    Each quarter of the served rows has to lack it: a sensor that failed lately is no leak.
+    Each quarter of the served rows has to lack it, and each of as many of the source's to have it:
+    a sensor that failed lately, or long ago, is no leak.
 
     Args:
         served: rows as one model was asked, in the order of time.
@@ -47,11 +48,12 @@ def filled_later(
         return ()
     found = []
     newest = source.iloc[-len(served) :]
-    spans = np.array_split(np.arange(len(served)), _SPANS)
+    spans, theirs = (np.array_split(np.arange(len(rows)), _SPANS) for rows in (served, newest))
     for name in _in_both(served, source, features):
         absent = _absent(served[name])
         lacking = min(float(absent[span].mean()) for span in spans)
-        known = 1.0 - float(_absent(newest[name]).mean())
+        unknown = _absent(newest[name])
+        known = 1.0 - max(float(unknown[span].mean()) for span in theirs)
         if lacking - (1.0 - known) < _MOSTLY:
             continue
         detail = (
