@@ -46,6 +46,8 @@ def look_at(
             or no feature is left.
     """
     _check_columns(frame, target, time)
+    if time_format is not None and time is None:
+        raise SourceError("--time-format goes with --time: name the column that is written so")
     task, why_task = guess_task(frame[target])
     dates, refused = time_columns(frame if time is None else frame.drop(columns=time), target)
     chosen = (
@@ -230,4 +232,4 @@ def _notes(
         for name in refused:
             yield f"if {name!r} does, name it: --time {name}, with its --time-format"
     elif missing := int(chosen.times.isna().sum()):
-        yield f"{missing:,} rows have no {chosen.name}"
+        yield f"{missing:,} rows have no {chosen.name} that is a time: they go to quarantine"

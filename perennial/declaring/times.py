@@ -11,9 +11,12 @@ from perennial.datasets.times import find_time_format, read_times
 from perennial.declaring.kinds import holds_objects, is_month, is_text
 from perennial.errors import SourceError
 from perennial.evaluation.leakage.identifiers import are_times
+from perennial.spec import Validation
 
 _SAMPLE = 50
 _ASCENDS = 0.99
+_READABLE = 1 - Validation().quarantine_share
+"""Share of the rows that need a time: the others go to quarantine."""
 _EARLIEST, _LATEST = 631_152_000, 4_102_444_800
 """Seconds since 1970 of the years 1990 and 2100: other numbers are no times unless one says so."""
 _NAMED = re.compile(
@@ -71,7 +74,9 @@ def read_column(column: pd.Series, declared: str | None, where: str) -> TimeColu
 
 def choose_time(found: list[TimeColumn]) -> TimeColumn | None:
     """Choose the time of a row: one that ascends, of several the finest; else the only one."""
-    whole = [one for one in found if one.times.notna().all() and one.times.nunique() > 1]
+    whole = [
+        one for one in found if one.times.notna().mean() >= _READABLE and one.times.nunique() > 1
+    ]
     rising = [one for one in whole if one.in_order]
     if rising:
         return max(rising, key=lambda one: one.times.nunique())
@@ -89,4 +94,4 @@ def _may_be(column: pd.Series) -> bool:
         seconds = known / (1_000 if known.abs().median() > 1e11 else 1)
         return bool(_NAMED.search(str(column.name)) and seconds.between(_EARLIEST, _LATEST).all())
     texts = known.iloc[:_SAMPLE].astype(str)
-    return bool(texts.str.contains(r"\d.*\D.*\d|^\d{8}", regex=True).all())
+    return bool(texts.str.contains(r"\d.*\D.*\d|^\d{8}", regex=True).mean() >= _READABLE)
