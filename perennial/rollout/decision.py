@@ -89,7 +89,7 @@ def _length(evidence: Evidence, rollout: Rollout, stage: Stage) -> Check:
     wanted, seconds = _rows(rollout, stage), _seconds(rollout, stage)
     enough = evidence.rows >= wanted
     over = evidence.seconds >= seconds
-    detail = f"{evidence.rows:,} of {wanted:,} rows in {evidence.seconds:,.0f} s"
+    detail = f"{evidence.rows:,} rows in {evidence.seconds:,.0f} s ({wanted:,} needed)"
     return Check(
         name="rows",
         status="green" if enough or over else "waiting",
