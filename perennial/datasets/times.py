@@ -14,6 +14,8 @@ from perennial.datasets.time_patterns import ISO_TEXT, OFFSET, formats_like
 from perennial.errors import SourceError
 from perennial.spec.times import MILLISECONDS, SECONDS, TimeFormat
 
+_MOST_NS = 9.2e18
+"""Nanoseconds since 1970 that an int64 holds."""
 _UNITS = {SECONDS: "s", MILLISECONDS: "ms"}
 _SHAPES = 300
 """Looks of values that are tried, the commonest first: what is rarer is no format."""
@@ -240,12 +242,16 @@ def _text(value: object) -> str:
 
 def _count(column: pd.Series, format: TimeFormat) -> pd.Series:
     """Numbers since 1970 as times."""
-    unit = _UNITS[format.format]
-    numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    numbers = numbers.where(np.isfinite(numbers))
-    most = 9.2e9 if unit == "s" else 9.2e12
-    read = pd.to_datetime(numbers.where(numbers.abs() < most), unit=unit, errors="coerce")
-    return _ns(_within(read))
+    scale = 10**9 if _UNITS[format.format] == "s" else 10**6
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    with np.errstate(invalid="ignore"):
+        read = np.abs(numbers) < _MOST_NS / scale
+    # pandas casts missing numbers from memory that nobody has written, and may fail of it.
+    whole = np.floor(np.where(read, numbers, 0.0))
+    rest = np.round((np.where(read, numbers, 0.0) - whole) * scale)
+    times = (whole.astype(np.int64) * scale + rest.astype(np.int64)).astype("datetime64[ns]")
+    times[~read] = np.datetime64("NaT")
+    return _ns(_within(pd.Series(times, column.index)))
 
 
 def _read_texts(texts: pd.Series, format: TimeFormat, *, alone: bool = False) -> pd.Series:
