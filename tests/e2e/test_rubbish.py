@@ -171,7 +171,8 @@ def test_rubbish_stops_nothing(stack: Stack, tmp_path_factory: pytest.TempPathFa
     assert sent.refused >= 5
     rows = sent.good + (sent.astray + 1) // 2
     until(lambda: _answered(stack) == rows)
-    runs = until(lambda: _ended(stack))
+    runs = _ended(stack)
+    assert len(runs) > 5
     assert {run["state_type"] for run in runs} <= ENDED_WELL, [
         (run["name"], run["state"]["message"]) for run in runs
     ]
@@ -186,8 +187,8 @@ def _answered(stack: Stack) -> int:
 
 
 def _ended(stack: Stack) -> list[dict[str, Any]]:
-    """All runs of the pipeline, once none is open."""
+    """The runs that are over; one may watch a rollout for rows that come no more."""
     body = {"flow_runs": {"tags": {"all_": [f"pipeline:{NAME}"]}}}
     asked = httpx.post(f"{stack.settings.prefect_address}/flow_runs/filter", json=body)
     runs: list[dict[str, Any]] = asked.raise_for_status().json()
-    return runs if runs and all(run["end_time"] is not None for run in runs) else []
+    return [run for run in runs if run["end_time"] is not None]
