@@ -78,10 +78,6 @@ def _plain(column: pa.ChunkedArray) -> pd.Series | None:
     return None
 
 
-def _infinite(number: pd.Series) -> NDArray[np.bool_]:
-    return beyond(number.to_numpy(dtype=float))
-
-
 def _truth(text: pa.Array) -> pd.Series | None:
     if text.drop_null()[0].as_py().lower() not in _TRUTH:
         return None
