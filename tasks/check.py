@@ -8,6 +8,7 @@ from perennial.datasets.dates import in_words
 from perennial.drift.decision import Decision
 from perennial.drift.record import Check
 from perennial.errors import Conflict
+from perennial.loop.versions import find_champion
 from perennial.registry import Declaration, read_state
 from perennial.rollout.stages import in_flight
 from perennial.store import layout
@@ -18,7 +19,6 @@ from tasks.drift_artifact import publish_drift
 from tasks.notify import notify
 from tasks.step import step
 from tasks.under_way import is_under_way
-from tasks.versions import find_champion
 from tasks.watch import Watch
 from tasks.window_check import CheckRef, WindowCheck, newest_checks, unanswered
 
@@ -27,11 +27,11 @@ from tasks.window_check import CheckRef, WindowCheck, newest_checks, unanswered
 def check_windows(declaration: Declaration) -> list[CheckRef]:
     """Judge every full window behind the last check; each verdict is written before the next."""
     name = declaration.spec.name
-    champion = find_champion(name)
+    champion = find_champion(store(), name)
     if champion is None:
         get_run_logger().info("%s has no version yet: there is nothing to judge", name)
         return []
-    watch = Watch(declaration, champion)
+    watch = Watch(declaration, champion.version)
     done = []
     for check in watch.checks():
         ref = _write(check)

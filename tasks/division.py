@@ -8,13 +8,13 @@ from perennial.datasets.seen import rows_behind
 from perennial.datasets.stream import window_rows
 from perennial.errors import TrainingError
 from perennial.evaluation.division import Division, Unseen, divide
+from perennial.loop.versions import find_champion
 from perennial.registry import Declaration, Manifest, read_manifest
 from perennial.registry.learned import learned_by, learned_by_base, recipe_of
 from tasks.connection import store
 from tasks.request import RetrainRequest
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
-from tasks.versions import find_champion
 
 
 class RowsDivided(BaseModel):
@@ -41,7 +41,8 @@ def divide_rows(declaration: Declaration, ref: SnapshotRef, request: RetrainRequ
         TrainingError: there is no champion, no head to take off, or too few rows to fit one on.
     """
     spec = declaration.spec
-    champion = find_champion(spec.name)
+    found = find_champion(store(), spec.name)
+    champion = None if found is None else found.version
     if request.depth != "retrain":
         _check_healable(champion, spec.name, request)
     frame = rows_of(ref)

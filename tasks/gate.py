@@ -29,6 +29,7 @@ from perennial.evaluation.leakage import (
 from perennial.evaluation.metrics import prediction_shift, score
 from perennial.evaluation.rivals import Scores, score_rivals
 from perennial.evaluation.targets import align_classes, encode_known
+from perennial.loop.versions import Metrics, answer, load_version, metrics_of
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.runtime import graph_formats
 from perennial.packaging.signature import Signature
@@ -51,7 +52,6 @@ from tasks.connection import store
 from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
 from tasks.train import CandidateRef
-from tasks.versions import Metrics, answer, load_version, metrics_of
 
 SERVED_ROWS = 64
 """Rows that the candidate's own server has to answer."""
@@ -148,7 +148,7 @@ def _contest(
     y, known = encode_known(held[spec.target], mine.signature)
     held = held[known]
     manifest = _against(candidate)
-    champion = None if manifest is None else load_version(manifest)
+    champion = None if manifest is None else load_version(store(), manifest)
     rival = champion if candidate.rival_file is None else _rival(candidate, manifest)
     theirs = None if rival is None else _aligned(rival, held, mine.signature)
     end = len(frame) - candidate.holdout_rows

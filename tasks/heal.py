@@ -6,6 +6,7 @@ from prefect.logging import get_run_logger
 
 from perennial.drift.record import Check
 from perennial.evaluation.mixing import Mixture
+from perennial.loop.versions import metrics_of
 from perennial.registry import (
     Declaration,
     base_of,
@@ -24,7 +25,6 @@ from tasks.snapshot import SnapshotRef, rows_of
 from tasks.step import step
 from tasks.stopwatch import Stopwatch
 from tasks.train import TRIAL_FILE, CandidateRef, ParityFigures, made_from
-from tasks.versions import metrics_of
 
 
 @step

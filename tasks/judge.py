@@ -25,6 +25,7 @@ from perennial.evaluation.division import FEWEST_HEAD_ROWS, MIN_HEAD_ROWS
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, try_heads
 from perennial.evaluation.targets import encode_known
+from perennial.loop.versions import answer, load_version, metrics_of
 from perennial.packaging.labels import LabelRule
 from perennial.packaging.predictor import Predictor
 from perennial.registry import Manifest, read_base, read_file
@@ -33,7 +34,6 @@ from perennial.registry.manifest import REFERENCE_FILE
 from perennial.spec import PipelineSpec
 from tasks.connection import store
 from tasks.triage import Stretch
-from tasks.versions import answer, load_version, metrics_of
 
 
 class PendingWindow(BaseModel):
@@ -85,7 +85,7 @@ class Judge:
     def __init__(self, spec: PipelineSpec, champion: Manifest, base: Manifest, rows: int) -> None:
         self._spec = spec
         self._base = base
-        self._champion = load_version(champion)
+        self._champion = load_version(store(), champion)
         self.rule = LabelRule.of(self._champion.signature)
         self._predictor = Predictor(read_base(store(), base), self._champion.signature)
         self._metrics = metrics_of(champion)

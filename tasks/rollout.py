@@ -9,6 +9,7 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
 from perennial.errors import LeaseLost, SpecError, StoreError
+from perennial.loop.versions import load_version
 from perennial.registry import Declaration, State, read_manifest, read_signature, read_state
 from perennial.registry.manifest import PAGE_FILE
 from perennial.rollout.decision import Decision, Move, decide, resolve
@@ -25,7 +26,6 @@ from tasks.connection import store
 from tasks.notify import notify
 from tasks.rollout_artifact import publish_rollout
 from tasks.step import may_pass, step
-from tasks.versions import load_version
 
 _BETWEEN_LOOKS = 1.0
 
@@ -160,7 +160,7 @@ def _watch(declaration: Declaration, seen: State, run: str, until: float) -> Rol
         store(),
         spec,
         seen,
-        load=lambda version: load_version(read_manifest(store(), spec.name, version)),
+        load=lambda version: load_version(store(), read_manifest(store(), spec.name, version)),
     )
     asked = False
     while True:

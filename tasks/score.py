@@ -8,6 +8,7 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
 from perennial.errors import ModelError, NotFound
+from perennial.loop.versions import find_champion, load_version
 from perennial.registry import Manifest, read_manifest, read_signature
 from perennial.scoring import (
     Address,
@@ -27,7 +28,6 @@ from perennial.scoring import (
 from tasks.artifacts import publish, table
 from tasks.connection import store, store_of
 from tasks.step import may_pass, step
-from tasks.versions import find_champion, load_version
 
 
 class ScoreRef(BaseModel):
@@ -87,7 +87,7 @@ def score_parts(ref: ScoreRef) -> Scored:
     """
     began = time.monotonic()
     job, home = ref.job, store_of(ref.output.bucket)
-    predictor = load_version(read_manifest(store(), job.request.pipeline, job.version))
+    predictor = load_version(store(), read_manifest(store(), job.request.pipeline, job.version))
     scorer = Scorer(home, store_of(ref.input.bucket), ref.output.key, job, predictor)
     scored = 0
     for part, is_new in scorer.run():
@@ -101,10 +101,10 @@ def score_parts(ref: ScoreRef) -> Scored:
 
 def _choose(pipeline: str, version: str | None) -> Manifest:
     if version is None:
-        champion = find_champion(pipeline)
+        champion = find_champion(store(), pipeline)
         if champion is None:
             raise ModelError(f"{pipeline} has no champion yet: train one, or name a version")
-        return champion
+        return champion.version
     try:
         return read_manifest(store(), pipeline, version)
     except NotFound:

@@ -9,11 +9,11 @@ from prefect.logging import get_run_logger
 
 from perennial.datasets.seen import rows_behind
 from perennial.evaluation.span import TrainingSpan, choose_span, rows_since_rise
+from perennial.loop.versions import metrics_of
 from perennial.registry import Manifest, base_of, read_base, read_signature
 from perennial.registry.learned import learned_by_base
 from perennial.spec import PipelineSpec
 from tasks.connection import store
-from tasks.versions import metrics_of
 
 _SHARE = 0.5
 """Of the time budget of a training, which may go by before no other span is tried."""

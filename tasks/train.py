@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from perennial.evaluation.mixing import HeadTrial, Mixture
 from perennial.evaluation.span import TrainingSpan
+from perennial.loop.versions import metrics_of
 from perennial.registry import (
     Declaration,
     FileEntry,
@@ -37,7 +38,6 @@ from tasks.snapshot import SnapshotRef, rows_of
 from tasks.span import choose_rows
 from tasks.step import step
 from tasks.stopwatch import Stopwatch
-from tasks.versions import metrics_of
 
 if TYPE_CHECKING:
     from perennial.packaging.parity import Parity

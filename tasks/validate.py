@@ -18,7 +18,8 @@ from perennial.datasets.log_reader import list_segments, read_predictions
 from perennial.datasets.source import read_source
 from perennial.evaluation.decision import Leak
 from perennial.evaluation.leakage import changed_later, filled_later
-from perennial.registry import Declaration, append_history, new_entry, read_signature
+from perennial.loop.versions import find_champion
+from perennial.registry import Declaration, append_history, new_entry
 from perennial.registry.history import newest_entry
 from perennial.store import layout
 from perennial.store.lease import utc_now
@@ -33,7 +34,6 @@ from tasks.notify import notify
 from tasks.request import RetrainRequest
 from tasks.snapshot import Gathered, SnapshotRef, gather, snapshot_rows
 from tasks.step import step
-from tasks.versions import find_champion
 
 _SEGMENTS = 200
 """Of the log, the newest, whose rows are held against the source's."""
@@ -187,16 +187,16 @@ def _put_aside(
 def _as_served(declaration: Declaration) -> tuple[SkewVerdict, tuple[Leak, ...]]:
     """Hold the newest served rows against the source: what differs, and what comes later."""
     spec = declaration.spec
-    champion = find_champion(spec.name)
+    champion = find_champion(store(), spec.name)
     segments = list_segments(store(), layout.prediction_log(spec.name))[-_SEGMENTS:]
     if champion is None or not segments:
         return SkewVerdict(key=None, rows=0), ()
-    features = read_signature(store(), champion).features
+    features = champion.signature.features
     source = read_source(spec, declaration.path, fetch=fetch)
     served = read_predictions(store(), segments)
     joined = join(served, source, apart=spec.target)
     # An older version may have been asked without a feature that this one has.
-    mine = served[served["_version"] == champion.version]
+    mine = served[served["_version"] == champion.name]
     later = filled_later(mine, source.dropna(subset=spec.target), features)
     if joined is not None:
         changed = changed_later(joined.served, joined.source, features, spec.target, spec.task)

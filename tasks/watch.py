@@ -19,6 +19,7 @@ from perennial.drift.policy import decide
 from perennial.drift.why import Explanation
 from perennial.evaluation.division import head_span
 from perennial.evaluation.mixing import HeadTrial, mix
+from perennial.loop.versions import metrics_of
 from perennial.registry import (
     Declaration,
     Manifest,
@@ -40,7 +41,6 @@ from tasks.connection import store
 from tasks.judge import Due, Judge, PendingWindow, read_due
 from tasks.source import see_source
 from tasks.triage import Inspection, Inspector, Stretch
-from tasks.versions import metrics_of
 from tasks.window_check import Place, WindowCheck, newest_checks, unanswered, windows_by
 
 _PENDING_WINDOWS = 50

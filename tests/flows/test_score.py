@@ -7,10 +7,10 @@ from prefect.client.orchestration import get_client
 
 import tasks.score
 from flows.score import score
+from perennial.loop.versions import load_version
 from perennial.packaging.predictor import RowEncoder
 from perennial.registry import read_manifest, read_state
 from perennial.scoring import ScoreManifest
-from tasks.versions import load_version
 from tests.flows.test_flows import run, trained
 from tests.scoring.rows import expected, put, rows, scores
 from tests.serving.serving_models import put_state, put_version, sum_model
@@ -72,7 +72,7 @@ def test_a_trained_version_scores_as_it_answers(connected, pipeline):
     source = f"s3://{connected.bucket}/in/a.parquet"
     assert run(score, pipeline="line", source=source, output="out").name == "Scored"
     champion = read_state(connected, "line").state.champion
-    predictor = load_version(read_manifest(connected, "line", champion))
+    predictor = load_version(connected, read_manifest(connected, "line", champion))
     encoded = RowEncoder(predictor.signature).encode(table.select(["x", "c"]).to_pylist())
     assert (
         scores(connected).column("prediction").to_numpy().tobytes()

@@ -1,0 +1,149 @@
+"""Versions as the loop looks at them: what they answer, what they showed, what they stand on."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from perennial.drift.loss import Promise
+from perennial.evaluation.mixing import HeadTrial
+from perennial.packaging.predictor import Predictor, encode_frame
+from perennial.packaging.signature import Signature
+from perennial.registry import (
+    Manifest,
+    base_of,
+    read_base,
+    read_file,
+    read_manifest,
+    read_signature,
+    read_state,
+)
+from perennial.registry.manifest import MODEL_FILE, REFERENCE_FILE
+from perennial.store import Store
+
+
+class Metrics(BaseModel):
+    """``metrics.json`` of a version: what it showed on rows that it had not seen."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    metric: str
+    score: float | None
+    low: float | None = None
+    """Lower end of the score's 90% interval; None where it is undefined, or was not recorded."""
+    high: float | None = None
+    rows: int
+    """Rows of the gate, behind those trained on."""
+    first: datetime | None = None
+    """Time of the first of them, where the pipeline has a time."""
+    last: datetime | None = None
+    against: str | None = None
+    """The champion that was held against it on the same rows; None: there was none."""
+    change: float | None = None
+    """Its loss less the champion's on the same rows, as a share of the champion's."""
+    change_low: float | None = None
+    """One-sided bounds of that at the gate's confidence."""
+    change_high: float | None = None
+    trained_rows: int
+    usual_rows: int
+    """Rows that the pipeline's first version was trained on: the span where nothing speaks for
+    another."""
+    promise: Promise
+    trials: tuple[HeadTrial, ...] = ()
+    """By which a retrained version's heads earned their shares."""
+    shift: float | None = None
+    """How far its answers lay from the champion's on the gate's rows; None: there was none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Champion:
+    """A version that answers, or did, and the base that it stands on; each part is read once, and
+    only when it is asked for."""
+
+    store: Store
+    version: Manifest
+    base: Manifest
+    """The version whose trained graph stands in it; itself where it has no other."""
+
+    @property
+    def name(self) -> str:
+        """Of the version."""
+        return self.version.version
+
+    @property
+    def metrics(self) -> Metrics:
+        """What it showed at its gate."""
+        return metrics_of(self.version)
+
+    @property
+    def base_metrics(self) -> Metrics:
+        """What its base showed at its gate."""
+        return metrics_of(self.base)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """What it takes and gives."""
+        return read_signature(self.store, self.version)
+
+    @cached_property
+    def served(self) -> Predictor:
+        """The graph that answers."""
+        return load_version(self.store, self.version)
+
+    @cached_property
+    def base_graph(self) -> bytes:
+        """The trained graph, without a head."""
+        return read_base(self.store, self.base)
+
+    @cached_property
+    def trained(self) -> Predictor:
+        """The trained graph, loaded."""
+        return Predictor(self.base_graph, read_signature(self.store, self.base))
+
+    @cached_property
+    def reference(self) -> pd.DataFrame:
+        """Rows that the base was trained on, thinned out: what drift is measured against."""
+        return pd.read_parquet(io.BytesIO(read_file(self.store, self.base, REFERENCE_FILE)))
+
+
+def find_champion(store: Store, pipeline: str) -> Champion | None:
+    """Read the version that answers, if there is one."""
+    name = read_state(store, pipeline).state.champion
+    return None if name is None else read_champion(store, read_manifest(store, pipeline, name))
+
+
+def read_champion(store: Store, manifest: Manifest) -> Champion:
+    """Read a version, and what it stands on.
+
+    Raises:
+        NotFound: its base is not in the store any more.
+    """
+    return Champion(store, manifest, base_of(store, manifest))
+
+
+def metrics_of(manifest: Manifest) -> Metrics:
+    """What a version showed at its gate."""
+    return Metrics.model_validate(manifest.metrics)
+
+
+def load_version(store: Store, manifest: Manifest) -> Predictor:
+    """Load a version's graph, held against its manifest.
+
+    Raises:
+        ModelError: a file was altered, or the graph cannot be loaded.
+    """
+    model = read_file(store, manifest, MODEL_FILE)
+    return Predictor(model, read_signature(store, manifest))
+
+
+def answer(predictor: Predictor, frame: pd.DataFrame) -> NDArray[Any]:
+    """Answer the rows of a frame; float32 (rows, width)."""
+    return predictor.predict(*encode_frame(predictor.signature, frame))
