@@ -8,19 +8,22 @@ from perennial.datasets.dates import in_words
 from perennial.drift.decision import Decision
 from perennial.drift.record import Check
 from perennial.errors import Conflict
-from perennial.loop.versions import find_champion
+from perennial.loop.log_stream import LogStream, reader_from, see_source
+from perennial.loop.monitor import Monitor, Rules
+from perennial.loop.places import Place
+from perennial.loop.record import WindowCheck, newest_checks, unanswered
+from perennial.loop.versions import Champion, find_champion
 from perennial.registry import Declaration, read_state
 from perennial.rollout.stages import in_flight
 from perennial.store import layout
 from tasks import events
-from tasks.check_artifact import publish_checks, tell_held, tell_labels_missing
-from tasks.connection import store
+from tasks.check_artifact import CheckRef, publish_checks, tell_held, tell_labels_missing
+from tasks.connection import fetch, store
 from tasks.drift_artifact import publish_drift
+from tasks.expectations import sound_suite
 from tasks.notify import notify
 from tasks.step import step
 from tasks.under_way import is_under_way
-from tasks.watch import Watch
-from tasks.window_check import CheckRef, WindowCheck, newest_checks, unanswered
 
 
 @step(retries=2, retry_delay_seconds=2)
@@ -31,16 +34,25 @@ def check_windows(declaration: Declaration) -> list[CheckRef]:
     if champion is None:
         get_run_logger().info("%s has no version yet: there is nothing to judge", name)
         return []
-    watch = Watch(declaration, champion.version)
+    monitor = _monitor(declaration, champion)
     done = []
-    for check in watch.checks():
+    for check in monitor.checks():
         ref = _write(check)
         if ref is None:
             break
         done.append(ref)
-        tell_held(name, ref, watch.history)
-        tell_labels_missing(name, check, watch.recent[:-1])
+        tell_held(name, ref, monitor.history)
+        tell_labels_missing(name, check, monitor.recent[:-1])
     return done
+
+
+def _monitor(declaration: Declaration, champion: Champion) -> Monitor:
+    spec = declaration.spec
+    oldest = next(reversed([*newest_checks(store(), spec.name)]), None)
+    place = None if oldest is None else Place.model_validate(oldest.cursor).end
+    source, away = see_source(store(), declaration, champion.version, fetch)
+    stream = LogStream(reader_from(store(), spec.name, place), spec, source, away)
+    return Monitor(store(), spec, stream, champion, Rules(*sound_suite(declaration)))
 
 
 @step(retries=3, retry_delay_seconds=2)
@@ -65,7 +77,7 @@ def repeat_requests(declaration: Declaration, done: list[CheckRef]) -> Decision 
     if state.challenger is not None or in_flight(state):
         events.emit(events.ROLLOUT_CONTINUES, name, {"version": state.challenger})
     if confirmed is None:
-        confirmed = unanswered(name, state)
+        confirmed = unanswered(store(), name, state.answered)
         if confirmed is None:
             return None
         if not is_under_way(layout.check(name, confirmed.window)):
@@ -98,7 +110,7 @@ def show_checks(declaration: Declaration, done: list[CheckRef]) -> None:
     if not done:
         return
     name = declaration.spec.name
-    recent = [*newest_checks(name)][::-1]
+    recent = [*newest_checks(store(), name)][::-1]
     base = recent[-1].base or recent[-1].champion
     history = [check for check in recent if (check.base or check.champion) == base]
     publish_checks(name, history)

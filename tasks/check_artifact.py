@@ -6,15 +6,32 @@ import hashlib
 from collections.abc import Sequence
 from itertools import takewhile
 
+from pydantic import BaseModel
+
 from perennial.datasets.dates import in_words
+from perennial.drift.decision import Decision
 from perennial.drift.detector import InputVerdict
 from perennial.drift.reasons import Known, action_in_words
 from perennial.drift.record import Check
+from perennial.loop.record import WindowCheck
 from perennial.store import layout
 from tasks import events
 from tasks.artifacts import publish, table
 from tasks.notify import notify
-from tasks.window_check import CheckRef, WindowCheck
+
+
+class CheckRef(BaseModel):
+    """A check by its key, and what it came to."""
+
+    key: str
+    window: str
+    decision: Decision
+    held: str | None = None
+    """Why data are held, where some are."""
+    held_briefly: str | None = None
+    """The same in a few words."""
+    suite_fault: str | None = None
+    """As in the check."""
 
 
 def tell_held(pipeline: str, ref: CheckRef, history: Sequence[Check]) -> None:

@@ -6,10 +6,12 @@ import io
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
 
 from perennial.datasets.log import ANSWERING_ROLES, FEEDBACK_SCHEMA, time_of
 from perennial.datasets.merged import MergedFile, open_merged
@@ -17,6 +19,10 @@ from perennial.datasets.served import take_times
 from perennial.errors import NotFound, StoreError
 from perennial.packaging.signature import TimeField
 from perennial.store import Store, layout
+
+ARRIVAL_SLACK = 60.0
+"""Seconds that a listing may take: what arrived in such a span before the newest segment may have
+been overlooked, and is remembered by name."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,36 @@ class Segment:
     """The file that it was merged into; None: it is an object of its own."""
     start: int = 0
     """Rows of that file before it."""
+
+
+class Arrived(BaseModel):
+    """Which segments of a log were in the store at some moment: those that came so long before the
+    newest of them that no listing overlooks them, and the others by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    newest: float
+    """When the newest came, in seconds since the epoch by the store's clock."""
+    recent: dict[str, float] = {}
+    """ULID and arrival of those that came shortly before."""
+
+    def holds(self, segment: Segment) -> bool:
+        """Tell whether a segment was there."""
+        if segment.arrived <= self.newest - ARRIVAL_SLACK:
+            return True
+        return layout.segment_ulid(segment.key) in self.recent
+
+    @classmethod
+    def of(cls, segments: Iterable[Segment], since: datetime | None) -> Arrived:
+        """Note what a listing names.
+
+        Args:
+            since: how far back it goes; None: to the beginning.
+        """
+        came = {layout.segment_ulid(segment.key): segment.arrived for segment in segments}
+        newest = max(came.values(), default=0.0 if since is None else since.timestamp())
+        recent = {name: at for name, at in came.items() if at > newest - ARRIVAL_SLACK}
+        return cls(newest=newest, recent=recent)
 
 
 def list_segments(
@@ -93,6 +129,8 @@ class SegmentReader:
         self._tables: OrderedDict[str, pa.Table] = OrderedDict()
         self._bytes = 0
         self._listed: dict[str, tuple[str, list[Segment]]] = {}
+        self.known: dict[str, Arrived] = {}
+        """What it may know of a log, by its prefix; without it all."""
         self.labels: dict[str, tuple[str, pd.DataFrame]] = {}
         """What `read_feedback_log` made of a log, and since when."""
 
@@ -103,7 +141,12 @@ class SegmentReader:
         if known is None or begin < known[0]:
             known = begin, list_segments(self._store, prefix, since=since)
             self._listed[prefix] = known
-        return [segment for segment in known[1] if segment.key >= begin]
+        there = self.known.get(prefix)
+        return [
+            segment
+            for segment in known[1]
+            if segment.key >= begin and (there is None or there.holds(segment))
+        ]
 
     def read(self, segment: Segment) -> pa.Table:
         """Read one segment whole, also one that was merged since it was listed.

@@ -23,6 +23,7 @@ from ulid import ULID
 
 from perennial.datasets.log import ANSWERING_ROLES
 from perennial.datasets.log_reader import (
+    ARRIVAL_SLACK,
     Segment,
     SegmentReader,
     flatten_together,
@@ -30,13 +31,10 @@ from perennial.datasets.log_reader import (
 from perennial.datasets.served import take_types, time_field
 from perennial.datasets.windows import first_cut
 from perennial.spec import PipelineSpec, Span
-from perennial.store import Store, layout
+from perennial.store import layout
 
 LOOK_BACK = timedelta(days=1)
 """How much older than the newest one a segment may be that comes late and is still judged."""
-_ARRIVAL_SLACK = 60.0
-"""Seconds that a listing may take: what arrived in such a span before the newest segment may have
-been overlooked, and is remembered by name."""
 
 
 class Cursor(BaseModel):
@@ -64,7 +62,7 @@ class Cursor(BaseModel):
 
         In a place of before there were arrivals, all of them were.
         """
-        if self.arrived is None or segment.arrived <= self.arrived - _ARRIVAL_SLACK:
+        if self.arrived is None or segment.arrived <= self.arrived - ARRIVAL_SLACK:
             return True
         return layout.segment_ulid(segment.key) in self.recent
 
@@ -76,7 +74,7 @@ class Cursor(BaseModel):
             "late": None,
             "late_offset": 0,
             "arrived": arrived,
-            "recent": {n: at for n, at in recent.items() if at > arrived - _ARRIVAL_SLACK},
+            "recent": {n: at for n, at in recent.items() if at > arrived - ARRIVAL_SLACK},
         }
         if not late:
             update["segment"], update["offset"] = segment.key, segment.rows
@@ -101,7 +99,7 @@ class Window:
 
 
 def cut_windows(
-    store: Store, spec: PipelineSpec, source: pd.DataFrame, cursor: Cursor
+    reader: SegmentReader, spec: PipelineSpec, source: pd.DataFrame, cursor: Cursor
 ) -> Iterator[Window]:
     """Yield the full windows behind a cursor, the oldest first. What is left over waits.
 
@@ -114,7 +112,7 @@ def cut_windows(
     start, end = cursor, cursor
     parts: list[pd.DataFrame] = []
     pieces: list[_Piece] = []
-    for piece in _pieces_behind(store, spec, source, cursor):
+    for piece in _pieces_behind(reader, spec, source, cursor):
         parts.append(piece.frame)
         pieces.append(piece)
         if size.rows is not None and sum(map(len, parts)) < size.rows:
@@ -194,14 +192,13 @@ def _newest(pieces: list[_Piece], rows: int) -> list[_Piece]:
 
 
 def _pieces_behind(
-    store: Store, spec: PipelineSpec, source: pd.DataFrame, cursor: Cursor
+    reader: SegmentReader, spec: PipelineSpec, source: pd.DataFrame, cursor: Cursor
 ) -> Iterator[_Piece]:
     """Yield the pieces of the stream behind a cursor."""
     fresh = source.iloc[cursor.source_rows :]
     place = cursor.model_copy(update={"source_rows": max(len(source), cursor.source_rows)})
     if len(fresh):
         yield _Piece(cursor, place, fresh.reset_index(drop=True))
-    reader = SegmentReader(store)
     found = _segments_behind(reader, layout.prediction_log(spec.name), cursor)
     spans = (_Slice(s, late, _begin(cursor, s, late=late), s.rows) for s, late in found)
     for batch, frame in _flattened(reader, spec, source, spans):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from perennial.datasets.feedback import FeedbackSeen
 from perennial.datasets.labels import Told
+from perennial.datasets.log_reader import Arrived
 from perennial.datasets.stream import Cursor, Window
 from perennial.packaging.labels import LabelRule
 
@@ -21,6 +22,10 @@ class Stream(Protocol):
     """The rows that lie before what is served, in time order, with the target where it is known."""
     away: str | None
     """Why the source cannot be read; then ``source`` is what stands in for it."""
+    requests: Arrived
+    """Segments of what was asked that are known."""
+    labels: Arrived
+    """The same of what was true."""
 
     def windows(self, place: Cursor) -> Iterator[Window]:
         """Yield the full windows behind a place, the oldest first. What is left over waits."""

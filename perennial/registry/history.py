@@ -44,6 +44,8 @@ class Standing(BaseModel):
     stage: Stage
     weight: float
     """Share of the requests that the challenger answers."""
+    answered: str | None = None
+    """The last window whose heal a retrain has answered, whatever came of it."""
 
     def __str__(self) -> str:
         if self.champion is None:

@@ -20,6 +20,11 @@ def edits(pipeline: str) -> str:
     return f"{pipeline}/expectations-edited.json"
 
 
+def fact(pipeline: str, name: str) -> str:
+    """A declaration, or a suite, that a decision went by, named by its sha256."""
+    return f"{pipeline}/facts/{name}.json"
+
+
 def state(pipeline: str) -> str:
     """Champion, challenger, stage, weight, previous, fence."""
     return f"{pipeline}/state.json"

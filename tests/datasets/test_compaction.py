@@ -85,7 +85,7 @@ class World:
     def look(self, events):
         """Cut what is new, then read every window that was ever cut again."""
         with self.store.meanwhile(events):
-            for window in cut_windows(self.store, WINDOW, history(0), self.cursor):
+            for window in cut_windows(SegmentReader(self.store), WINDOW, history(0), self.cursor):
                 self.windows.append(window)
                 self.cursor = window.end
             for window in self.windows:
@@ -174,14 +174,14 @@ def test_small_segments_become_one_file_and_windows_behind_them_stay(store, log)
     for rows in (15, 30, 8, 40):
         log.predictions(rows)
     source, spec = history(5), spec_of(20)
-    before = list(cut_windows(store, spec, source, Cursor(source_rows=3)))
+    before = list(cut_windows(SegmentReader(store), spec, source, Cursor(source_rows=3)))
     listed = [(s.key, s.rows) for s in list_segments(store, PREDICTIONS)]
     done = run(store, rows=1000)
     assert done == Compacted(files=1, segments=4, rows=93, removed=4)
     (key,) = keys(store)
     assert layout.is_merged(key)
     assert [(s.key, s.rows) for s in list_segments(store, PREDICTIONS)] == listed
-    after = list(cut_windows(store, spec, source, Cursor(source_rows=3)))
+    after = list(cut_windows(SegmentReader(store), spec, source, Cursor(source_rows=3)))
     for old, new in zip(before, after, strict=True):
         assert (old.start, old.end) == (new.start, new.end)
         pd.testing.assert_frame_equal(old.frame, new.frame)
@@ -193,10 +193,10 @@ def test_a_cursor_inside_a_merged_segment_goes_on(store, log):
     log.predictions(50)
     log.predictions(3)
     source, spec = history(0), spec_of(20)
-    first = next(cut_windows(store, spec, source, Cursor()))
+    first = next(cut_windows(SegmentReader(store), spec, source, Cursor()))
     run(store, rows=1000)
     log.predictions(10)
-    later = list(cut_windows(store, spec, source, first.end))
+    later = list(cut_windows(SegmentReader(store), spec, source, first.end))
     assert [list(w.frame["_id"]) for w in later] == [numbered(60)[20:40], numbered(60)[40:60]]
 
 
@@ -208,7 +208,7 @@ def test_the_latest_label_wins_after_a_compaction_too(store, log):
     before = read_feedback(SegmentReader(store), "p").sort_index()
     assert run(store, FEEDBACK).segments == 3
     pd.testing.assert_series_equal(read_feedback(SegmentReader(store), "p").sort_index(), before)
-    (window,) = cut_windows(store, WINDOW, history(0), Cursor())
+    (window,) = cut_windows(SegmentReader(store), WINDOW, history(0), Cursor())
     labels = labels_for(
         SegmentReader(store), "p", window.frame, "y", LabelRule("regression")
     ).values

@@ -21,7 +21,7 @@ def store():
 
 def walk(store, spec, cursor, windows):
     """Cut what can be cut, note it, and give the cursor behind it."""
-    for window in cut_windows(store, spec, history(5), cursor):
+    for window in cut_windows(SegmentReader(store), spec, history(5), cursor):
         again = read_span(SegmentReader(store), spec, history(5), window.start, window.end)
         assert list(again["x"]) == list(window.frame["x"])
         windows.append(window)
@@ -84,8 +84,8 @@ def test_a_segment_that_comes_after_days_is_not_judged(store, log, monkeypatch):
     late = log.late(10)
     log.keys += 100_000  # seconds
     log.predictions(20)
-    (window,) = cut_windows(store, spec_of(20), history(5), Cursor(source_rows=5))
+    (window,) = cut_windows(SegmentReader(store), spec_of(20), history(5), Cursor(source_rows=5))
     late()
     log.predictions(20)
-    (window,) = cut_windows(store, spec_of(20), history(5), window.end)
+    (window,) = cut_windows(SegmentReader(store), spec_of(20), history(5), window.end)
     assert ids(window) == numbered(30, 50)

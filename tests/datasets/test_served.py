@@ -86,7 +86,7 @@ def test_windows_hold_what_cannot_be_used_and_can_be_read_again(store, log):
     spec = spec_of(20, time="ts")
     source = history(2).assign(ts=pd.to_datetime(["2029-01-01", "2029-01-02"]))
     log.predictions(25, times={3: "gestern", 7: None})
-    (window,) = cut_windows(store, spec, source, Cursor(source_rows=2))
+    (window,) = cut_windows(SegmentReader(store), spec, source, Cursor(source_rows=2))
     assert list(np.flatnonzero(unusable(window.frame))) == [3]
     again = read_span(SegmentReader(store), spec, source, window.start, window.end)
     pd.testing.assert_frame_equal(again, window.frame)
@@ -96,14 +96,16 @@ def test_a_time_column_that_was_declared_later_is_the_arrival(store, log):
     plain = SIGNATURE.model_copy(update={"context": ()})
     log.predictions(20, signature=plain)
     source = history(2).assign(ts=pd.to_datetime(["2029-01-01", "2029-01-02"]))
-    (window,) = cut_windows(store, spec_of(20, time="ts"), source, Cursor(source_rows=2))
+    (window,) = cut_windows(
+        SegmentReader(store), spec_of(20, time="ts"), source, Cursor(source_rows=2)
+    )
     assert window.frame["ts"].iloc[1] == pd.Timestamp("2030-01-01 00:01")
 
 
 def test_labels_that_cannot_be_used_are_told_apart(store, log):
     log.predictions(20)
     log.feedback({"r0": 1.5, "r1": "n/a", "r2": True, "r3": 1e39, "r4": [1]})
-    (window,) = cut_windows(store, spec_of(20), history(5), Cursor(source_rows=5))
+    (window,) = cut_windows(SegmentReader(store), spec_of(20), history(5), Cursor(source_rows=5))
     told = labels_for(SegmentReader(store), "p", window.frame, "y", LabelRule("regression"))
     assert list(told.values[:6]) == [1.5, None, None, None, None, None]
     assert [f and f.rule for f in told.faults[:6]] == [
@@ -172,6 +174,8 @@ def test_a_feature_of_a_wider_version_does_not_mix_the_schemas(store, log):
     for signature in (SIGNATURE, timed, wide, SIGNATURE):
         log.predictions(5, signature=signature)
     source = history(2).assign(ts=pd.to_datetime(["2029-01-01", "2029-01-02"]))
-    (window,) = cut_windows(store, spec_of(20, time="ts"), source, Cursor(source_rows=2))
+    (window,) = cut_windows(
+        SegmentReader(store), spec_of(20, time="ts"), source, Cursor(source_rows=2)
+    )
     assert list(window.frame["x"]) == [float(n) for n in range(20)]
     assert not unusable(window.frame).any()

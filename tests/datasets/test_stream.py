@@ -41,30 +41,30 @@ def test_windows_are_cut_across_segments_and_the_rest_waits(store, log):
     for rows in (15, 30, 8):
         log.predictions(rows)
     source = history(5)
-    windows = list(cut_windows(store, spec_of(20), source, Cursor(source_rows=5)))
+    windows = list(cut_windows(SegmentReader(store), spec_of(20), source, Cursor(source_rows=5)))
     assert [ids(w) for w in windows] == [numbered(0, 20), numbered(20, 40)]
 
 
 def test_a_cursor_goes_on_where_the_last_window_ended(store, log):
     log.predictions(50)
     source, spec = history(5), spec_of(20)
-    first = next(cut_windows(store, spec, source, Cursor(source_rows=5)))
+    first = next(cut_windows(SegmentReader(store), spec, source, Cursor(source_rows=5)))
     log.predictions(15)
-    later = list(cut_windows(store, spec, source, first.end))
+    later = list(cut_windows(SegmentReader(store), spec, source, first.end))
     assert [ids(w) for w in later] == [numbered(20, 40), numbered(40, 60)]
 
 
 def test_nothing_new_is_no_window(store, log):
     log.predictions(20)
     source, spec = history(5), spec_of(20)
-    (window,) = cut_windows(store, spec, source, Cursor(source_rows=5))
-    assert list(cut_windows(store, spec, source, window.end)) == []
+    (window,) = cut_windows(SegmentReader(store), spec, source, Cursor(source_rows=5))
+    assert list(cut_windows(SegmentReader(store), spec, source, window.end)) == []
 
 
 def test_rows_that_a_growing_source_gained_come_before_the_served_ones(store, log):
     log.predictions(30)
     source = history(15)
-    (window, *_) = cut_windows(store, spec_of(20), source, Cursor(source_rows=5))
+    (window, *_) = cut_windows(SegmentReader(store), spec_of(20), source, Cursor(source_rows=5))
     assert list(window.frame["y"].dropna()) == [1.0 * n for n in range(5, 15)]
     assert list(window.frame["_id"].dropna()) == numbered(0, 10)
 
@@ -73,13 +73,15 @@ def test_shadow_answers_are_no_rows_of_the_stream(store, log):
     log.predictions(10)
     log.predictions(10, role="shadow")
     log.predictions(20)
-    (window,) = cut_windows(store, spec_of(25), history(5), Cursor(source_rows=5))
+    (window,) = cut_windows(SegmentReader(store), spec_of(25), history(5), Cursor(source_rows=5))
     assert ids(window) == numbered(0, 10) + numbered(20, 35)
 
 
 def test_a_window_of_time_closes_with_the_first_row_behind_it(store, log):
     log.predictions(60)  # a row an hour
-    windows = list(cut_windows(store, spec_of("1d", time="ts"), _timed(), Cursor(source_rows=2)))
+    windows = list(
+        cut_windows(SegmentReader(store), spec_of("1d", time="ts"), _timed(), Cursor(source_rows=2))
+    )
     assert [len(w.frame) for w in windows] == [24, 24]
 
 
@@ -92,7 +94,7 @@ def test_a_window_can_be_read_again(store, log, sizes):
     for rows in sizes:
         log.predictions(rows)
     source, spec = history(5), spec_of(20)
-    for window in cut_windows(store, spec, source, Cursor(source_rows=0)):
+    for window in cut_windows(SegmentReader(store), spec, source, Cursor(source_rows=0)):
         again = read_span(SegmentReader(store), spec, source, window.start, window.end)
         assert list(again["x"]) == list(window.frame["x"])
 
@@ -103,7 +105,7 @@ def test_small_segments_of_several_versions_come_in_their_order(store, log):
         log.predictions(1, signature=WIDE if wide else SIGNATURE)
         log.predictions(1, role="shadow")
     source, spec = history(5), spec_of(20)
-    windows = list(cut_windows(store, spec, source, Cursor(source_rows=5)))
+    windows = list(cut_windows(SegmentReader(store), spec, source, Cursor(source_rows=5)))
     assert [i for w in windows for i in ids(w)] == [f"r{2 * n}" for n in range(80)]
     for window in windows:
         again = read_span(SegmentReader(store), spec, source, window.start, window.end)
@@ -116,7 +118,7 @@ def test_the_latest_label_of_a_row_wins_and_a_repeated_one_changes_nothing(store
     log.feedback({"r0": 1.5, "r1": 2.5})
     log.feedback({"r1": 3.5}, at=START + timedelta(hours=1))
     log.feedback({"r0": 1.5}, at=START + timedelta(hours=2))
-    (window,) = cut_windows(store, spec_of(20), history(5), Cursor(source_rows=5))
+    (window,) = cut_windows(SegmentReader(store), spec_of(20), history(5), Cursor(source_rows=5))
     labels = labels_for(SegmentReader(store), "p", window.frame, "y", LabelRule("regression"))
     assert list(labels.values[:3]) == [1.5, 3.5, None]
 

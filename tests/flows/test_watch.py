@@ -2,12 +2,23 @@ from datetime import UTC, datetime, timedelta
 
 import tasks.lease
 from flows.monitor import monitor
+from perennial.datasets.log_reader import Arrived
 from perennial.drift import Decision
+from perennial.loop.record import Look, WindowCheck, newest_checks, windows_by
 from perennial.store import acquire_lease, layout
-from tasks.window_check import WindowCheck, newest_checks, windows_by
 from tests.flows.test_flows import run, trained
 
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
+NOTHING = Arrived(newest=0)
+LOOK = Look(
+    window="w000001",
+    at=BEGAN,
+    declaration="",
+    suite=None,
+    source_rows=0,
+    requests=NOTHING,
+    labels=NOTHING,
+)
 
 
 def test_windows_are_counted_however_many_are_remembered(connected):
@@ -22,11 +33,13 @@ def test_windows_are_counted_however_many_are_remembered(connected):
             champion="0001",
             decision=Decision(action="keep", ground="none", reason="r"),
             at=BEGAN + timedelta(hours=number),
+            look=LOOK,
+            known=None,
         )
         connected.put_json(layout.check("line", made.window), made)
-    assert len([*newest_checks("line")]) < 100
+    assert len([*newest_checks(connected, "line")]) < 100
     moments = (0, 1, 12.5, 99, 100, 500)
-    counted = [windows_by("line", BEGAN + timedelta(hours=hours)) for hours in moments]
+    counted = [windows_by(connected, "line", BEGAN + timedelta(hours=hours)) for hours in moments]
     assert counted == [0, 1, 12, 99, 100, 100]
 
 

@@ -125,7 +125,9 @@ def test_all_good_rows_are_used_and_all_bad_ones_are_in_quarantine(store, good, 
     log.write(store)
     quarantine, reader = Quarantine(store, "p"), SegmentReader(store)
     sizes, seen = [], 0
-    for number, window in enumerate(cut_windows(store, SPEC, source, Cursor(source_rows=100))):
+    for number, window in enumerate(
+        cut_windows(SegmentReader(store), SPEC, source, Cursor(source_rows=100))
+    ):
         frame = window.frame
         told = labels_for(reader, "p", frame, "y", LabelRule.of(SIGNATURE))
         frame = add_faults(frame, "y", told.faults)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, pairwise
 from math import ceil
+from typing import Any
 
 from perennial.datasets.dates import dates_of, in_words
-from perennial.datasets.feedback import SLACK, FeedbackSeen, look_at_feedback
-from perennial.datasets.log_reader import SegmentReader
+from perennial.datasets.feedback import SLACK, FeedbackSeen
 from perennial.datasets.snapshot import find_snapshot
-from perennial.datasets.stream import Cursor, Window, cut_windows, label_lag
+from perennial.datasets.stream import Cursor, Window, label_lag
 from perennial.drift.decision import Decision, HealRecord, Verdicts
 from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict
@@ -19,29 +20,27 @@ from perennial.drift.policy import decide
 from perennial.drift.why import Explanation
 from perennial.evaluation.division import head_span
 from perennial.evaluation.mixing import HeadTrial, mix
-from perennial.loop.versions import metrics_of
-from perennial.registry import (
-    Declaration,
-    Manifest,
-    State,
-    base_of,
-    failed_retrains_in_a_row,
-    is_retrain,
-    measured_costs,
-    read_history,
-    read_manifest,
-    read_signature,
-    read_state,
-    rollbacks_in_a_row,
+from perennial.loop.evidence import Due, Examiner, read_due
+from perennial.loop.fold import Past, read_past
+from perennial.loop.inspection import Inspection, Inspector
+from perennial.loop.places import PendingWindow, Place, Stretch
+from perennial.loop.ports import Stream
+from perennial.loop.record import (
+    Look,
+    WindowCheck,
+    keep_fact,
+    newest_checks,
+    unanswered,
+    windows_by,
 )
-from perennial.spec import HeadName
+from perennial.loop.versions import Champion
+from perennial.registry import read_manifest
+from perennial.registry.learned import recipe_of
+from perennial.spec import PipelineSpec
+from perennial.store import Store
 from perennial.store.layout import window_name, window_number
 from perennial.store.lease import utc_now
-from tasks.connection import store
-from tasks.judge import Due, Judge, PendingWindow, read_due
-from tasks.source import see_source
-from tasks.triage import Inspection, Inspector, Stretch
-from tasks.window_check import Place, WindowCheck, newest_checks, unanswered, windows_by
+from perennial.validation.quarantine import Quarantine
 
 _PENDING_WINDOWS = 50
 _LATE = 2
@@ -50,55 +49,100 @@ _UNTOLD = 5
 """Where none have ever come: after so many windows more than they are declared to take, twice."""
 
 
-class Watch:
-    """The monitor's view of one champion: its reference, its promise, its verdicts so far."""
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """The expectations in force."""
 
-    def __init__(self, declaration: Declaration, champion: Manifest) -> None:
-        self._declaration = declaration
-        self._spec = declaration.spec
+    suite: dict[str, Any] | None = None
+    """None: there are none yet."""
+    fault: str | None = None
+    """Why a person's expectations.json does not count, where it cannot be used."""
+
+
+class Monitor:
+    """The monitor's view of one champion: its reference, its promise, its verdicts so far.
+
+    Args:
+        store: keeps the pipeline's record.
+        stream: gives the rows, and the labels that are known by this look.
+        champion: the version that answers.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spec: PipelineSpec,
+        stream: Stream,
+        champion: Champion,
+        rules: Rules,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store = store
+        self._spec = spec
+        self._stream = stream
         self._champion = champion
-        self._base = base_of(store(), champion)
-        self._reader = SegmentReader(store())
-        self._seen = see_source(declaration, champion)
-        self._source = self._seen.frame
-        self.recent = [*newest_checks(self._spec.name)][::-1]
+        self._rules = rules
+        self._clock = clock
+        self.recent = [*newest_checks(store, spec.name)][::-1]
         """The newest checks, the last one last; of any champion."""
         self._last = self.recent[-1] if self.recent else None
-        mine = self._base.version
+        mine = champion.base.version
         self.history = [c for c in self.recent if (c.base or c.champion) == mine]
         self._window_rows = 1
-        time = read_signature(store(), champion).time
+        time = champion.signature.time
         self._times = None if time is None else time.format
 
     def checks(self) -> Iterator[WindowCheck]:
         """Yield a check for each full window that came since the last one."""
         place = self._place()
-        windows = cut_windows(store(), self._spec, self._source, place.end)
+        windows = self._stream.windows(place.end)
         first = next(windows, None)
         if first is None:
             return
         number = window_number(self._last.window) if self._last is not None else 0
+        look = self._begin(window_name(number + 1))
         self._window_rows = len(first.frame)
-        judge = Judge(self._spec, self._champion, self._base, self._window_rows)
+        examiner = Examiner(self._spec, self._champion, self._window_rows)
         inspector = Inspector(
-            self._declaration,
-            self._reader,
-            self._source,
-            self._past(),
-            first,
-            judge.rule,
-            self._times,
+            self._spec,
+            self._stream,
+            Quarantine(self._store, self._spec.name),
+            self._rules.suite,
+            past=self._past(),
+            first=first,
+            rule=examiner.rule,
+            times=self._times,
+            clock=self._clock,
         )
         for window in chain([first], windows):
             number += 1
-            check = self._check(window_name(number), window, place, judge, inspector)
+            check = self._check(window_name(number), look, window, place, examiner, inspector)
             place = Place.model_validate(check.cursor)
             self.history.append(check)
             self.recent.append(check)
             yield check
 
+    def _begin(self, window: str) -> Look:
+        """Note what is known at this look."""
+        name, suite = self._spec.name, self._rules.suite
+        return Look(
+            window=window,
+            at=self._clock(),
+            declaration=keep_fact(self._store, name, self._spec.model_dump(mode="json")),
+            suite=None if suite is None else keep_fact(self._store, name, suite),
+            source_rows=len(self._stream.source),
+            requests=self._stream.requests,
+            labels=self._stream.labels,
+        )
+
     def _check(
-        self, name: str, window: Window, place: Place, judge: Judge, inspector: Inspector
+        self,
+        name: str,
+        look: Look,
+        window: Window,
+        place: Place,
+        examiner: Examiner,
+        inspector: Inspector,
     ) -> WindowCheck:
         """Look at a window, and at older ones whose labels have come; what is held is no evidence
         of drift."""
@@ -111,24 +155,24 @@ class Watch:
         unknown = 0.0
         labels: list[InputVerdict] = []
         trials: list[HeadTrial] = []
-        away = tuple(w for w in pending if not self._seen.holds(w.start, w.end))
+        away = tuple(w for w in pending if not self._stream.holds(w.start, w.end))
         pending = tuple(w for w in pending if w not in away)
-        due, left = judge.due(self._reader, self._source, pending)
+        due, left = examiner.due(self._stream, pending)
         for known in due:
             verdict = inspector.inspect_labels(known.stretch, known.frame, known.told)
             if verdict.held:
                 held.append(verdict)
                 continue
             sound = known.take(inspector.sound_rows(known.stretch, known.frame))
-            losses += judge.losses(sound)
-            unknown = max(unknown, judge.unknown(sound))
-            trials += self._trial(judge, inspector, sound, name, trials)
-            labels += judge.labels(sound, [*self._labels_seen(), *labels])
+            losses += examiner.losses(sound)
+            unknown = max(unknown, examiner.unknown(sound))
+            trials += self._trial(examiner, inspector, sound, name, trials)
+            labels += examiner.labels(sound, [*self._labels_seen(), *labels])
         inputs = estimated = None
         if not found.verdict.held:
-            inputs = judge.inputs(found.sound, self._inputs_seen())
+            inputs = examiner.inputs(found.sound, self._inputs_seen())
             if name in {waiting.window for waiting in left}:
-                estimated = self._estimate(judge, inspector, name, found.sound, losses)
+                estimated = self._estimate(examiner, inspector, name, found.sound, losses)
         seen = Verdicts(
             window=name,
             dates=dates_of(window.frame, self._spec.time, self._times),
@@ -139,27 +183,30 @@ class Watch:
             estimated=estimated,
         )
         end = Place(end=window.end, pending=(*away, *left)[-_PENDING_WINDOWS:])
-        decision = self._decide(seen, found)
+        past = read_past(self._store, self._spec.name)
+        decision = self._decide(seen, found, past)
         return WindowCheck(
             **dict(seen),
             pipeline=self._spec.name,
+            look=look,
+            known=past.entry,
             cursor=end.model_dump(mode="json"),
             rows=len(window.frame),
-            champion=self._champion.version,
-            base=self._base.version,
+            champion=self._champion.name,
+            base=self._champion.base.version,
             decision=decision,
             labels=tuple(labels),
-            why=self._explain(judge, found.sound, seen),
+            why=self._explain(examiner, found.sound, seen),
             data=tuple(held),
             labels_missing=self._labels_missing(name, left, decision),
             refused=found.refused,
-            feedback=self._feedback(judge, window),
-            suite_fault=inspector.suite_fault,
-            source_away=self._seen.away,
-            at=utc_now(),
+            feedback=self._feedback(examiner, window),
+            suite_fault=self._rules.fault,
+            source_away=self._stream.away,
+            at=self._clock(),
         )
 
-    def _feedback(self, judge: Judge, window: Window) -> FeedbackSeen | None:
+    def _feedback(self, examiner: Examiner, window: Window) -> FeedbackSeen | None:
         """The labels that came up to a window's last row, and since the last look at them; their
         rows are sought in the windows that are remembered."""
         if "_time" not in window.frame.columns:
@@ -170,30 +217,28 @@ class Watch:
         if after is not None and until <= after:
             return FeedbackSeen(until=after)
         past = self._past()
-        return look_at_feedback(
-            self._reader,
-            self._spec.name,
-            judge.rule,
+        return self._stream.feedback(
+            examiner.rule,
             after=after,
             until=until,
             since=past[0].start.segment if past else None,
         )
 
     def _trial(
-        self, judge: Judge, inspector: Inspector, due: Due, now: str, newer: list[HeadTrial]
+        self, examiner: Examiner, inspector: Inspector, due: Due, now: str, newer: list[HeadTrial]
     ) -> list[HeadTrial]:
         """Try heads on a window whose labels have come, fitted on what was labelled when its rows
         were answered: windows that came in as late before it."""
         end = window_number(due.stretch.window) - _windows_between(due.stretch.window, now)
         labelled = {loss.window for check in self.history for loss in check.losses}
         before = {window for window in labelled if window_number(window) < end}
-        return judge.trial(
-            due, self._read(judge, inspector, before), mix([*self._trials(), *newer])
+        return examiner.trial(
+            due, self._read(examiner, inspector, before), mix([*self._trials(), *newer])
         )
 
     def _estimate(
         self,
-        judge: Judge,
+        examiner: Examiner,
         inspector: Inspector,
         name: str,
         window: Window,
@@ -201,17 +246,16 @@ class Watch:
     ) -> LossVerdict | None:
         """The loss that a window without labels is likely to have, by the newest that have them."""
         seen = [*losses, *(loss for check in self.history for loss in check.losses)]
-        known = self._read(judge, inspector, {loss.window for loss in seen})
-        return judge.estimate(name, window, known)
+        known = self._read(examiner, inspector, {loss.window for loss in seen})
+        return examiner.estimate(name, window, known)
 
-    def _read(self, judge: Judge, inspector: Inspector, windows: Collection[str]) -> list[Due]:
+    def _read(
+        self, examiner: Examiner, inspector: Inspector, windows: Collection[str]
+    ) -> list[Due]:
         """The sound rows of the newest of these windows, as many as heads are fitted on."""
         count = ceil(head_span(self._window_rows) / self._window_rows)
         chosen = [stretch for stretch in self._past() if stretch.window in windows][-count:]
-        known = [
-            read_due(self._reader, self._spec, self._source, stretch, judge.rule)
-            for stretch in chosen
-        ]
+        known = [read_due(self._stream, stretch, examiner.rule) for stretch in chosen]
         return [one.take(inspector.sound_rows(one.stretch, one.frame)) for one in known]
 
     def _labels_missing(
@@ -227,7 +271,7 @@ class Watch:
         if lags:
             patience, words = _LATE * max(lags) + 1, f"{max(lags)} at most before"
         else:
-            declared = ceil((label_lag(self._spec, self._source) - 1) / self._window_rows)
+            declared = ceil((label_lag(self._spec, self._stream.source) - 1) / self._window_rows)
             patience, words = _LATE * declared + _UNTOLD, "none have come yet"
         if waited <= min(patience, _PENDING_WINDOWS - 1):
             return None
@@ -236,7 +280,7 @@ class Watch:
 
     def _trials(self) -> list[HeadTrial]:
         """What heads on the champion's base have shown, the oldest first."""
-        born = metrics_of(self._base).trials
+        born = self._champion.base_metrics.trials
         return [*born, *(trial for check in self.history for trial in check.trials)]
 
     def _inputs_seen(self) -> list[InputVerdict]:
@@ -245,10 +289,10 @@ class Watch:
     def _labels_seen(self) -> list[InputVerdict]:
         return [verdict for check in self.history for verdict in check.labels]
 
-    def _explain(self, judge: Judge, window: Window, seen: Verdicts) -> Explanation | None:
+    def _explain(self, examiner: Examiner, window: Window, seen: Verdicts) -> Explanation | None:
         if seen.input is None or not seen.input.confirmed:
             return None
-        return judge.explain(window, [*self.history, seen])
+        return examiner.explain(window, [*self.history, seen])
 
     def _past(self) -> list[Stretch]:
         """Where the windows lie that were checked before, the oldest first."""
@@ -258,74 +302,65 @@ class Watch:
         return [
             Stretch(name, start, end)
             for (_, start), (name, end) in pairwise(places)
-            if self._seen.holds(start, end)
+            if self._stream.holds(start, end)
         ]
 
     def _beginning(self, champion: str) -> Cursor:
         """Where the very first window began: behind what its champion was trained on."""
-        lineage = read_manifest(store(), self._spec.name, champion).lineage
-        return Cursor(
-            source_rows=find_snapshot(store(), self._spec.name, lineage.snapshot).source_rows
-        )
+        lineage = read_manifest(self._store, self._spec.name, champion).lineage
+        return Cursor(source_rows=self._source_rows(lineage.snapshot))
 
     def _place(self) -> Place:
         """Where the last check ended; rows of the source that the champion has seen are behind."""
         place = Place.model_validate(self._last.cursor) if self._last else Place(end=Cursor())
-        snapshot = find_snapshot(store(), self._spec.name, self._champion.lineage.snapshot)
-        rows = max(place.end.source_rows, snapshot.source_rows)
+        rows = self._source_rows(self._champion.version.lineage.snapshot)
+        rows = max(place.end.source_rows, rows)
         end = place.end.model_copy(update={"source_rows": rows})
         return place.model_copy(update={"end": end})
 
-    def _decide(self, seen: Verdicts, found: Inspection) -> Decision:
-        name, policy = self._spec.name, self._spec.policy
+    def _source_rows(self, snapshot: str) -> int:
+        return find_snapshot(self._store, self._spec.name, snapshot).source_rows
+
+    def _decide(self, seen: Verdicts, found: Inspection, past: Past) -> Decision:
         if found.verdict.held:
             reason = f"data held: {found.verdict.reason}"
             return Decision(action="hold", ground="data", reason=reason)
-        state = read_state(store(), name).state
-        waiting = unanswered(name, state)
+        waiting = unanswered(self._store, self._spec.name, past.answered)
         if waiting is not None:
             asked = in_words(waiting.window, waiting.dates)
             reason = f"the heal that {asked} asked for has not been answered yet"
             return Decision(action="keep", ground="none", reason=reason, put_off=True)
-        if state.challenger is not None:
-            reason = f"{state.challenger} is on its way to take over ({state.stage})"
+        if past.challenger is not None:
+            reason = f"{past.challenger} is on its way to take over ({past.stage})"
             return Decision(action="keep", ground="none", reason=reason, put_off=True)
-        return decide([*self._born(), *self.history, seen], self._heals(seen, state), policy)
+        history = [*self._born(), *self.history, seen]
+        return decide(history, self._heals(seen, past), self._spec.policy)
 
     def _born(self) -> list[Verdicts]:
         """The trials by which a retrained base was given its heads stand before its windows."""
-        born = metrics_of(self._base).trials
+        born = self._champion.base_metrics.trials
         return [Verdicts(window=born[-1].window, trials=born)] if born else []
 
-    def _heals(self, seen: Verdicts, state: State) -> HealRecord:
+    def _heals(self, seen: Verdicts, past: Past) -> HealRecord:
         """What became of earlier heals. After a heal that was undone on live traffic, heads wait
         too: the same rows would bring the same head back."""
-        entries = list(read_history(store(), self._spec.name))
-        retrains = [entry for entry in entries if is_retrain(entry)]
-        since = None
-        if state.answered is not None:
-            since = _windows_between(state.answered, seen.window)
+        since = None if past.answered is None else _windows_between(past.answered, seen.window)
         return HealRecord(
             windows_since=since,
-            retrain_windows=self._since(retrains[-1].at, seen) if len(retrains) > 1 else None,
+            retrain_windows=None if past.retrained is None else self._since(past.retrained, seen),
             windows=window_number(seen.window),
-            refused=failed_retrains_in_a_row(entries),
-            undone=rollbacks_in_a_row(entries),
-            headed=bool(_shares(self._champion)),
-            costs=measured_costs(entries),
+            refused=past.refused,
+            undone=past.undone,
+            headed=bool(recipe_of(self._champion.version).shares),
+            costs=past.costs,
         )
 
     def _since(self, moment: datetime, seen: Verdicts) -> int:
         """Windows checked since a moment, the present one included."""
         if self.recent and self.recent[0].at <= moment:
             return 1 + sum(check.at > moment for check in self.recent)
-        return window_number(seen.window) - windows_by(self._spec.name, moment)
+        return window_number(seen.window) - windows_by(self._store, self._spec.name, moment)
 
 
 def _windows_between(earlier: str, later: str) -> int:
     return window_number(later) - window_number(earlier)
-
-
-def _shares(version: Manifest) -> dict[HeadName, float]:
-    recipe = version.lineage.recipe
-    return {} if recipe is None else recipe.shares

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,11 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from perennial.datasets.labels import Told, fewest_labels, labels_for, labels_have_come
-from perennial.datasets.log_reader import SegmentReader
-from perennial.datasets.stream import Cursor, Window, read_span
+from perennial.datasets.labels import Told, fewest_labels, labels_have_come
+from perennial.datasets.stream import Window
 from perennial.drift import build_detector, build_label_detector
 from perennial.drift.decision import Verdicts
 from perennial.drift.detector import InputVerdict
@@ -25,30 +22,12 @@ from perennial.evaluation.division import FEWEST_HEAD_ROWS, MIN_HEAD_ROWS
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, try_heads
 from perennial.evaluation.targets import encode_known
-from perennial.loop.versions import answer, load_version, metrics_of
+from perennial.loop.places import PendingWindow, Stretch
+from perennial.loop.ports import Stream
+from perennial.loop.versions import Champion, answer
 from perennial.packaging.labels import LabelRule
-from perennial.packaging.predictor import Predictor
-from perennial.registry import Manifest, read_base, read_file
 from perennial.registry.learned import left_out_by_base
-from perennial.registry.manifest import REFERENCE_FILE
 from perennial.spec import PipelineSpec
-from tasks.connection import store
-from tasks.triage import Stretch
-
-
-class PendingWindow(BaseModel):
-    """A window whose labels have not come yet."""
-
-    model_config = ConfigDict(frozen=True)
-
-    window: str
-    start: Cursor
-    end: Cursor
-
-    @property
-    def stretch(self) -> Stretch:
-        """Where it lies."""
-        return Stretch(self.window, self.start, self.end)
 
 
 @dataclass(frozen=True)
@@ -75,23 +54,22 @@ class Due:
         return replace(self, frame=self.frame[rows], told=Told(self.labels[rows], faults))
 
 
-class Judge:
+class Examiner:
     """Measures windows of about ``rows`` rows against one champion.
 
     Its loss is that of the version that answers. Inputs are held against what its base was trained
     on, and heads are tried on that base, whatever head it wears.
     """
 
-    def __init__(self, spec: PipelineSpec, champion: Manifest, base: Manifest, rows: int) -> None:
+    def __init__(self, spec: PipelineSpec, champion: Champion, rows: int) -> None:
         self._spec = spec
-        self._base = base
-        self._champion = load_version(store(), champion)
-        self.rule = LabelRule.of(self._champion.signature)
-        self._predictor = Predictor(read_base(store(), base), self._champion.signature)
-        self._metrics = metrics_of(champion)
-        self._reference = pd.read_parquet(io.BytesIO(read_file(store(), base, REFERENCE_FILE)))
+        self._champion = champion
+        self.rule = LabelRule.of(champion.signature)
+        self._predictor = champion.trained
+        self._metrics = champion.metrics
+        self._reference = champion.reference
         # The reference is thinned out: as many of its rows make up a window's span as are left.
-        share = len(self._reference) / max(metrics_of(base).trained_rows, 1)
+        share = len(self._reference) / max(champion.base_metrics.trained_rows, 1)
         window_rows = max(1, round(rows * share))
         self._detector = build_detector(
             spec.policy,
@@ -143,8 +121,7 @@ class Judge:
 
     def due(
         self,
-        reader: SegmentReader,
-        source: pd.DataFrame,
+        stream: Stream,
         pending: tuple[PendingWindow, ...],
     ) -> tuple[list[Due], tuple[PendingWindow, ...]]:
         """Find the windows whose labels have come.
@@ -154,7 +131,7 @@ class Judge:
             where only some rows are ever labelled, no more are waited for. And the windows that
             still wait for their labels.
         """
-        known = [read_due(reader, self._spec, source, w.stretch, self.rule) for w in pending]
+        known = [read_due(stream, w.stretch, self.rule) for w in pending]
         come = [int(w.labels.notna().sum()) for w in known]
         enough = labels_have_come(come, [len(window.frame) for window in known])
         newest = max((i for i, is_there in enumerate(enough) if is_there), default=-1)
@@ -175,7 +152,7 @@ class Judge:
             task=self._spec.task,
             metric=self._spec.metric,
             y=y,
-            output=answer(self._champion, due.frame[known]),
+            output=answer(self._champion.served, due.frame[known]),
             policy=self._spec.policy,
         )
         return [verdict]
@@ -217,16 +194,16 @@ class Judge:
         """
         frames = [self._labelled(due) for due in known]
         if sum(map(len, frames)) < FEWEST_HEAD_ROWS:
-            frames = [left_out_by_base(store(), self._base), *frames]
+            frames = [left_out_by_base(self._champion.store, self._champion.base), *frames]
         rows = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
         y, there = encode_known(rows[self._spec.target], self._predictor.signature)
         rows = rows[there]
         return estimate_loss(
             name,
             self._metrics.promise,
-            Answered(rows, answer(self._champion, rows), y),
+            Answered(rows, answer(self._champion.served, rows), y),
             window.frame,
-            answer(self._champion, window.frame),
+            answer(self._champion.served, window.frame),
             features=self._predictor.signature.features,
             spec=self._spec,
         )
@@ -254,13 +231,7 @@ class Judge:
         return pd.Series(values, name=self._spec.target)
 
 
-def read_due(
-    reader: SegmentReader,
-    spec: PipelineSpec,
-    source: pd.DataFrame,
-    stretch: Stretch,
-    rule: LabelRule,
-) -> Due:
+def read_due(stream: Stream, stretch: Stretch, rule: LabelRule) -> Due:
     """Read a window's rows, and what is known of their truth."""
-    frame = read_span(reader, spec, source, stretch.start, stretch.end)
-    return Due(stretch, frame, labels_for(reader, spec.name, frame, spec.target, rule))
+    frame = stream.read(stretch.start, stretch.end)
+    return Due(stretch, frame, stream.told(frame, rule))

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from prefect.logging import get_run_logger
 
 from perennial.datasets.dates import dates_of, in_words
-from perennial.datasets.labels import Told, labels_for, typed_labels
-from perennial.datasets.log_reader import SegmentReader
+from perennial.datasets.labels import Told, typed_labels
 from perennial.datasets.served import FAULT, add_faults, unusable
-from perennial.datasets.stream import Cursor, Window, read_span
+from perennial.datasets.stream import Window
 from perennial.datasets.windows import strays
+from perennial.loop.places import Stretch
+from perennial.loop.ports import Stream
 from perennial.packaging.labels import Fault, LabelRule
-from perennial.registry import Declaration
 from perennial.spec import PipelineSpec, TimeFormat
 from perennial.store import layout
-from perennial.store.lease import utc_now
 from perennial.validation import Evaluation
 from perennial.validation.quarantine import ROW, Quarantine, row_ids
 from perennial.validation.rules import Rule, read_rules
 from perennial.validation.triage import KEPT, Cause, Triage, TriageVerdict
-from tasks.connection import store
-from tasks.expectations import sound_suite
 
-
-@dataclass(frozen=True)
-class Stretch:
-    """A window by where it lies."""
-
-    window: str
-    start: Cursor
-    end: Cursor
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,24 +45,25 @@ class Inspector:
 
     def __init__(
         self,
-        declaration: Declaration,
-        reader: SegmentReader,
-        source: pd.DataFrame,
+        spec: PipelineSpec,
+        stream: Stream,
+        quarantine: Quarantine,
+        suite: dict[str, Any] | None,
+        *,
         past: Sequence[Stretch],
         first: Window,
         rule: LabelRule,
         times: TimeFormat | None,
+        clock: Callable[[], datetime],
     ) -> None:
-        self._spec = declaration.spec
+        self._spec = spec
         self._rule = rule
-        self._reader = reader
-        self._source = source
+        self._stream = stream
         self._times = times
-        self._quarantine = Quarantine(store(), self._spec.name)
-        self._released = self._quarantine.exempt()
-        suite, self.suite_fault = sound_suite(declaration)
-        """Why a person's expectations.json does not count, where it cannot be used."""
-        self._suite = _without_target(suite, self._spec)
+        self._clock = clock
+        self._quarantine = quarantine
+        self._released = quarantine.exempt()
+        self._suite = _without_target(suite, spec)
         self._triage = self._remember(past, first)
 
     def inspect(self, name: str, window: Window) -> Inspection:
@@ -101,11 +93,11 @@ class Inspector:
                 Cause(kind="rules_broken", columns=_columns(f.column), detail=str(f))
                 for f in report.held
             ]
-        now, dates = utc_now(), dates_of(frame, self._spec.time, self._times)
+        now, dates = self._clock(), dates_of(frame, self._spec.time, self._times)
         if causes:
             held = TriageVerdict(window=name, held=True, causes=tuple(causes), dates=dates)
             self._quarantine.hold(name, causes, window.start, window.end, len(frame), now, dates)
-            get_run_logger().warning("%s is held: %s", in_words(name, dates), held.reason)
+            logger.warning("%s is held: %s", in_words(name, dates), held.reason)
             self._triage = self._triage.without()
             return Inspection(held, window, 0)
         refused = frame[refusals >= 0]
@@ -175,11 +167,11 @@ class Inspector:
 
     def _put_unusable(self, name: str, window: Window, bad: NDArray[np.bool_]) -> None:
         rows = window.frame[bad]
-        new = self._quarantine.put_unusable(name, rows, list(self._ids(window, rows)), utc_now())
+        new = self._quarantine.put_unusable(
+            name, rows, list(self._ids(window, rows)), self._clock()
+        )
         if new:
-            get_run_logger().warning(
-                "%d rows of %s cannot be used: %s", new, name, rows[FAULT].iloc[0]
-            )
+            logger.warning("%d rows of %s cannot be used: %s", new, name, rows[FAULT].iloc[0])
 
     def _hold(self, window: Stretch, verdict: TriageVerdict, rows: int) -> None:
         self._quarantine.hold(
@@ -188,11 +180,11 @@ class Inspector:
             window.start,
             window.end,
             rows,
-            utc_now(),
+            self._clock(),
             verdict.dates,
         )
         which = in_words(window.window, verdict.dates)
-        get_run_logger().warning("%s is held: %s", which, verdict.reason)
+        logger.warning("%s is held: %s", which, verdict.reason)
 
     def _ids(self, window: Window, rows: pd.DataFrame) -> NDArray[Any]:
         numbers = window.start.source_rows + rows.index.to_numpy()
@@ -205,18 +197,18 @@ class Inspector:
         begin = past[0].start.source_rows if past else first.start.source_rows
         past = [s for s in past if layout.held_window(s.window) not in held][-KEPT:]
         rows = len(first.frame)
-        reference = self._source.iloc[:begin]
+        reference = self._stream.source.iloc[:begin]
         if self._spec.monitor.window.duration is None:
             reference = (
                 reference.iloc[-(KEPT - len(past)) * rows :] if len(past) < KEPT else reference[:0]
             )
-        triage = Triage.fit(reference if len(reference) else self._source, self._spec, rows)
-        frames = [read_span(self._reader, self._spec, self._source, s.start, s.end) for s in past]
+        triage = Triage.fit(reference if len(reference) else self._stream.source, self._spec, rows)
+        frames = [self._stream.read(s.start, s.end) for s in past]
         frames = [_usable(self._with_strays(frame)) for frame in frames]
         if not frames:
             return triage.without() if gap else triage
         together = pd.concat(frames, ignore_index=True)
-        told = labels_for(self._reader, self._spec.name, together, self._spec.target, self._rule)
+        told = self._stream.told(together, self._rule)
         labels = typed_labels(told.values, self._spec.task)
         at = 0
         for rows in frames:

@@ -1,0 +1,71 @@
+"""The fold of a pipeline's history into what the policy needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from perennial.registry import (
+    HistoryEntry,
+    Stage,
+    failed_retrains_in_a_row,
+    is_retrain,
+    measured_costs,
+    read_history,
+    read_state,
+    rollbacks_in_a_row,
+)
+from perennial.spec import Costs
+from perennial.store import Store
+
+
+class Past(BaseModel):
+    """What a history comes to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    entry: str | None = None
+    """The newest entry; None: there is none."""
+    champion: str | None = None
+    challenger: str | None = None
+    stage: Stage = "idle"
+    answered: str | None = None
+    """The last window whose heal a retrain has answered, whatever came of it."""
+    retrained: AwareDatetime | None = None
+    """When the last model behind the first one was made, be it that it was refused; None: none
+    was."""
+    refused: int = 0
+    """Models in a row that failed, see `perennial.registry.failed_retrains_in_a_row`."""
+    undone: int = 0
+    """Versions in a row that live traffic has rolled back."""
+    costs: Costs = Costs()
+    """CPU seconds that the last heal of each depth took."""
+
+
+def fold(entries: Sequence[HistoryEntry]) -> Past:
+    """Fold a whole history, the oldest entry first."""
+    changes = [entry for entry in entries if entry.after is not None]
+    last = max(changes, key=lambda entry: entry.id, default=None)
+    stands = None if last is None else last.after
+    retrains = [entry for entry in entries if is_retrain(entry)]
+    return Past(
+        entry=max((entry.id for entry in entries), default=None),
+        champion=None if stands is None else stands.champion,
+        challenger=None if stands is None else stands.challenger,
+        stage="idle" if stands is None else stands.stage,
+        answered=None if stands is None else stands.answered,
+        retrained=retrains[-1].at if len(retrains) > 1 else None,
+        refused=failed_retrains_in_a_row(entries),
+        undone=rollbacks_in_a_row(entries),
+        costs=measured_costs(entries),
+    )
+
+
+def read_past(store: Store, pipeline: str) -> Past:
+    """Fold what the store holds; the last change may stand in the state alone yet."""
+    entries = list(read_history(store, pipeline))
+    last = read_state(store, pipeline).state.last_change
+    if last is not None and last.id not in {entry.id for entry in entries}:
+        entries = sorted([*entries, last], key=lambda entry: entry.id)
+    return fold(entries)

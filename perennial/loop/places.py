@@ -1,0 +1,42 @@
+"""Where windows lie in a stream, and where the monitor stands in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from perennial.datasets.stream import Cursor
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A window by where it lies."""
+
+    window: str
+    start: Cursor
+    end: Cursor
+
+
+class PendingWindow(BaseModel):
+    """A window whose labels have not come yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    window: str
+    start: Cursor
+    end: Cursor
+
+    @property
+    def stretch(self) -> Stretch:
+        """Where it lies."""
+        return Stretch(self.window, self.start, self.end)
+
+
+class Place(BaseModel):
+    """Where the monitor stands; the ``cursor`` of a `Check`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    end: Cursor
+    pending: tuple[PendingWindow, ...] = ()
