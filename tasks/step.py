@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import CancelledRun, FailedRun
+from prefect.exceptions import CancelledRun, FailedRun, MissingContextError
+from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 
 from perennial.errors import Damaged, PerennialError, StoreError
@@ -57,7 +59,20 @@ class PlainWords(logging.Filter):
         return True
 
 
+class IntoRunLog(logging.Handler):
+    """What the library says while a step runs stands in the run's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a record on; outside of a run nobody asks for it."""
+        with suppress(MissingContextError):
+            get_run_logger().log(record.levelno, record.getMessage())
+
+
 _ENDED_WELL = f"Finished in state {Completed()}"
 
 for _name in ("prefect.task_runs", "prefect.flow_runs"):
     logging.getLogger(_name).addFilter(PlainWords())
+
+_library = logging.getLogger("perennial.loop")
+_library.setLevel(logging.INFO)
+_library.addHandler(IntoRunLog())

@@ -5,7 +5,7 @@ Heavy imports stand inside the commands, so that --help is instant. A module add
 """
 
 from perennial.cli import stack, declare, play, traffic, pipelines, backtest, data, tables, ask  # noqa: F401, I001
-from perennial.cli import versions, keeping, rollout, alerts  # noqa: F401
+from perennial.cli import versions, replay, keeping, rollout, alerts  # noqa: F401
 from perennial.cli.common import app, main
 
 __all__ = ["app", "main"]

@@ -27,6 +27,13 @@ app = typer.Typer(
 )
 
 DECLARATION = "pipeline.yaml"
+MOMENTS = [
+    f"%Y-%m-%d{between}{clock}{zone}"
+    for between in (" ", "T")
+    for clock in ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
+    for zone in ("", "%z")
+]
+"""How a moment may be written."""
 
 
 def name_of(pipeline: str | None) -> str | None:

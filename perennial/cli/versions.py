@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, Pipeline, Version, app, open_store
+from perennial.cli.common import MOMENTS, Directory, Json, Pipeline, Version, app, open_store
 from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
 
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from perennial.contest import Contest
     from perennial.registry import HistoryEntry, Manifest
     from perennial.store import Store
-
-_MOMENTS = [
-    f"%Y-%m-%d{between}{clock}{zone}"
-    for between in (" ", "T")
-    for clock in ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
-    for zone in ("", "%z")
-]
 
 
 @app.command()
@@ -216,7 +209,7 @@ def history(
     at: Annotated[
         datetime | None,
         typer.Option(
-            formats=_MOMENTS,
+            formats=MOMENTS,
             help="Say who answered at this moment; local time, or with a zone such as +0000.",
         ),
     ] = None,

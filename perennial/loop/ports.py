@@ -18,14 +18,26 @@ from perennial.packaging.labels import LabelRule
 class Stream(Protocol):
     """Rows in order, and the labels that are known by the moment of a look."""
 
-    source: pd.DataFrame
-    """The rows that lie before what is served, in time order, with the target where it is known."""
-    away: str | None
-    """Why the source cannot be read; then ``source`` is what stands in for it."""
-    requests: Arrived
-    """Segments of what was asked that are known."""
-    labels: Arrived
-    """The same of what was true."""
+    @property
+    def source(self) -> pd.DataFrame:
+        """The rows that lie before what is served, in time order, with the target where it is
+        known."""
+        ...
+
+    @property
+    def away(self) -> str | None:
+        """Why the source cannot be read; then ``source`` is what stands in for it."""
+        ...
+
+    @property
+    def requests(self) -> Arrived:
+        """Segments of what was asked that are known."""
+        ...
+
+    @property
+    def labels(self) -> Arrived:
+        """The same of what was true."""
+        ...
 
     def windows(self, place: Cursor) -> Iterator[Window]:
         """Yield the full windows behind a place, the oldest first. What is left over waits."""

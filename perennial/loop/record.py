@@ -104,6 +104,11 @@ def all_checks(store: Store, pipeline: str) -> Iterator[WindowCheck]:
         yield _read(store, key)
 
 
+def count_checks(store: Store, pipeline: str) -> int:
+    """Count the windows that have been checked."""
+    return len(_keys(store, pipeline))
+
+
 def windows_by(store: Store, pipeline: str, moment: datetime) -> int:
     """Count the windows that had been checked by a moment, however long ago that is."""
     return bisect_right(_keys(store, pipeline), moment, key=lambda key: _read(store, key).at)
