@@ -111,11 +111,6 @@ def request_id(row: int) -> str:
     return f"row-{row:07d}"
 
 
-def row_of(identifier: str) -> int:
-    """The row that an id of `request_id` names."""
-    return int(identifier.removeprefix("row-"))
-
-
 def demo_name(pipeline: str) -> str:
     """The name under which a pipeline's demo lies in the store: that of no pipeline in sight."""
     return f"{pipeline[:_LONGEST_NAME]}{_DEMO}"
