@@ -205,7 +205,7 @@ def measure(name: str, windows: int = WINDOWS) -> StreamResult:
     spec = load_spec(folder)
     frame = read_source(spec, folder)
     where = cut(len(frame), windows=windows, train_fraction=0.2)
-    rows = int(where.bounds[1] - where.bounds[0])
+    rows = where.window_rows
     by_rows = spec.model_copy(
         update={"monitor": spec.monitor.model_copy(update={"window": Span(rows=rows)})}
     )

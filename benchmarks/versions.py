@@ -8,22 +8,27 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perennial.packaging.signature import Signature
-from perennial.registry import FileEntry, Lineage, Manifest
-from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
+from perennial.registry import FileEntry, Lineage, Manifest, Recipe
+from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE, Runtime
 from perennial.store import Store, layout
 
 LINEAGE = Lineage(
     snapshot="0" * 64,
     spec="0" * 64,
     code="0",
+    sources="0" * 64,
     environment={},
+    lock="0" * 64,
+    threads=1,
     seed=0,
+    recipe=Recipe(estimators=(), trained_rows=0, holdout_rows=0),
     parent=None,
     reason="made by hand",
     cause=None,
     run="nobody",
     estimator="made by hand",
 )
+RUNTIME = Runtime(ir=8, opsets={"": 17})
 
 
 def put_version(
@@ -54,6 +59,7 @@ def put_version(
         fence=0,
         files=entries,
         lineage=LINEAGE,
+        runtime=RUNTIME,
         metrics=dict(metrics or {}),
     )
     store.put_json(layout.manifest(pipeline, version), manifest)

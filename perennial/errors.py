@@ -12,7 +12,6 @@
     |   +-- LeaseLost           this run held the lease and no longer does
     +-- ValidationFailed        a window breaks its expectations
     +-- TrainingError           no estimator could be fitted
-    +-- ParityError             the packaged model does not answer as its source model does
     +-- ModelError              a packaged model cannot be loaded, or answers nonsense
     +-- RequestError            rows that the model's signature does not allow
     +-- AlertError              an alert, or the rules for alerts, cannot be understood
@@ -86,10 +85,6 @@ class ValidationFailed(PerennialError):
 
 class TrainingError(PerennialError):
     """No estimator could be fitted."""
-
-
-class ParityError(PerennialError):
-    """The packaged model does not answer as its source model does."""
 
 
 class ModelError(PerennialError):

@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.versions import LINEAGE, RUNTIME
 from perennial import spec
 from perennial.cli import app
 from perennial.cli.rollout import Goal
@@ -14,7 +15,6 @@ from perennial.errors import PerennialError, SpecError
 from perennial.registry import (
     Declaration,
     FileEntry,
-    Lineage,
     Manifest,
     change_state,
     new_entry,
@@ -37,18 +37,8 @@ def manifest(version):
         created_at=utc_now(),
         fence=1,
         files={"model.onnx": FileEntry(sha256="0", size=1)},
-        lineage=Lineage(
-            snapshot="0",
-            spec="0",
-            code="0",
-            environment={},
-            seed=0,
-            parent=None,
-            reason="a test",
-            cause=None,
-            run="a run",
-            estimator="linear",
-        ),
+        lineage=LINEAGE,
+        runtime=RUNTIME,
     )
 
 

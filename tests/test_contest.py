@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.versions import LINEAGE, RUNTIME
 from perennial.contest import hold_contest
 from perennial.datasets.snapshot import take_snapshot
 from perennial.packaging.export import export
-from perennial.registry import Declaration, Lineage, Manifest, Recipe, write_file
+from perennial.registry import Declaration, Manifest, Recipe, write_file
 from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
 from perennial.spec import PipelineSpec
 from perennial.store import layout
@@ -56,21 +57,15 @@ def put(store, number: int, rows: pd.DataFrame, *, held: int, shares=None) -> Ma
         created_at=utc_now(),
         fence=1,
         files=files,
-        lineage=Lineage(
-            snapshot=snapshot.sha256,
-            spec="0",
-            code="0",
-            environment={},
-            seed=0,
-            recipe=Recipe(
-                estimators=("linear",), trained_rows=200, holdout_rows=held, shares=shares or {}
-            ),
-            parent=None,
-            reason="a test",
-            cause=None,
-            run="a run",
-            estimator="linear",
+        lineage=LINEAGE.model_copy(
+            update={
+                "snapshot": snapshot.sha256,
+                "recipe": Recipe(
+                    estimators=("linear",), trained_rows=200, holdout_rows=held, shares=shares or {}
+                ),
+            }
         ),
+        runtime=RUNTIME,
     )
     store.put_json(layout.manifest("line", version), manifest)
     return manifest

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.versions import RUNTIME
 from perennial.datasets.snapshot import take_snapshot
 from perennial.errors import SpecError
 from perennial.evaluation.mixing import Mixture
@@ -66,7 +67,8 @@ def write(store: Store, version: str, model: bytes, signature: bytes, **lineage:
     }
     entries = {name: write_file(store, "p", version, name, data) for name, data in files.items()}
     made = Lineage(
-        spec="0", code="0", sources=source_sha256(), environment=environment.shaping, seed=3,
+        spec="0", code="0", sources=source_sha256(), environment=environment.shaping,
+        lock="0", threads=1, seed=3,
         parent=None, reason="a test", cause=None, run="a run", estimator="any", **lineage,
     )  # fmt: skip
     manifest = Manifest(
@@ -77,6 +79,7 @@ def write(store: Store, version: str, model: bytes, signature: bytes, **lineage:
         fence=1,
         files=entries,
         lineage=made,
+        runtime=RUNTIME,
     )
     lease = acquire_lease(store, "p", "a run")
     register(store, lease, manifest)

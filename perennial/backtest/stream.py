@@ -47,7 +47,9 @@ class Cut:
 
 
 def cut(rows: int, *, windows: int, train_fraction: float, label_delay_windows: int = 0) -> Cut:
-    """Cut ``rows`` rows into a first fraction and ``windows`` equal windows.
+    """Cut ``rows`` rows into a first fraction and ``windows`` equal windows, as the monitor's are.
+
+    What is left over, less than a row for each window, goes to the first fraction.
 
     Raises:
         SourceError: too few rows for that many windows.
@@ -58,5 +60,5 @@ def cut(rows: int, *, windows: int, train_fraction: float, label_delay_windows: 
             f"{rows} rows cannot be cut into a training part of {train_fraction:.0%} and "
             f"{windows} windows; ask for fewer windows"
         )
-    bounds = first + (rows - first) * np.arange(windows + 1) // windows
-    return Cut(bounds, label_delay_windows)
+    size = (rows - first) // windows
+    return Cut(rows - size * np.arange(windows, -1, -1), label_delay_windows)

@@ -33,11 +33,10 @@ import pyarrow as pa
 
 from perennial.packaging.signature import Signature, TimeField
 
-_FORMAT_KEY = b"perennial.log.format"
+FORMAT = b"1"
+"""Of both logs' segments."""
+FORMAT_KEY = b"perennial.log.format"
 _TIME_KEY = b"perennial.log.time"
-_FEEDBACK_FORMAT = b"1"
-_PREDICTION_FORMAT = b"2"
-"""2: with ``key`` and ``weight``. Segments of format 1 lack them; readers take them for unknown."""
 
 FEEDBACK_SCHEMA = pa.schema(
     [
@@ -46,7 +45,7 @@ FEEDBACK_SCHEMA = pa.schema(
         # A JSON scalar: 12.5, "UP", true.
         pa.field("label", pa.string(), nullable=False),
     ],
-    metadata={_FORMAT_KEY: _FEEDBACK_FORMAT},
+    metadata={FORMAT_KEY: FORMAT},
 )
 
 
@@ -77,7 +76,7 @@ def prediction_schema(signature: Signature) -> pa.Schema:
             pa.field("key", pa.int64()),
             pa.field("weight", pa.float64()),
         ],
-        metadata={_FORMAT_KEY: _PREDICTION_FORMAT, **_time_metadata(signature.time)},
+        metadata={FORMAT_KEY: FORMAT, **_time_metadata(signature.time)},
     )
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from perennial.datasets.log import ANSWERING_ROLES, FEEDBACK_SCHEMA, time_of
+from perennial.datasets.log import ANSWERING_ROLES, FEEDBACK_SCHEMA, FORMAT, FORMAT_KEY, time_of
 from perennial.datasets.merged import MergedFile, open_merged
 from perennial.datasets.served import take_times
 from perennial.errors import NotFound, StoreError
@@ -202,7 +202,7 @@ def parse_segment(data: bytes, key: str) -> pa.Table:
     """Read the bytes of a segment that is an object of its own, held against its name.
 
     Raises:
-        StoreError: it is damaged.
+        StoreError: it is damaged, or of another format.
     """
     try:
         table = pq.read_table(io.BytesIO(data))
@@ -210,6 +210,11 @@ def parse_segment(data: bytes, key: str) -> pa.Table:
         raise StoreError(f"segment {key} is damaged: {error}") from None
     if table.num_rows != layout.segment_rows(key):
         raise StoreError(f"segment {key} holds {table.num_rows} rows: it was altered or damaged")
+    if (table.schema.metadata or {}).get(FORMAT_KEY) != FORMAT:
+        raise StoreError(
+            f"segment {key} is not of format {FORMAT.decode()}: it was altered, or another "
+            "release of Perennial wrote it"
+        )
     return table
 
 
@@ -222,8 +227,7 @@ def flatten_predictions(table: pa.Table, time: TimeField | None = None) -> pd.Da
 
     Returns:
         One row an answered request. Features and context fields as columns of their own; what the
-        system wrote under ``LOG_COLUMNS``, and ``_key`` (0: none) and ``_weight`` (NaN: unknown,
-        the segment is of format 1).
+        system wrote under ``LOG_COLUMNS``, and ``_key`` (0: none) and ``_weight``.
     """
     features = table.column("features").combine_chunks()
     names = [field.name for field in features.type]
@@ -233,9 +237,8 @@ def flatten_predictions(table: pa.Table, time: TimeField | None = None) -> pd.Da
     )
     for column, name in LOG_COLUMNS.items():
         frame[name] = table.column(column).to_pandas()
-    routed = "weight" in table.column_names
-    frame["_key"] = table.column("key").fill_null(0).to_pandas() if routed else 0
-    frame["_weight"] = table.column("weight").to_pandas() if routed else float("nan")
+    frame["_key"] = table.column("key").fill_null(0).to_pandas()
+    frame["_weight"] = table.column("weight").to_pandas()
     written = time_of(table.schema, time)
     return frame if written is None else take_times(frame, written)
 

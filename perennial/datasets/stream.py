@@ -52,23 +52,20 @@ class Cursor(BaseModel):
     """The late segment that it stands in, if it stands in one."""
     late_offset: int = 0
     """Rows of that late segment that lie before it."""
-    arrived: float | None = None
-    """When the newest of the segments that were taken came into the store."""
+    arrived: float = 0.0
+    """When the newest of the segments that were taken came into the store; 0: none was."""
     recent: dict[str, float] = {}
     """ULID and arrival of those of them that came shortly before."""
 
     def has_taken(self, segment: Segment) -> bool:
-        """Tell whether a segment whose key lies before this place was taken.
-
-        In a place of before there were arrivals, all of them were.
-        """
-        if self.arrived is None or segment.arrived <= self.arrived - ARRIVAL_SLACK:
+        """Tell whether a segment whose key lies before this place was taken."""
+        if segment.arrived <= self.arrived - ARRIVAL_SLACK:
             return True
         return layout.segment_ulid(segment.key) in self.recent
 
     def behind(self, segment: Segment, *, late: bool) -> Cursor:
         """The place behind a segment, all of whose rows are taken."""
-        arrived = max(self.arrived or segment.arrived, segment.arrived)
+        arrived = max(self.arrived, segment.arrived)
         recent = {**self.recent, layout.segment_ulid(segment.key): segment.arrived}
         update: dict[str, object] = {
             "late": None,

@@ -67,14 +67,9 @@ class Plan:
             return None
         return Break(self.cut.windows // 2, str(numbers.idxmax()))
 
-    @property
-    def window_rows(self) -> int:
-        """Rows that the monitor judges together."""
-        return (len(self.frame) - self.cut.first) // self.cut.windows
-
     def rows(self, window: int) -> tuple[int, int]:
         """First row of a window (counted from 0) and the row behind its last."""
-        return int(self.cut.bounds[window]), int(self.cut.bounds[window + 1])
+        return self.cut.rows(window)
 
     @property
     def fields(self) -> list[str]:
@@ -114,11 +109,6 @@ def json_value(cell: Any) -> Any:
 def request_id(row: int) -> str:
     """The id under which a row of the stream is sent."""
     return f"row-{row:07d}"
-
-
-def row_of(identifier: str) -> int:
-    """The row that an id of `request_id` names."""
-    return int(identifier.removeprefix("row-"))
 
 
 def demo_name(pipeline: str) -> str:
@@ -184,7 +174,7 @@ def _write(plan: Plan, home: Path) -> None:
     declared.pop("time_format", None)
     declared.pop("timezone", None)
     # The demo asks for each check itself, at the end of a window.
-    declared["monitor"] = {"schedule": None, "window": f"{plan.window_rows} rows"}
+    declared["monitor"] = {"schedule": None, "window": f"{plan.cut.window_rows} rows"}
     # A heal takes seconds, as in life, but a window passes in one: not each gets a heal of its own.
     cooldown = max(plan.spec.policy.cooldown, HEAL_EVERY - 1)
     declared["policy"] = {**declared.get("policy", {}), "cooldown": cooldown}

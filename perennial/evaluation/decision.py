@@ -104,7 +104,7 @@ class GateDecision(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[2] = 2
+    format: Literal[1] = 1
     rows: int
     reason: str
     checks: tuple[GateCheck, ...]

@@ -136,7 +136,6 @@ def mix(trials: Sequence[HeadTrial]) -> Mixture:
     """Choose the shares, from trials on one base, the newest last."""
     from scipy.optimize import nnls
 
-    trials = _comparable(trials)
     if not trials:
         return Mixture()
     gram, cross, _ = _weighted(trials)
@@ -154,14 +153,9 @@ def mix(trials: Sequence[HeadTrial]) -> Mixture:
 
 def expected_gain(trials: Sequence[HeadTrial], mixture: Mixture) -> float:
     """Say what share of the base's loss a mixture would have taken away in these trials."""
-    gram, cross, base = _weighted(_comparable(trials))
+    gram, cross, base = _weighted(trials)
     shares = np.array(mixture.shares)
     return float(2 * shares @ cross - shares @ gram @ shares) / base if base > 0 else 0.0
-
-
-def _comparable(trials: Sequence[HeadTrial]) -> list[HeadTrial]:
-    """Leave out what an earlier release tried, of which one head was missing."""
-    return [trial for trial in trials if len(trial.cross) == len(HEADS)]
 
 
 def _weighted(

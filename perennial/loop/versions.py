@@ -37,9 +37,9 @@ class Metrics(BaseModel):
     format: Literal[1] = 1
     metric: str
     score: float | None
-    low: float | None = None
-    """Lower end of the score's 90% interval; None where it is undefined, or was not recorded."""
-    high: float | None = None
+    low: float | None
+    """Lower end of the score's 90% interval; None where it is undefined."""
+    high: float | None
     rows: int
     """Rows of the gate, behind those trained on."""
     first: datetime | None = None

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.errors import ParityError
 from perennial.packaging.predictor import Predictor
 from perennial.packaging.signature import Signature
 
@@ -111,24 +110,6 @@ def check_parity(
         for kind, n, c in cases
     )
     return Parity(checks, scale, tolerance)
-
-
-def ensure_parity(parity: Parity) -> Parity:
-    """Hand on a parity that holds.
-
-    Raises:
-        ParityError: it does not; names the worst kind of rows and how far off they are.
-    """
-    if parity.ok:
-        return parity
-    failed = [check for check in parity.checks if check.off]
-    worst = max(failed, key=lambda check: (check.max_relative, check.off))
-    others = f"; {len(failed) - 1} more kinds of rows are off" if len(failed) > 1 else ""
-    raise ParityError(
-        f"the packaged model does not answer as its source on {worst.kind}: {worst.off} of "
-        f"{worst.rows} rows are off, by up to {worst.max_abs:.3g} "
-        f"(allowed {parity.tolerance:.3g}){others}. It is not registered"
-    )
 
 
 def _tolerance(signature: Signature, expected: NDArray[Any]) -> tuple[float, float]:

@@ -220,19 +220,6 @@ class RowEncoder:
             )
 
 
-def encode_rows(
-    signature: Signature, rows: Sequence[Mapping[str, Any]]
-) -> tuple[NDArray[np.float32] | None, NDArray[Any] | None]:
-    """Bring rows of named fields into the inputs of `Predictor.predict`.
-
-    Raises:
-        RequestError: as `RowEncoder.encode`.
-    """
-    encoded = RowEncoder(signature).encode(rows)
-    encoded.refuse_infinite(signature)
-    return encoded.inputs()
-
-
 def encode_frame(
     signature: Signature, frame: pd.DataFrame
 ) -> tuple[NDArray[np.float32] | None, NDArray[Any] | None]:

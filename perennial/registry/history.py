@@ -75,8 +75,7 @@ class HistoryEntry(BaseModel):
     after: Standing | None = None
     """What held from then on; None: the state stayed as it was."""
     revision: int | None = None
-    """Of the state that it made: without a gap from 1 on. None: the state stayed as it was, or the
-    release that wrote this did not number."""
+    """Of the state that it made: without a gap from 1 on. None: the state stayed as it was."""
 
 
 def new_entry(

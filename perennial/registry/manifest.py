@@ -29,7 +29,7 @@ ROLLOUT_PAGE = "rollout.html"
 BAKE_PAGE = "bake.html"
 """The same of its bake."""
 
-FORMAT = 2
+FORMAT = 1
 
 
 class FileEntry(BaseModel):
@@ -61,7 +61,7 @@ class Recipe(BaseModel):
 
 
 class Lineage(BaseModel):
-    """Where a version came from. What is None was not recorded by the release that made it."""
+    """Where a version came from."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,18 +71,18 @@ class Lineage(BaseModel):
     """sha256 of the declaration."""
     code: str
     """Version of Perennial that trained it."""
-    sources: str | None = None
+    sources: str
     """sha256 over the Python files of Perennial."""
     revision: str | None = None
-    """Commit that the code was checked out at; None also outside a checkout."""
+    """Commit that the code was checked out at; None: it was not in a checkout."""
     environment: dict[str, str]
     """Releases of the libraries that shape the model."""
-    lock: str | None = None
+    lock: str
     """sha256 of ``environment.json``: every installed distribution, Python, the machine's kind."""
-    threads: int | None = None
+    threads: int
     """Threads that a fit uses."""
     seed: int
-    recipe: Recipe | None = None
+    recipe: Recipe
     parent: str | None
     """The champion that it was held against."""
     reason: str
@@ -118,7 +118,7 @@ class Manifest(Sealed):
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[2] = 2
+    format: Literal[1] = 1
     pipeline: str
     version: str
     task: Task
@@ -127,13 +127,8 @@ class Manifest(Sealed):
     """Lease token under which it was registered."""
     files: dict[str, FileEntry]
     lineage: Lineage
-    runtime: Runtime | None = None
+    runtime: Runtime
     metrics: dict[str, Any] = Field(default_factory=dict)
-
-    @classmethod
-    def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Format 1 lacked what is None by default, and nothing else."""
-        return {**content, "format": FORMAT}
 
 
 class RefusedCandidate(Manifest):
@@ -147,18 +142,18 @@ M = TypeVar("M", bound=Manifest)
 
 
 def parse_manifest(kind: type[M], data: bytes, where: str) -> M:
-    """Read a ``manifest.json`` or ``refused.json`` of this format or an older one.
+    """Read a ``manifest.json`` or ``refused.json``.
 
     Raises:
-        ModelError: it was altered or damaged, or a newer release wrote it; names ``where``.
+        ModelError: it was altered or damaged, or is of another format; names ``where``.
     """
     try:
         found = json.loads(data)
         number = found.get("format") if isinstance(found, dict) else None
-        if isinstance(number, int) and number > FORMAT:
+        if isinstance(number, int) and number != FORMAT:
             raise ModelError(
-                f"{where} has format {number}, this release reads up to {FORMAT}: it was damaged, "
-                "or a newer release of Perennial made it"
+                f"{where} has format {number}, this release reads {FORMAT}: it was damaged, or "
+                "another release of Perennial made it"
             )
         return kind.model_validate_json(data)
     except (ValueError, ValidationError) as error:

@@ -28,7 +28,7 @@ SIGNATURE = "signature"
 
 
 class Sealed(BaseModel):
-    """A model whose JSON carries its own digest. Files of format 1 had none."""
+    """A model whose JSON carries its own digest."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,11 +40,6 @@ class Sealed(BaseModel):
         """What is signed: sha256 of all but digest and signature."""
         content = json.loads(self.model_dump_json())
         return _sha256({k: v for k, v in content.items() if k not in (DIGEST, SIGNATURE)})
-
-    @classmethod
-    def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Bring the content of a file of format 1 into the present format."""
-        return content
 
     @model_serializer(mode="wrap")
     def _with_digest(
@@ -62,10 +57,7 @@ class Sealed(BaseModel):
         if info.mode != "json" or not isinstance(data, dict):
             return data
         content = dict(data)
-        found = content.pop(DIGEST, None)
-        if found is None and content.get("format") == 1:
-            return cls.upgraded(content)
-        if found != _sha256(content):
+        if content.pop(DIGEST, None) != _sha256(content):
             raise ValueError("its digest is not that of its content: it was altered or damaged")
         return content
 

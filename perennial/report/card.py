@@ -103,10 +103,9 @@ def _data(manifest: Manifest, snapshot: Snapshot) -> Section:
         ("source", snapshot.source),
         ("labelled rows", f"{snapshot.rows:,}"),
         ("taken", f"{snapshot.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("trained on", str(TrainingSpan(recipe.trained_rows, recipe.half_life))),
+        ("held out for the gate", f"the newest {recipe.holdout_rows:,}"),
     ]
-    if recipe is not None:
-        rows.append(("trained on", str(TrainingSpan(recipe.trained_rows, recipe.half_life))))
-        rows.append(("held out for the gate", f"the newest {recipe.holdout_rows:,}"))
     return Section("Data", "", ("what", "value"), rows)
 
 
@@ -182,8 +181,8 @@ def _lineage(manifest: Manifest) -> Section:
         "sources": lineage.sources,
         "environment": lineage.lock,
         "seed": str(lineage.seed),
-        "threads": None if lineage.threads is None else str(lineage.threads),
-        "graph": None if manifest.runtime is None else str(manifest.runtime),
+        "threads": str(lineage.threads),
+        "graph": str(manifest.runtime),
         "made with": ", ".join(f"{k} {v}" for k, v in lineage.environment.items()),
     }
     text = f"'perennial reproduce {manifest.pipeline} {manifest.version}' trains it again."

@@ -180,14 +180,15 @@ class Observer:
     def _of_stage(self) -> NDArray[np.bool_]:
         """Which rows were answered in the present stage and weight, whenever that reached a server.
 
-        In the canary the log says by which weight a request was routed; where it does not (it was
-        written by an older server, or in another stage), time has to do.
+        In the canary the log says by which weight a request was routed; else time has to do.
         """
-        settled: NDArray[np.bool_] = self._rows["time"] >= _moment(self._since + SETTLE)
-        if self._state.stage != "canary":
-            return settled
-        weight = self._rows["weight"]
-        return np.where(np.isnan(weight), settled, weight == self._state.weight)
+        rows = self._rows
+        chosen: NDArray[np.bool_] = (
+            rows["weight"] == self._state.weight
+            if self._state.stage == "canary"
+            else rows["time"] >= _moment(self._since + SETTLE)
+        )
+        return chosen
 
     def _stage_rows(self) -> int:
         if self._state.stage == "shadow":

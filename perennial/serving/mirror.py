@@ -199,8 +199,6 @@ class Mirror:
 
 def _made_for(manifest: Manifest) -> str:
     """Name what a graph asks of the runtime, where that may be what it lacks here."""
-    if manifest.runtime is None:
-        return ""
     return f" (it has {manifest.runtime}; {_runtimes(manifest)})"
 
 

@@ -30,13 +30,3 @@ def place(key: str, salt: str) -> int:
         salt: the challenger's version, so that each rollout tries itself on other keys.
     """
     return int.from_bytes(blake2b(f"{salt}\0{key}".encode(), digest_size=8).digest(), "little")
-
-
-def position(key: str, salt: str) -> float:
-    """Give a key its place in [0, 1)."""
-    return place(key, salt) * _SCALE
-
-
-def goes_to_challenger(key: str, salt: str, weight: float) -> bool:
-    """Tell whether the challenger answers; a key that it answers stays with it as weight grows."""
-    return Route(place(key, salt), weight).to_challenger

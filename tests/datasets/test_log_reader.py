@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
+import pyarrow.parquet as pq
+import pytest
+
 from perennial.datasets.log_reader import SegmentReader, list_segments
+from perennial.errors import StoreError
 from perennial.store import layout
 from tests.datasets.conftest import LogWriter
 from tests.datasets.memory_store import MemoryStore
@@ -34,6 +40,17 @@ def test_a_segment_is_fetched_once():
     tables = [[reader.read(segment) for segment in segments] for _ in range(2)]
     assert tables[0] == tables[1]
     assert store.fetched == [segment.key for segment in segments]
+
+
+@pytest.mark.parametrize("metadata", [None, {"perennial.log.format": "2"}])
+def test_a_segment_of_another_format_is_refused_by_name(metadata):
+    store, _, (segment,) = written(1)
+    table = SegmentReader(store).read(segment).replace_schema_metadata(metadata)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    store.put(segment.key, buffer.getvalue())
+    with pytest.raises(StoreError, match=f"{segment.key} is not of format 1: .* another release"):
+        SegmentReader(store).read(segment)
 
 
 def test_one_listing_serves_for_all_that_lies_behind_it():

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from perennial.demo.plan import make_plan, row_of
+from perennial.demo.plan import make_plan
 from perennial.errors import SourceError
 from perennial.spec import load_spec
 
@@ -63,8 +63,9 @@ def test_a_report_stays_until_the_next_demo_has_made_its_own(source, tmp_path):
 
 def test_every_row_behind_it_is_sent_once_and_in_order(source, tmp_path):
     plan = make_plan(source, tmp_path / "demo", windows=7)
-    sent = [row_of(name) for w in range(7) for name, _ in plan.requests(w)]
-    assert sent == list(range(200, 1000))
+    sent = [name for w in range(7) for name, _ in plan.requests(w)]
+    assert plan.cut.first == 202, "two rows are left over by seven windows of 114"
+    assert sent == [f"row-{row:07d}" for row in range(202, 1000)]
 
 
 def test_requests_are_json_without_the_target_and_missing_values(source, tmp_path):

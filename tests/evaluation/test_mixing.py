@@ -55,12 +55,6 @@ def test_two_that_err_apart_are_better_than_either() -> None:
     assert mixture.depth == "correct"
 
 
-def test_trials_of_an_earlier_release_that_knew_fewer_heads_do_not_count() -> None:
-    old = trial(1.0).model_copy(update={"gram": ((1.0, 0.0), (0.0, 1.0)), "cross": (0.0, 0.9)})
-    assert mix([old]) == Mixture()
-    assert mix([old, trial(1.0)]) == mix([trial(1.0)])
-
-
 def test_newer_trials_weigh_more() -> None:
     wrong, right = [trial(-1.0, s) for s in range(4)], [trial(1.0, s) for s in range(4)]
     assert mix([*wrong, *right]).correct > mix([*right, *wrong]).correct

@@ -18,7 +18,7 @@ from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.registry import State, read_file, read_manifest, read_signature, read_state
 from perennial.registry.manifest import MODEL_FILE
-from perennial.serving.router import goes_to_challenger
+from perennial.serving.router import Route, place
 from perennial.store import Store, layout
 from perennial.store.lease import utc_now
 from tests.flows.conftest import frame
@@ -69,7 +69,7 @@ class Traffic:
 
     def _asks_challenger(self, state: State, name: str) -> bool:
         weight = state.weight if self.honest_split else state.weight / 3
-        return weight > 0 and goes_to_challenger(name, str(state.challenger), weight)
+        return Route(place(name, str(state.challenger)), weight).to_challenger
 
     def _cast(self, state: State) -> list[tuple[str, str]]:
         assert state.champion is not None

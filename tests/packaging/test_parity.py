@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from perennial.errors import ModelError, ParityError
+from perennial.errors import ModelError
 from perennial.packaging.export import export
 from perennial.packaging.graph import Graph
-from perennial.packaging.parity import check_parity, ensure_parity
+from perennial.packaging.parity import check_parity
 from perennial.packaging.signature import Feature, Signature
 
 SIGNATURE = Signature(
@@ -62,7 +62,7 @@ def check(model: HandMade) -> Any:
 
 
 def test_a_faithful_model_passes_on_every_kind_of_rows() -> None:
-    parity = ensure_parity(check(HandMade()))
+    parity = check(HandMade())
     assert [check.kind for check in parity.checks] == [
         "real rows",
         "'size' missing",
@@ -84,10 +84,6 @@ def test_a_wrong_filling_is_found_where_a_value_is_missing() -> None:
     parity = check(HandMade(fill=0.0))
     off = {check.kind for check in parity.checks if check.off}
     assert off == {"'size' missing", "all features missing"}
-    with pytest.raises(
-        ParityError, match=r"on 'size' missing: 100 of 100 rows are off, by up to 1"
-    ):
-        ensure_parity(parity)
 
 
 def test_a_wrong_answer_to_unseen_strings_is_found() -> None:
@@ -96,8 +92,6 @@ def test_a_wrong_answer_to_unseen_strings_is_found() -> None:
         "'colour' unseen",
         "all strings unseen",
     }
-    with pytest.raises(ParityError, match="'colour' unseen"):
-        ensure_parity(parity)
 
 
 def test_an_answer_that_is_no_number_fails() -> None:
@@ -111,8 +105,8 @@ def test_a_damaged_weight_fails_on_real_rows() -> None:
     table = next(i for i in model.graph.initializer if i.dims == [4, 1])
     table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table) * 1.01, table.name))
     parity = check_parity(model.SerializeToString(), SIGNATURE, HandMade().predict, *rows())
-    with pytest.raises(ParityError, match="real rows"):
-        ensure_parity(parity)
+    assert parity.checks[0].kind == "real rows"
+    assert parity.checks[0].off > 0
 
 
 def test_a_graph_that_does_not_fit_its_signature_is_not_exported() -> None:

@@ -12,10 +12,10 @@ import signal
 import sys
 import time
 
+from benchmarks.versions import LINEAGE, RUNTIME
 from perennial.errors import Conflict, LeaseError
 from perennial.packaging.signature import Signature
 from perennial.registry import (
-    Lineage,
     Manifest,
     change_state,
     new_entry,
@@ -60,10 +60,6 @@ def registration(store: Store, lease: Lease, run: str) -> str:
     files = {
         name: write_file(store, PIPELINE, version, name, data) for name, data in content.items()
     }
-    lineage = Lineage(
-        snapshot="0", spec="0", code="0", environment={}, seed=0, parent=None, reason="a test",
-        cause=None, run=run, estimator="linear",
-    )  # fmt: skip
     manifest = Manifest(
         pipeline=PIPELINE,
         version=version,
@@ -71,7 +67,8 @@ def registration(store: Store, lease: Lease, run: str) -> str:
         created_at=utc_now(),
         fence=lease.token,
         files=files,
-        lineage=lineage,
+        lineage=LINEAGE.model_copy(update={"run": run}),
+        runtime=RUNTIME,
     )
     register(store, lease, manifest)
     change_state(

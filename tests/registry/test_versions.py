@@ -2,9 +2,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from benchmarks.versions import LINEAGE, RUNTIME
 from perennial.errors import Conflict, LeaseLost, ModelError
 from perennial.registry import (
-    Lineage,
     Manifest,
     list_versions,
     next_version,
@@ -14,19 +14,6 @@ from perennial.registry import (
     write_file,
 )
 from perennial.store import acquire_lease, layout
-
-LINEAGE = Lineage(
-    snapshot="s",
-    spec="s",
-    code="0",
-    environment={},
-    seed=0,
-    parent=None,
-    reason="test",
-    cause=None,
-    run="test",
-    estimator="linear",
-)
 
 
 def manifest(version, files=None):
@@ -38,6 +25,7 @@ def manifest(version, files=None):
         fence=1,
         files=files or {},
         lineage=LINEAGE,
+        runtime=RUNTIME,
     )
 
 

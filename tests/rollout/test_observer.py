@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from ulid import ULID
 
+from benchmarks.versions import LINEAGE, RUNTIME
 from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
 from perennial.errors import ModelError
 from perennial.packaging.signature import Feature, Signature
-from perennial.registry import FileEntry, Lineage, Manifest, append_history, new_entry
+from perennial.registry import FileEntry, Manifest, append_history, new_entry
 from perennial.registry.state import State
-from perennial.rollout.observer import SETTLE, Observer
+from perennial.rollout.observer import Observer
 from perennial.spec import parse_spec
 from perennial.store import layout
 
@@ -82,8 +83,6 @@ class Log:
             },
             schema=prediction_schema(SIGNATURE),
         )
-        if weight is None:
-            table = table.drop_columns(["key", "weight"])
         self._put(layout.prediction_log("p"), table)
 
     def told(self, numbers, truth=None):
@@ -107,10 +106,6 @@ class Log:
 
 @pytest.fixture
 def log(store):
-    lineage = Lineage(
-        snapshot="0", spec="0", code="0", environment={}, seed=0, parent=None, reason="a test",
-        cause=None, run="a run", estimator="linear",
-    )  # fmt: skip
     for version in ("old", "new"):
         manifest = Manifest(
             pipeline="p",
@@ -119,7 +114,8 @@ def log(store):
             created_at=BEGAN,
             fence=1,
             files={"model.onnx": FileEntry(sha256="0", size=1)},
-            lineage=lineage,
+            lineage=LINEAGE,
+            runtime=RUNTIME,
             metrics={"shift": 0.25},
         )
         store.put_json(layout.manifest("p", version), manifest)
@@ -193,14 +189,6 @@ def test_requests_of_the_moment_in_which_servers_follow_the_state_do_not_count(l
     evidence = look(observer(log))
     assert (evidence.champion.keys, len(evidence.champion.latency)) == (0, 0)
     assert evidence.champion.rows == 60
-
-
-def test_in_a_log_of_before_routes_were_logged_time_has_to_tell_that(log):
-    log.answered(30, "old", "champion", weight=None, minutes=SETTLE.total_seconds() / 60 - 0.01)
-    log.answered(20, "old", "champion", weight=None, minutes=SETTLE.total_seconds() / 60 + 0.01)
-    evidence = look(observer(log))
-    assert (evidence.champion.keys, len(evidence.champion.latency)) == (20, 20)
-    assert evidence.champion.rows == 50
 
 
 def test_a_routing_key_counts_once_however_many_requests_it_sends(log):

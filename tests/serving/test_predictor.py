@@ -11,22 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.errors import ModelError, RequestError
-from perennial.packaging.predictor import Predictor, RowEncoder, encode_frame, encode_rows
+from perennial.packaging.predictor import Predictor, RowEncoder, encode_frame
 from perennial.packaging.signature import Feature, Signature
 from perennial.serving.http import HttpError, encode_json
 from perennial.serving.rows import RowDecoder
 from tests.serving.serving_models import REGRESSION, sum_model
 
 
+def inputs(*given: object) -> tuple[np.ndarray, np.ndarray]:
+    """What rows of named fields give the graph."""
+    encoded = RowEncoder(REGRESSION).encode(given)
+    encoded.refuse_infinite(REGRESSION)
+    return encoded.inputs()
+
+
 def test_rows_are_taken_as_they_are_meant() -> None:
-    numeric, categorical = encode_rows(
-        REGRESSION,
-        [
-            {"x": 1, "z": True, "city": 2.0, "ts": 3},
-            {"x": None, "city": None},
-            {"city": False},
-            {"x": math.nan, "city": math.nan},
-        ],
+    numeric, categorical = inputs(
+        {"x": 1, "z": True, "city": 2.0, "ts": 3},
+        {"x": None, "city": None},
+        {"city": False},
+        {"x": math.nan, "city": math.nan},
     )
     np.testing.assert_array_equal(
         numeric, np.array([[1, 1], [np.nan] * 2, [np.nan] * 2, [np.nan] * 2], dtype=np.float32)
@@ -48,7 +52,7 @@ def test_rows_are_taken_as_they_are_meant() -> None:
 )
 def test_rows_that_do_not_fit_are_refused_by_name(row: object, words: str) -> None:
     with pytest.raises(RequestError, match=words):
-        encode_rows(REGRESSION, [row])
+        inputs(row)
 
 
 def test_frames_and_rows_mean_the_same() -> None:
@@ -61,9 +65,7 @@ def test_frames_and_rows_mean_the_same() -> None:
         }
     )
     rows = [{"x": 1, "z": True, "city": 1}, {}, {"x": 2.5, "z": False, "city": 2}]
-    for found, wanted in zip(
-        encode_frame(REGRESSION, frame), encode_rows(REGRESSION, rows), strict=True
-    ):
+    for found, wanted in zip(encode_frame(REGRESSION, frame), inputs(*rows), strict=True):
         assert found.dtype == wanted.dtype
         assert np.array_equal(found[0], wanted[0])
         assert np.array_equal(found[2], wanted[2])

@@ -12,7 +12,7 @@ from perennial.errors import TrainingError
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.targets import encode_known
 from perennial.packaging.export import export
-from perennial.packaging.parity import check_parity, ensure_parity
+from perennial.packaging.parity import check_parity
 from perennial.packaging.predictor import encode_frame
 from perennial.packaging.signature import canonical_label
 from perennial.spec import PipelineSpec
@@ -36,9 +36,8 @@ def test_all_families_compete_and_the_best_is_packaged(task: str) -> None:
     assert trained.estimator == choose(values, key=lambda name: values[name])  # type: ignore[arg-type,return-value]
     assert (trained.rows, trained.validation_rows) == (240, 36)
     inputs = encode_frame(trained.signature, frame)
-    ensure_parity(
-        check_parity(packaged(trained), trained.signature, trained.model.predict, *inputs)
-    )
+    model, signature = trained.model, trained.signature
+    assert check_parity(packaged(trained), signature, model.predict, *inputs).ok
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -179,6 +178,5 @@ def test_bike_demand_is_learned_from_a_fifth_of_the_stream() -> None:
     assert values["mlp"] is not None
     assert values["mlp"] < 65
     inputs = encode_frame(trained.signature, frame)
-    ensure_parity(
-        check_parity(packaged(trained), trained.signature, trained.model.predict, *inputs)
-    )
+    model, signature = trained.model, trained.signature
+    assert check_parity(packaged(trained), signature, model.predict, *inputs).ok
