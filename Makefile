@@ -13,8 +13,9 @@ help: ## Say what can be made
 demo: $(STAMP) ## Heal a model on a real stream, on the real stack, and write a report
 	$(BIN)/perennial demo
 
+# Two files at a time take both cores: threads of OpenMP beside them would only spin and wait.
 test: $(STAMP) ## Run the tests that take seconds (TESTS=tests/drift: some of them)
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
 
 test-slow: $(STAMP) ## Run the tests that start the whole stack
 	$(BIN)/pytest -m slow

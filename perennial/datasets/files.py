@@ -65,7 +65,12 @@ def csv_as_parquet(data: Path | IO[bytes], name: str) -> pq.ParquetFile:
         frame = read_table(content, name, Source(uri=name)).frame
     except SourceError as error:
         raise SourceError(str(error).removeprefix("source.uri: ")) from None
-    texts = {c: frame[c].map(_as_text) for c in frame.columns if is_string_dtype(frame[c].dtype)}
+    # Of objects Arrow makes strings, as other files have them; of pandas 3's own texts large ones.
+    texts = {
+        c: pd.Series([_as_text(v) for v in frame[c]], index=frame.index, dtype=object)
+        for c in frame.columns
+        if is_string_dtype(frame[c].dtype)
+    }
     table = pa.Table.from_pandas(frame.assign(**texts), preserve_index=False)
     sink = io.BytesIO()
     pq.write_table(table, sink, row_group_size=_GROUP_ROWS)

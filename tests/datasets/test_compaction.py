@@ -116,7 +116,7 @@ scenes = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 12), max_size=12), st.lists(scenes, max_size=8))
 def test_whatever_happens_in_between_each_row_is_read_once_and_windows_stay(uploads, play):
     world = World()

@@ -25,8 +25,9 @@ class Rude(Traffic):
     are of nobody's request."""
 
     def _log(self, version, role, names, data):
-        spoiled = data.assign(ts=[_spoil(n, ts) for n, ts in zip(names, data["ts"], strict=True)])
-        super()._log(version, role, names, spoiled)
+        times = [_spoil(n, ts) for n, ts in zip(names, data["ts"], strict=True)]
+        spoiled = pd.Series(times, index=data.index, dtype=object)  # None stays None
+        super()._log(version, role, names, data.assign(ts=spoiled))
 
     def _tell(self, labels):
         told = {n: "n/a" if _number(n) % 25 == 12 else y for n, y in labels.items()}

@@ -1,15 +1,9 @@
-"""A registration as a process of its own, which may be killed at any of its writes.
-
-``python -m tests.registry.registering once RUN KILL_AT``: the whole of it, dead right after write
-number KILL_AT (0: never). Prints how many writes it made.
-``python -m tests.registry.registering race RUN SECONDS``: again and again, beside others.
-"""
+"""A registration, to be run as a process of its own, which may be killed at any of its writes."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 
 from benchmarks.versions import LINEAGE, RUNTIME
@@ -25,9 +19,8 @@ from perennial.registry import (
     write_file,
 )
 from perennial.rollout.stages import challenge
-from perennial.settings import Settings
 from perennial.spec import Rollout
-from perennial.store import Lease, Store, acquire_lease, open_store
+from perennial.store import Lease, Store, acquire_lease
 from perennial.store.lease import utc_now
 
 PIPELINE = "p"
@@ -81,15 +74,16 @@ def registration(store: Store, lease: Lease, run: str) -> str:
     return version
 
 
-def once(store: Store, run: str, kill_at: int) -> None:
+def once(store: Store, run: str, kill_at: int) -> int:
+    """Register; dead right after write number ``kill_at`` (0: never). Count the writes."""
     mortal = MortalStore(store, kill_at)
     lease = acquire_lease(mortal, PIPELINE, run)
     registration(mortal, lease, run)
     lease.release()
-    print(mortal.writes)
+    return mortal.writes
 
 
-def race(store: Store, run: str, seconds: float) -> None:
+def race(store: Store, run: str, seconds: float) -> int:
     """Register and swap until the time is over; count the rounds that were won."""
     won, fence, end = 0, 0, time.monotonic() + seconds
     while time.monotonic() < end:
@@ -103,13 +97,4 @@ def race(store: Store, run: str, seconds: float) -> None:
             won += 1
         except (LeaseError, Conflict):
             time.sleep(0.01)
-    print(won)
-
-
-if __name__ == "__main__":
-    what, name, number = sys.argv[1:]
-    opened = open_store(Settings.load())
-    if what == "once":
-        once(opened, name, int(number))
-    else:
-        race(opened, name, float(number))
+    return won

@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 import pytest
 
 from perennial.registry import list_versions, read_file, read_history, read_manifest, read_state
 from perennial.settings import Settings
-from perennial.store import Store
-from tests.registry.registering import FILES, PIPELINE, once
+from perennial.store import Store, open_store
+from tests.registry.registering import FILES, PIPELINE, once, race
+
+WARM = multiprocessing.get_context("forkserver")
+"""Forks of a process that has imported all of this already."""
+WARM.set_forkserver_preload([__name__])
 
 
-def start(settings: Settings, what: str, run: str, number: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.registry.registering", what, run, str(number)],
-        env={
-            **os.environ,
-            "PERENNIAL_S3_ENDPOINT": settings.s3_endpoint or "",
-            "PERENNIAL_BUCKET": settings.bucket,
-            "AWS_ACCESS_KEY_ID": settings.access_key or "",
-            "AWS_SECRET_ACCESS_KEY": settings.secret_key or "",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Registering:
+    """``what(store, *arguments)`` in a process of its own."""
+
+    def __init__(self, settings: Settings, what: Callable[..., int], *arguments: object) -> None:
+        self._answer, answer = WARM.Pipe(duplex=False)
+        self._process = WARM.Process(target=tell, args=(answer, settings, what, arguments))
+        self._process.start()
+        answer.close()
+
+    def answer(self) -> int:
+        assert self._answer.poll(120)
+        told = self._answer.recv()
+        assert self.exit_code() == 0
+        return int(told)
+
+    def exit_code(self) -> int | None:
+        self._process.join(60)
+        return self._process.exitcode
 
 
-def finish(process: subprocess.Popen[str]) -> int:
-    said, complained = process.communicate(timeout=120)
-    assert process.returncode == 0, complained
-    return int(said)
+def tell(
+    answer: Connection, settings: Settings, what: Callable[..., int], arguments: tuple[object, ...]
+) -> None:
+    answer.send(what(open_store(settings), *arguments))
 
 
 def inspect(store: Store) -> None:
@@ -60,14 +68,13 @@ def numbers(store: Store) -> list[int]:
 def test_a_registration_killed_after_any_write_leaves_a_version_whole_or_none(
     store: Store, settings: Settings
 ) -> None:
-    writes = finish(start(settings, "once", "the first", 0))
+    writes = Registering(settings, once, "the first", 0).answer()
     assert writes >= len(FILES) + 4  # the lease, its files, the manifest, the state, its history
     fence = read_state(store, PIPELINE).state.fence
     for kill_at in range(1, writes + 1):
         run = f"run {kill_at}"
-        killed = start(settings, "once", run, kill_at)
-        killed.communicate(timeout=60)
-        assert killed.returncode == -signal.SIGKILL
+        killed = Registering(settings, once, run, kill_at)
+        assert killed.exit_code() == -signal.SIGKILL
         inspect(store)
         # The same run again, as a restarted flow: it finishes.
         once(store, run, kill_at=0)
@@ -81,8 +88,8 @@ def test_a_registration_killed_after_any_write_leaves_a_version_whole_or_none(
 
 def at_once(store: Store, settings: Settings, seconds: float) -> int:
     """Let eight processes register and swap; return how many rounds were won."""
-    racers = [start(settings, "race", f"racer {n}", seconds) for n in range(8)]
-    won = sum(finish(racer) for racer in racers)
+    racers = [Registering(settings, race, f"racer {n}", seconds) for n in range(8)]
+    won = sum(racer.answer() for racer in racers)
     inspect(store)
     state = read_state(store, PIPELINE).state
     found = list_versions(store, PIPELINE)

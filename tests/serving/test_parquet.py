@@ -59,7 +59,8 @@ def records(draw: st.DrawFn, of: Signature) -> PredictionRecord:
     routed, one_key, one_latency = (draw(st.booleans()) for _ in range(3))
     keys = [int(key) for key in random.integers(0, 1 << 64, rows, dtype=np.uint64)]
     latencies = [int(value) for value in random.integers(0, 1 << 31, rows)]
-    names = [f"{draw(texts)}{row}" for row in range(rows)]
+    named = draw(st.lists(texts, min_size=1))
+    names = [f"{named[row % len(named)]}{row}" for row in range(rows)]
     return PredictionRecord(
         time=draw(st.integers(0, 1 << 52)),
         version=draw(st.sampled_from(["0001-a", "0002-b"])),

@@ -133,7 +133,7 @@ def verdicts(evaluation, frame):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(frame=frames(), suite=suites(), cut=st.integers(0, 12))
 def test_verdicts_are_those_of_great_expectations_whole_or_in_batches(frame, suite, cut):
     rules = read_rules(suite)
