@@ -9,14 +9,14 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
 from perennial.errors import LeaseLost, SpecError, StoreError
+from perennial.loop.takeover import Step, takes_over_at_once
 from perennial.loop.versions import load_version
 from perennial.registry import Declaration, State, read_manifest, read_signature, read_state
 from perennial.registry.manifest import PAGE_FILE
-from perennial.rollout.decision import Decision, Move, decide, resolve
+from perennial.rollout.decision import Move
 from perennial.rollout.evidence import Evidence
-from perennial.rollout.moves import take_step
 from perennial.rollout.observer import Observer
-from perennial.rollout.stages import in_flight, is_same_step, next_place, who_answers
+from perennial.rollout.stages import in_flight, is_same_step, who_answers
 from perennial.spec import Rollout
 from perennial.store import layout
 from perennial.store.lease import utc_now
@@ -108,13 +108,17 @@ def _begin(declaration: Declaration, seen: State, run: str, until: float) -> Rol
     """Take a registered version to its first stage; without any, make it champion."""
     rollout = declaration.spec.rollout
     first = seen.champion is None
-    at_once = next_place("registered", 0.0, rollout) is None
     _refuse_unknown_slices(seen, rollout)
-    if at_once and not first and rollout.approval == "manual" and not _is_approved(seen):
+    if (
+        takes_over_at_once(rollout)
+        and not first
+        and rollout.approval == "manual"
+        and not _is_approved(seen)
+    ):
         waited = _await_approval(seen, until)
         if waited is not None:
             return waited
-    return _take(declaration, seen, "advance", run, Evidence(), _GATED)
+    return _take(declaration, seen, Step.first(), run)
 
 
 def _await_approval(seen: State, until: float) -> RolloutStep | None:
@@ -131,9 +135,6 @@ def _await_approval(seen: State, until: float) -> RolloutStep | None:
                 title=_TITLES["await_approval"], reason=words, over=True, in_flight=True
             )
         time.sleep(_BETWEEN_LOOKS)
-
-
-_GATED = Decision(action="promote", reason="passed its gate", checks=())
 
 
 def _refuse_unknown_slices(seen: State, rollout: Rollout) -> None:
@@ -175,51 +176,33 @@ def _watch(declaration: Declaration, seen: State, run: str, until: float) -> Rol
             continue
         if not is_same_step(now, seen):
             return _changed(now)
-        decision = decide(evidence, spec.rollout, seen.stage)
-        move = resolve(decision, spec.rollout, seen.stage, seen.weight, _is_approved(now))
-        if move not in ("stay", "await_approval"):
-            return _take(declaration, now, move, run, evidence, decision)
-        if move == "await_approval" and not asked:
-            _ask(now, decision.reason)
+        found = Step.of(evidence, spec.rollout, now)
+        if not found.waits:
+            return _take(declaration, now, found, run)
+        if found.move == "await_approval" and not asked:
+            _ask(now, found.decision.reason)
             asked = True
         if time.monotonic() >= until:
-            publish_rollout(declaration, seen, now, evidence, decision, _TITLES[move])
+            publish_rollout(declaration, seen, now, evidence, found.decision, _TITLES[found.move])
             return RolloutStep(
-                title=_TITLES[move],
-                reason=f"{_where(now)}: {decision.reason}",
+                title=_TITLES[found.move],
+                reason=f"{_where(now)}: {found.decision.reason}",
                 over=True,
                 in_flight=True,
             )
         time.sleep(_BETWEEN_LOOKS)
 
 
-def _take(
-    declaration: Declaration,
-    seen: State,
-    move: Move,
-    run: str,
-    evidence: Evidence,
-    decision: Decision,
-) -> RolloutStep:
+def _take(declaration: Declaration, seen: State, found: Step, run: str) -> RolloutStep:
     """Change the state first: what tells of it comes after, and is lost with the run at worst."""
-    details = {
-        "rows": evidence.rows,
-        "labelled_rows": len(evidence.losses),
-        "looked_at": _looked_at(seen, evidence),
-        "checks": [check.model_dump(mode="json") for check in decision.checks],
-    }
-    reason = decision.reason
-    if decision.action == "inconclusive":
-        reason = f"inconclusive, which is declared to mean {move.replace('_', ' ')}: {reason}"
+    evidence, move, reason = found.evidence, found.move, found.reason
     try:
-        after = take_step(
+        after = found.take(
             store(),
             seen,
-            move,
             declaration.spec.rollout,
-            reason=reason,
             by=run,
-            details=details,
+            details={"looked_at": _looked_at(seen, evidence)},
         )
     except LeaseLost as error:
         get_run_logger().info("%s: looking again", error)
@@ -229,7 +212,7 @@ def _take(
     promoted = after.champion != seen.champion and move != "roll_back"
     title = "Promoted" if promoted else _TITLES[move]
     _tell(seen, after, title, reason)
-    publish_rollout(declaration, seen, after, evidence, decision, title)
+    publish_rollout(declaration, seen, after, evidence, found.decision, title)
     words = reason
     if promoted:
         words = who_answers(after)

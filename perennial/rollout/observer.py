@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from perennial.datasets.labels import read_labels
 from perennial.datasets.log import ANSWERING_ROLES
-from perennial.datasets.log_reader import flatten_predictions
 from perennial.errors import ModelError, RequestError
 from perennial.evaluation.metrics import loss_bound, prediction_shift, row_losses
 from perennial.evaluation.targets import align_classes, encode_known
@@ -32,9 +31,9 @@ from perennial.registry import State, read_history, read_manifest
 from perennial.rollout.evidence import Evidence, Losses, Side
 from perennial.rollout.seen import SeenRows, hash_ids
 from perennial.rollout.slices import slice_masks
-from perennial.rollout.tail import CLOCK_SLACK, Tail
+from perennial.rollout.tail import CLOCK_SLACK, Feed, LogFeed
 from perennial.spec import PipelineSpec
-from perennial.store import Store, layout
+from perennial.store import Store
 
 SETTLE = timedelta(seconds=3)
 """Servers follow a change of the state within 2 s; requests of this span tell nothing of it."""
@@ -52,10 +51,16 @@ class Observer:
     Args:
         state: as it was when the step was found; shadow, canary or bake.
         load: gives the graph of a version.
+        feed: what comes since; None: what the log in the store says.
     """
 
     def __init__(
-        self, store: Store, spec: PipelineSpec, state: State, load: Callable[[str], Predictor]
+        self,
+        store: Store,
+        spec: PipelineSpec,
+        state: State,
+        load: Callable[[str], Predictor],
+        feed: Feed | None = None,
     ) -> None:
         baking = state.stage == "bake"
         challenger = state.champion if baking else state.challenger
@@ -74,8 +79,7 @@ class Observer:
         except ModelError as error:
             self._refused = str(error)
         self._gate_shift = read_manifest(store, spec.name, challenger).metrics.get("shift")
-        self._answered = Tail(store, layout.prediction_log(spec.name), state.began)
-        self._feedback = Tail(store, layout.feedback_log(spec.name), state.began)
+        self._feed = feed or LogFeed(store, spec.name, state.began)
         self._rows = SeenRows()
         self._shadowed: set[int] = set()
         self._labels = SeenRows()
@@ -84,9 +88,9 @@ class Observer:
         """Read what has come, and sum up all that was seen."""
         if self._refused is not None:
             return Evidence(refused=self._refused)
-        for arrived, table in self._answered.read():
-            self._take(flatten_predictions(table), arrived)
-        for _, table in self._feedback.read():
+        for arrived, frame in self._feed.requests():
+            self._take(frame, arrived)
+        for table in self._feed.labels():
             self._take_labels(table)
         seconds = (now - self._since).total_seconds()
         if len(self._rows) == 0:

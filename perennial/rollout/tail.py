@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import Protocol
 
+import pandas as pd
 import pyarrow as pa
 from ulid import ULID
 
-from perennial.datasets.log_reader import SegmentReader, list_segments
+from perennial.datasets.log_reader import SegmentReader, flatten_predictions, list_segments
 from perennial.store import Store, layout
 
 CLOCK_SLACK = timedelta(minutes=1)
@@ -40,6 +43,37 @@ class Tail:
 
     def _key(self, moment: datetime) -> str:
         return f"{self._prefix}{ULID.from_datetime(moment - CLOCK_SLACK)}"
+
+
+class Feed(Protocol):
+    """What was asked, answered and true, as it comes: each row and label once."""
+
+    def requests(self) -> Iterable[tuple[datetime, pd.DataFrame]]:
+        """Rows as `flatten_predictions` gives them, those that came since the last time; each frame
+        with when it was sent off."""
+        ...
+
+    def labels(self) -> Iterable[pa.Table]:
+        """Labels that came since the last time: ``id``, and ``label`` as a JSON scalar."""
+        ...
+
+
+class LogFeed:
+    """What the log in the store says; see `Feed`."""
+
+    def __init__(self, store: Store, pipeline: str, since: datetime) -> None:
+        self._requests = Tail(store, layout.prediction_log(pipeline), since)
+        self._labels = Tail(store, layout.feedback_log(pipeline), since)
+
+    def requests(self) -> Iterator[tuple[datetime, pd.DataFrame]]:
+        """Rows that came since the last time."""
+        for sent_off, table in self._requests.read():
+            yield sent_off, flatten_predictions(table)
+
+    def labels(self) -> Iterator[pa.Table]:
+        """Labels that came since the last time."""
+        for _, table in self._labels.read():
+            yield table
 
 
 def _sent_off(key: str) -> datetime:
