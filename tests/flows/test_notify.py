@@ -54,7 +54,8 @@ def box(connected, monkeypatch):
 
 
 def test_a_drift_is_told_once_and_again_only_where_nobody_heard(box, pipeline):
-    trained(pipeline)
+    pipeline(frame())
+    run(retrain, pipeline="line")
     (promoted,) = box.titles
     assert promoted.endswith("was promoted")
     pipeline(pd.concat([frame(400), frame(150, slope=-3.0, seed=5)], ignore_index=True))
