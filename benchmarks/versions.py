@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perennial.packaging.signature import Signature
-from perennial.registry import FileEntry, Lineage, Manifest
+from perennial.registry import FileEntry, Lineage, Manifest, Recipe
 from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
 from perennial.store import Store, layout
 
@@ -18,6 +18,7 @@ LINEAGE = Lineage(
     code="0",
     environment={},
     seed=0,
+    recipe=Recipe(trained_rows=0, trial_rows=0, judged_rows=0),
     parent=None,
     reason="made by hand",
     cause=None,

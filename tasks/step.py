@@ -8,7 +8,8 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import CancelledRun, FailedRun
+from prefect.exceptions import CancelledRun, FailedRun, MissingContextError
+from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 
 from perennial.errors import Damaged, PerennialError, StoreError
@@ -56,6 +57,21 @@ class PlainWords(logging.Filter):
             record.msg, record.args, record.exc_info = str(error), (), None
         return True
 
+
+class IntoRun(logging.Handler):
+    """Hands on to the log of the run what the loop says, which knows of no run."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record in the run that is under way here, if one is."""
+        try:
+            logger = get_run_logger()
+        except MissingContextError:
+            return
+        logger.log(record.levelno, record.getMessage())
+
+
+logging.getLogger("perennial.loop").addHandler(IntoRun(logging.INFO))
+logging.getLogger("perennial.loop").setLevel(logging.INFO)
 
 _ENDED_WELL = f"Finished in state {Completed()}"
 

@@ -63,7 +63,11 @@ def put(store, number: int, rows: pd.DataFrame, *, held: int, shares=None) -> Ma
             environment={},
             seed=0,
             recipe=Recipe(
-                estimators=("linear",), trained_rows=200, holdout_rows=held, shares=shares or {}
+                trained_rows=200,
+                head_rows=held,
+                trial_rows=200,
+                judged_rows=held,
+                shares=shares or {},
             ),
             parent=None,
             reason="a test",

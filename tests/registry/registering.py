@@ -17,6 +17,7 @@ from perennial.packaging.signature import Signature
 from perennial.registry import (
     Lineage,
     Manifest,
+    Recipe,
     change_state,
     new_entry,
     next_version,
@@ -62,7 +63,8 @@ def registration(store: Store, lease: Lease, run: str) -> str:
     }
     lineage = Lineage(
         snapshot="0", spec="0", code="0", environment={}, seed=0, parent=None, reason="a test",
-        cause=None, run=run, estimator="linear",
+        cause=None, run=run, recipe=Recipe(trained_rows=0, trial_rows=0, judged_rows=0),
+        estimator="linear",
     )  # fmt: skip
     manifest = Manifest(
         pipeline=PIPELINE,

@@ -41,16 +41,6 @@ def test_a_flipped_bit_is_found(place: int) -> None:
     assert read.model_dump_json() == MADE.model_dump_json()
 
 
-def test_a_manifest_of_the_first_format_can_still_be_read() -> None:
-    old = b"""{"format": 1, "pipeline": "p", "version": "0001-a", "task": "regression",
-        "created_at": "2026-11-01T00:00:00Z", "fence": 1, "files": {}, "lineage": {
-        "snapshot": "s", "spec": "s", "code": "0.1.0", "environment": {}, "seed": 0,
-        "parent": null, "reason": "r", "cause": null, "run": "r", "estimator": "linear"},
-        "metrics": {}}"""
-    read = parse_manifest(Manifest, old, "here")
-    assert (read.format, read.lineage.recipe, read.runtime) == (2, None, None)
-
-
 def test_one_that_a_newer_release_wrote_is_refused_by_name() -> None:
     newer = WRITTEN.replace(b'"format": 2', b'"format": 3')
     with pytest.raises(ModelError, match="format 3, this release reads up to 2"):

@@ -6,6 +6,7 @@ from perennial.errors import Conflict, LeaseLost, ModelError
 from perennial.registry import (
     Lineage,
     Manifest,
+    Recipe,
     list_versions,
     next_version,
     read_file,
@@ -21,6 +22,7 @@ LINEAGE = Lineage(
     code="0",
     environment={},
     seed=0,
+    recipe=Recipe(trained_rows=0, trial_rows=0, judged_rows=0),
     parent=None,
     reason="test",
     cause=None,

@@ -13,7 +13,7 @@ from ulid import ULID
 from perennial.datasets.log import FEEDBACK_SCHEMA, prediction_schema
 from perennial.errors import ModelError
 from perennial.packaging.signature import Feature, Signature
-from perennial.registry import FileEntry, Lineage, Manifest, append_history, new_entry
+from perennial.registry import FileEntry, Lineage, Manifest, Recipe, append_history, new_entry
 from perennial.registry.state import State
 from perennial.rollout.observer import SETTLE, Observer
 from perennial.spec import parse_spec
@@ -109,7 +109,8 @@ class Log:
 def log(store):
     lineage = Lineage(
         snapshot="0", spec="0", code="0", environment={}, seed=0, parent=None, reason="a test",
-        cause=None, run="a run", estimator="linear",
+        cause=None, run="a run", recipe=Recipe(trained_rows=0, trial_rows=0, judged_rows=0),
+        estimator="linear",
     )  # fmt: skip
     for version in ("old", "new"):
         manifest = Manifest(
