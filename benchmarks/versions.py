@@ -21,7 +21,7 @@ LINEAGE = Lineage(
     lock="0" * 64,
     threads=1,
     seed=0,
-    recipe=Recipe(estimators=(), trained_rows=0, holdout_rows=0),
+    recipe=Recipe(trained_rows=0, trial_rows=0, judged_rows=0),
     parent=None,
     reason="made by hand",
     cause=None,

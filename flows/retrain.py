@@ -14,8 +14,8 @@ from flows.outcome import explained, is_tried_too_often, notable, outcome
 from perennial.spec import Cure
 
 if TYPE_CHECKING:
+    from perennial.loop.request import RetrainRequest
     from perennial.registry import Declaration
-    from tasks.request import RetrainRequest
 
 
 def _tell_failed(of: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
@@ -48,9 +48,9 @@ def retrain(
         cause: Leave it empty. The monitor puts here the key of the check that asks for this run.
         attempt: Leave it at 1. It counts the tries of a run that crashed.
     """
+    from perennial.loop.request import RetrainRequest
     from perennial.store.lease import utc_now
     from tasks.declaration import find_pipeline
-    from tasks.request import RetrainRequest
     from tasks.rollout import begin_rollout
 
     if given_up := is_tried_too_often(attempt):
@@ -69,9 +69,7 @@ def retrain(
 
 def _heal(declaration: Declaration, request: RetrainRequest) -> State:
     from perennial.datasets.dates import in_words
-    from tasks.division import divide_rows
-    from tasks.gate import judge_candidate
-    from tasks.heal import heal_champion
+    from tasks.candidate import divide_snapshot, judge_candidate, make_candidate
     from tasks.lease import held_lease
     from tasks.register import (
         is_answered,
@@ -79,8 +77,7 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
         refuse_untried,
         register_candidate,
     )
-    from tasks.train import train_candidate
-    from tasks.validate import snapshot_sound_rows, tell_held
+    from tasks.sound import snapshot_sound_rows, tell_held
 
     name = declaration.spec.name
     with held_lease(name, holder=f"{request.run} ({runtime.flow_run.id})") as lease:
@@ -90,17 +87,15 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
         sound = snapshot_sound_rows(declaration, request.cause)
         if sound.report.held:
             return notable("Held", tell_held(sound, request))
-        declaration, snapshot = sound.declaration, sound.snapshot
-        divided = divide_rows(declaration, snapshot, request)
+        declaration = sound.declaration
+        divided = divide_snapshot(declaration, sound.snapshot, request)
         if divided.rows.refusal is not None:
-            return notable("Refused", refuse_untried(lease, divided, request))
-        if request.depth == "retrain":
-            candidate = train_candidate(declaration, snapshot, divided)
-        else:
-            candidate = heal_champion(declaration, snapshot, request, divided)
-        gate = judge_candidate(declaration, snapshot, candidate, sound.later)
-        if not gate.passed:
-            refuse_candidate(declaration, lease, snapshot, candidate, gate, request)
-            return notable("Refused", gate.decision.reason)
-        register_candidate(declaration, lease, snapshot, candidate, gate, request)
-        return outcome("Registered", f"{candidate.version}: {gate.decision.reason}")
+            refuse_untried(lease, divided.rows.refusal, request)
+            return notable("Refused", divided.rows.refusal)
+        candidate = make_candidate(declaration, divided, request)
+        judgement = judge_candidate(declaration, divided, candidate, sound.later)
+        if not judgement.passed:
+            refuse_candidate(lease, sound, candidate, judgement, request)
+            return notable("Refused", judgement.decision.reason)
+        made = register_candidate(lease, sound, candidate, judgement, request)
+        return outcome("Registered", f"{made.version}: {judgement.decision.reason}")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from datetime import timedelta
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from perennial.datasets.snapshot import find_snapshot, load_snapshot
-from perennial.errors import ModelError, NotFound, SpecError, StoreError
-from perennial.packaging.signature import Signature
+from perennial.errors import ModelError, NotFound, StoreError
+from perennial.loop.candidate import make_again
+from perennial.packaging.predictor import Packaged
 from perennial.registry import (
     Environment,
     Manifest,
-    Recipe,
     base_of,
     describe_environment,
     read_base,
@@ -26,8 +25,6 @@ from perennial.registry.environment import source_sha256
 from perennial.registry.manifest import ENVIRONMENT_FILE, MODEL_FILE, SPEC_FILE
 from perennial.spec import PipelineSpec
 from perennial.store import Store
-
-_NO_LIMIT = timedelta(days=365)
 
 
 class Difference(BaseModel):
@@ -63,27 +60,14 @@ class Reproduction(BaseModel):
 
 
 def reproduce(store: Store, manifest: Manifest) -> Reproduction:
-    """Train a version again: its snapshot, its spec, its seed, one thread.
-
-    Raises:
-        SpecError: the release that made it did not record what it takes.
-    """
-    recipe = manifest.lineage.recipe
-    if recipe is None:
-        raise SpecError(
-            f"{manifest.version} of {manifest.pipeline} was made by Perennial "
-            f"{manifest.lineage.code}, which did not record the rows and families of a training"
-        )
+    """Train a version again: its snapshot, its spec, its seed, one thread."""
     started = time.perf_counter()
     differences = [*_code(manifest), *_environment(store, manifest)]
     again = None
     spec = _spec(store, manifest, differences)
     frame = _snapshot(store, manifest, differences)
     if spec is not None and frame is not None:
-        if manifest.lineage.base is None:
-            model = _train(frame, spec, recipe, manifest.lineage.seed)
-        else:
-            model = _heal(store, frame, spec, recipe, manifest)
+        model = make_again(frame, spec, manifest.lineage, _base(store, manifest))
         again = hashlib.sha256(model).hexdigest()
     expected = manifest.files[MODEL_FILE].sha256
     return Reproduction(
@@ -97,41 +81,12 @@ def reproduce(store: Store, manifest: Manifest) -> Reproduction:
     )
 
 
-def _train(frame: pd.DataFrame, spec: PipelineSpec, recipe: Recipe, seed: int) -> bytes:
-    from perennial.packaging.export import export
-    from perennial.training.train import train
-
-    end = len(frame) - (recipe.head_rows or recipe.holdout_rows)
-    # Families that the time budget left out then are left out now, and no other.
-    changes = {"estimators": recipe.estimators, "time_budget": _NO_LIMIT, "seed": seed}
-    spec = spec.model_copy(update={"model": spec.model.model_copy(update=changes)})
-    rows = frame.iloc[end - recipe.trained_rows : end]
-    trained = train(rows, spec, half_life=recipe.half_life)
-    base = export(trained.model, trained.signature)
-    if not recipe.shares:
-        return base
-    return _with_heads(frame.iloc[end:], spec, base, trained.signature, recipe)
-
-
-def _heal(
-    store: Store, frame: pd.DataFrame, spec: PipelineSpec, recipe: Recipe, manifest: Manifest
-) -> bytes:
-    """Fit a head again on the graph of the version that it stands on."""
-    if manifest.lineage.depth == "retrain":
-        raise SpecError(f"{manifest.version} names a base and no head: its lineage is at odds")
+def _base(store: Store, manifest: Manifest) -> Packaged | None:
+    """The graph of the version that it stands on; None: it was trained anew."""
+    if manifest.lineage.base is None:
+        return None
     base = base_of(store, manifest)
-    rows = frame.iloc[len(frame) - recipe.trained_rows :]
-    return _with_heads(rows, spec, read_base(store, base), read_signature(store, base), recipe)
-
-
-def _with_heads(
-    rows: pd.DataFrame, spec: PipelineSpec, base: bytes, signature: Signature, recipe: Recipe
-) -> bytes:
-    from perennial.evaluation.mixing import Mixture
-    from perennial.training.heads.heal import heal
-
-    mixture = Mixture(**recipe.shares) if recipe.shares else None
-    return heal(rows, spec, base, signature, mixture, left_out=recipe.holdout_rows).model
+    return Packaged(read_base(store, base), read_signature(store, base))
 
 
 def _code(manifest: Manifest) -> list[Difference]:

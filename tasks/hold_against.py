@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from ulid import ULID
 
 from perennial.datasets.source import read_source
+from perennial.loop.sound import is_released
 from perennial.registry import Declaration
 from perennial.scoring import copy_inputs, parse_address
 from perennial.store import layout
@@ -18,8 +19,8 @@ from perennial.validation.quarantine import Quarantine
 from tasks.artifacts import link, publish
 from tasks.connection import fetch, store, store_of
 from tasks.expectations import suite_in_force
+from tasks.sound import findings_table
 from tasks.step import may_pass, step
-from tasks.validate import findings_table, is_released
 
 
 class HeldAgainst(BaseModel):
@@ -46,7 +47,7 @@ def hold_against(declaration: Declaration, data: str | None) -> HeldAgainst:
     suite = suite_in_force(declaration)
     if data is None:
         frame = read_source(spec, declaration.path, fetch=fetch)
-        exempt = is_released(declaration, Quarantine(store(), spec.name).exempt())
+        exempt = is_released(spec, Quarantine(store(), spec.name).exempt())
         report = validate_training(frame, suite, spec, exempt=exempt)
     else:
         with tempfile.TemporaryDirectory(prefix="perennial-validate-") as folder:

@@ -2,153 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
 from prefect.logging import get_run_logger
 
-from perennial import __version__
+from perennial.datasets.snapshot import Snapshot
 from perennial.drift.record import Check
+from perennial.evaluation.decision import GateDecision
+from perennial.loop import registration
+from perennial.loop.candidate import Candidate
+from perennial.loop.gate import Judgement
+from perennial.loop.registration import Order
+from perennial.loop.request import RetrainRequest
 from perennial.packaging.signature import Signature
-from perennial.registry import (
-    Declaration,
-    FileEntry,
-    HistoryEntry,
-    Lineage,
-    Manifest,
-    Recipe,
-    RefusedCandidate,
-    State,
-    append_history,
-    change_state,
-    code_revision,
-    describe_environment,
-    is_outcome,
-    new_entry,
-    read_state,
-    refuse,
-    register,
-    write_file,
-)
-from perennial.registry.environment import THREADS, source_sha256
-from perennial.registry.history import behind
-from perennial.registry.manifest import (
-    CARD_FILE,
-    ENVIRONMENT_FILE,
-    GATE_FILE,
-    PAGE_FILE,
-    SIGNATURE_FILE,
-)
-from perennial.rollout.stages import challenge
+from perennial.registry import Declaration, Manifest
+from perennial.registry.manifest import CARD_FILE, GATE_FILE, PAGE_FILE
 from perennial.store import Lease, layout
-from perennial.store.lease import utc_now
 from tasks import events
 from tasks.artifacts import link, publish
 from tasks.connection import store
-from tasks.division import RowsDivided
-from tasks.gate import GateResult
-from tasks.request import RetrainRequest
-from tasks.snapshot import SnapshotRef, describe
+from tasks.sound import SoundRows
 from tasks.step import step
-from tasks.train import CandidateRef
 
 
 @step(retries=2, retry_delay_seconds=2)
 def is_answered(pipeline: str, request: RetrainRequest) -> bool:
     """Tell whether an earlier retrain has answered the check that asks: its event came twice."""
-    answered = read_state(store(), pipeline).state.answered
-    return request.window is not None and answered is not None and request.window <= answered
+    return registration.is_answered(store(), pipeline, request)
 
 
 @step
 def register_candidate(
-    declaration: Declaration,
     lease: Lease,
-    snapshot: SnapshotRef,
-    candidate: CandidateRef,
-    gate: GateResult,
+    sound: SoundRows,
+    candidate: Candidate,
+    judgement: Judgement,
     request: RetrainRequest,
 ) -> Manifest:
-    """Write the manifest, name the version challenger, and tell the rollout.
+    """Write the version, name it challenger, and tell the rollout.
 
     Raises:
         LeaseLost: another run may change this pipeline by now; nothing was registered.
     """
-    spec = declaration.spec
-    manifest = _manifest(declaration, lease, snapshot, candidate, gate, request)
-    register(store(), lease, manifest)
-    _answer(
+    manifest = registration.register_candidate(
+        store(),
         lease,
-        request,
-        _entry("version.registered", candidate, gate, request),
-        lambda state: challenge(state, manifest.version, spec.rollout),
+        Order(sound.declaration, sound.snapshot.sha256, request),
+        candidate,
+        judgement,
+        pages=_pages(sound, candidate, judgement),
     )
     get_run_logger().info("registered %s", manifest.version)
     _publish(manifest)
-    events.emit(
-        events.VERSION_REGISTERED,
-        spec.name,
-        {
-            "version": manifest.version,
-            "depth": request.depth,
-            "reason": request.reason,
-            "verdict": request.cause,
-        },
-    )
+    told = {"depth": request.depth, "reason": request.reason, "verdict": request.cause}
+    events.emit(events.VERSION_REGISTERED, manifest.pipeline, {"version": manifest.version, **told})
     return manifest
 
 
 @step
 def refuse_candidate(
-    declaration: Declaration,
     lease: Lease,
-    snapshot: SnapshotRef,
-    candidate: CandidateRef,
-    gate: GateResult,
+    sound: SoundRows,
+    candidate: Candidate,
+    judgement: Judgement,
     request: RetrainRequest,
 ) -> None:
-    """Write down that a candidate failed its gate: the shift that asked for it is answered.
-
-    It is kept, with its reasons, for as long as ``gates.keep_refused`` says.
+    """Write down that a candidate failed its gate.
 
     Raises:
         LeaseLost: another run may change this pipeline by now.
     """
-    manifest = _manifest(declaration, lease, snapshot, candidate, gate, request)
-    kept = RefusedCandidate(
-        **dict(manifest),
-        reason=gate.decision.reason,
-        keep_until=manifest.created_at + declaration.spec.gates.keep_refused,
+    registration.refuse_candidate(
+        store(),
+        lease,
+        Order(sound.declaration, sound.snapshot.sha256, request),
+        candidate,
+        judgement,
+        pages=_pages(sound, candidate, judgement),
     )
-    refuse(store(), lease, kept)
-    _answer(lease, request, _entry("version.refused", candidate, gate, request))
 
 
 @step
-def refuse_untried(lease: Lease, divided: RowsDivided, request: RetrainRequest) -> str:
+def refuse_untried(lease: Lease, reason: str, request: RetrainRequest) -> None:
     """Write down that no candidate was made, because nothing could judge it.
-
-    The window that asked is answered: later ones ask anew, with more labels. It says nothing of
-    what a retrain is worth, so no wait grows by it.
-
-    Returns:
-        The reason.
 
     Raises:
         LeaseLost: another run may change this pipeline by now.
     """
-    assert divided.rows.refusal is not None
-    entry = new_entry(
-        "version.refused",
-        reason=divided.rows.refusal,
-        by=request.run,
-        cause=request.cause,
-        details={"depth": request.depth, "untried": True},
+    registration.refuse_untried(store(), lease, request, reason)
+
+
+def _pages(sound: SoundRows, candidate: Candidate, judgement: Judgement) -> registration.Pages:
+    return partial(
+        _page,
+        sound.declaration,
+        sound.snapshot,
+        candidate.model.signature,
+        judgement.decision,
     )
-    lease.renew()
-    _answer(lease, request, entry)
-    return divided.rows.refusal
+
+
+def _page(
+    declaration: Declaration,
+    snapshot: Snapshot,
+    signature: Signature,
+    decision: GateDecision,
+    manifest: Manifest,
+) -> dict[str, bytes]:
+    from perennial.report.card import as_html, as_markdown, build_card
+
+    cause = manifest.lineage.cause
+    found = store().find(cause) if cause is not None else None
+    check = None if found is None else Check.model_validate_json(found.data)
+    card = build_card(manifest, declaration.spec, signature, snapshot, decision, check)
+    return {CARD_FILE: as_markdown(card).encode(), PAGE_FILE: as_html(card).encode()}
 
 
 def _publish(manifest: Manifest) -> None:
@@ -158,136 +125,3 @@ def _publish(manifest: Manifest) -> None:
     card = store().get(key(CARD_FILE)).data.decode()
     links = f"{link(key(PAGE_FILE), 'The page')}, {link(key(GATE_FILE), 'its gate')}."
     publish("version", name, f"{links}\n\n{card}", description=version)
-
-
-def _manifest(
-    declaration: Declaration,
-    lease: Lease,
-    snapshot: SnapshotRef,
-    candidate: CandidateRef,
-    gate: GateResult,
-    request: RetrainRequest,
-) -> Manifest:
-    """Tell where a candidate came from, and write its page beside its files."""
-    spec = declaration.spec
-    manifest = Manifest(
-        pipeline=spec.name,
-        version=candidate.version,
-        task=spec.task,
-        created_at=utc_now(),
-        fence=lease.token,
-        files={**candidate.files, **gate.files},
-        lineage=_lineage(declaration, snapshot, candidate, request),
-        runtime=gate.runtime,
-        metrics=gate.metrics.model_dump(mode="json"),
-    )
-    pages = _write_pages(declaration, manifest, snapshot, gate)
-    return manifest.model_copy(update={"files": {**manifest.files, **pages}})
-
-
-def _lineage(
-    declaration: Declaration,
-    snapshot: SnapshotRef,
-    candidate: CandidateRef,
-    request: RetrainRequest,
-) -> Lineage:
-    spec = declaration.spec
-    return Lineage(
-        snapshot=snapshot.sha256,
-        spec=declaration.sha256,
-        code=__version__,
-        sources=source_sha256(),
-        revision=code_revision(),
-        environment=describe_environment().shaping,
-        lock=candidate.files[ENVIRONMENT_FILE].sha256,
-        threads=THREADS,
-        seed=spec.model.seed,
-        recipe=Recipe(
-            estimators=candidate.estimators,
-            trained_rows=candidate.trained_rows,
-            half_life=candidate.half_life,
-            holdout_rows=candidate.holdout_rows,
-            head_rows=candidate.head_rows,
-            shares={k: v for k, v in candidate.mixture.model_dump().items() if v > 0},
-        ),
-        parent=candidate.against,
-        reason=request.reason,
-        cause=request.cause,
-        run=request.run,
-        estimator=candidate.estimator,
-        depth=candidate.depth,
-        base=candidate.base,
-    )
-
-
-def _write_pages(
-    declaration: Declaration, manifest: Manifest, snapshot: SnapshotRef, gate: GateResult
-) -> dict[str, FileEntry]:
-    from perennial.report.card import as_html, as_markdown, build_card
-
-    name, version, cause = manifest.pipeline, manifest.version, manifest.lineage.cause
-    signature = store().get(layout.version_file(name, version, SIGNATURE_FILE)).data
-    check = store().find(cause) if cause is not None else None
-    card = build_card(
-        manifest,
-        declaration.spec,
-        Signature.model_validate_json(signature),
-        describe(snapshot),
-        gate.decision,
-        None if check is None else Check.model_validate_json(check.data),
-    )
-    pages = {CARD_FILE: as_markdown(card), PAGE_FILE: as_html(card)}
-    return {
-        file: write_file(store(), name, version, file, text.encode())
-        for file, text in pages.items()
-    }
-
-
-def _entry(
-    event: Literal["version.registered", "version.refused"],
-    candidate: CandidateRef,
-    gate: GateResult,
-    request: RetrainRequest,
-) -> HistoryEntry:
-    """Tell what became of a candidate."""
-    details = {
-        "depth": candidate.depth,
-        "estimator": candidate.estimator,
-        "trained_rows": candidate.trained_rows,
-        "started_at": request.started_at.isoformat(),
-        "train_seconds": round(candidate.train_seconds, 3),
-        "cpu_seconds": round(candidate.cpu_seconds, 3),
-        "gate": gate.decision.reason,
-        "leakage_allowed": [leak.column for leak in gate.decision.leaks if leak.allowed],
-    }
-    if gate.decision.untried:
-        details["untried"] = True
-    return new_entry(
-        event,
-        version=candidate.version,
-        reason=request.reason if event == "version.registered" else gate.decision.reason,
-        by=request.run,
-        cause=request.cause,
-        details=details,
-    )
-
-
-def _answer(
-    lease: Lease,
-    request: RetrainRequest,
-    entry: HistoryEntry,
-    takes_over: Callable[[State], State] = lambda state: state,
-) -> None:
-    """Write down an outcome, and that the window which asked for it is answered.
-
-    Where a person asked and nobody takes over, the state stays as it was; the history has it all
-    the same.
-    """
-
-    def change(state: State) -> State:
-        answered = max(filter(None, (state.answered, request.window)), default=None)
-        return takes_over(state.model_copy(update={"answered": answered}))
-
-    after = change_state(store(), lease.pipeline, change, entry, fence=lease.token)
-    if not is_outcome(after, entry):
-        append_history(store(), lease.pipeline, behind(entry, after.last_change))

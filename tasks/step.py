@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -59,20 +58,22 @@ class PlainWords(logging.Filter):
         return True
 
 
-class IntoRunLog(logging.Handler):
-    """What the library says while a step runs stands in the run's log."""
+class IntoRun(logging.Handler):
+    """Hands on to the log of the run what the loop says, which knows of no run."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass a record on; outside of a run nobody asks for it."""
-        with suppress(MissingContextError):
-            get_run_logger().log(record.levelno, record.getMessage())
+        """Log a record in the run that is under way here, if one is."""
+        try:
+            logger = get_run_logger()
+        except MissingContextError:
+            return
+        logger.log(record.levelno, record.getMessage())
 
+
+logging.getLogger("perennial.loop").addHandler(IntoRun(logging.INFO))
+logging.getLogger("perennial.loop").setLevel(logging.INFO)
 
 _ENDED_WELL = f"Finished in state {Completed()}"
 
 for _name in ("prefect.task_runs", "prefect.flow_runs"):
     logging.getLogger(_name).addFilter(PlainWords())
-
-_library = logging.getLogger("perennial.loop")
-_library.setLevel(logging.INFO)
-_library.addHandler(IntoRunLog())

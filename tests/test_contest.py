@@ -61,7 +61,11 @@ def put(store, number: int, rows: pd.DataFrame, *, held: int, shares=None) -> Ma
             update={
                 "snapshot": snapshot.sha256,
                 "recipe": Recipe(
-                    estimators=("linear",), trained_rows=200, holdout_rows=held, shares=shares or {}
+                    trained_rows=200,
+                    head_rows=held,
+                    trial_rows=200,
+                    judged_rows=held,
+                    shares=shares or {},
                 ),
             }
         ),

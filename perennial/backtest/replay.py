@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from perennial.backtest.baselines import score_windows
 from perennial.backtest.bases import Fit, Rows, Stream, fit_booster
-from perennial.backtest.meter import Meter
 from perennial.backtest.standing import Standing
 from perennial.backtest.stream import Cut
 from perennial.backtest.trainer import Trainer
@@ -35,6 +34,7 @@ from perennial.drift import (
 from perennial.evaluation.decision import GateDecision
 from perennial.evaluation.division import head_span
 from perennial.evaluation.mixing import HeadTrial, Mixture
+from perennial.loop.meter import Meter
 from perennial.spec import Costs, Cure, PipelineSpec
 from perennial.store import layout
 from perennial.training.heads import Head, mix_heads

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.backtest.bases import Base, Rows, Stream
-from perennial.backtest.meter import Meter
 from perennial.drift import Check, Detector, Promise, Verdicts
 from perennial.evaluation.division import MIN_HEAD_ROWS
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
+from perennial.loop.meter import Meter
 from perennial.training.estimator import TrainingSet
 from perennial.training.heads import Head, fit_head, fit_heads
 from perennial.training.heads.heal import is_stale

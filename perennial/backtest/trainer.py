@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from perennial.backtest.bases import Base, Fit, Rows, Stream, fit_base
-from perennial.backtest.meter import Meter
 from perennial.backtest.standing import Standing
 from perennial.backtest.stream import Cut
 from perennial.drift import Detector, build_detector, promise
+from perennial.evaluation.answers import Answers
 from perennial.evaluation.decision import GateDecision, untried
 from perennial.evaluation.division import Division, Unseen, divide, holdout_rows
 from perennial.evaluation.gate import judge
 from perennial.evaluation.mixing import Mixture
 from perennial.evaluation.span import TrainingSpan, choose_span, rows_since_rise
 from perennial.evaluation.yardstick import raw_features
+from perennial.loop.meter import Meter
 from perennial.training.heads import mix_heads
 from perennial.training.heads.spans import Spans
 from perennial.training.hist_gradient_boosting import Growth
@@ -135,13 +136,15 @@ class Trainer:
             spec.task, spec.metric, y, answers[0], standing=champion.promised
         )
         return judge(
-            task=spec.task,
-            metric=spec.metric,
-            y=y,
-            candidate=answers[0],
-            champion=answers[1],
-            training_y=stream.y[training],
-            gates=spec.gates,
+            Answers(
+                task=spec.task,
+                metric=spec.metric,
+                y=y,
+                candidate=answers[0],
+                champion=answers[1],
+                training_y=stream.y[training],
+            ),
+            spec.gates,
             frame=stream.frame.iloc[judged],
             features=tuple(f.name for f in raw_features(stream.frame, spec)),
         )

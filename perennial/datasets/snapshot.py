@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,50 @@ class Snapshot(BaseModel):
     from_source: int
     """The first so many of its rows are the source's; the others were served and labelled."""
     created_at: AwareDatetime
+
+
+class Snapshots(Protocol):
+    """The snapshots of one pipeline, wherever they are kept."""
+
+    def rows(self, sha256: str) -> pd.DataFrame:
+        """Give the rows of a snapshot.
+
+        Raises:
+            NotFound: there is no such snapshot.
+            StoreError: it was altered.
+        """
+        ...
+
+    def take(
+        self, frame: pd.DataFrame, *, source: str, source_rows: int, from_source: int
+    ) -> Snapshot:
+        """Keep the rows of a training under a name of their own; arguments as of `Snapshot`."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredSnapshots:
+    """Those that lie in the store: see `Snapshots`."""
+
+    store: Store
+    pipeline: str
+
+    def rows(self, sha256: str) -> pd.DataFrame:
+        """Read the rows of a snapshot and hold them against its name."""
+        return load_snapshot(self.store, find_snapshot(self.store, self.pipeline, sha256))
+
+    def take(
+        self, frame: pd.DataFrame, *, source: str, source_rows: int, from_source: int
+    ) -> Snapshot:
+        """Write the rows of a training once."""
+        return take_snapshot(
+            self.store,
+            self.pipeline,
+            frame,
+            source=source,
+            source_rows=source_rows,
+            from_source=from_source,
+        )
 
 
 def take_snapshot(

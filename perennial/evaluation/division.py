@@ -1,10 +1,11 @@
 """Which of the labelled rows train a candidate, which its heads are tried on, and which judge it.
 
 The rule that everything else follows from: candidate and champion are compared only on rows that
-neither has learned from. A new base leaves the newest rows out, and of these only such count as the
-champion's base does not know either; a head is held against the champion as it answers, so on rows
-that neither its base nor its head knows. Where there are too few, nothing is judged: on rows that
-it has learned from, a model always looks better than it is.
+neither has learned from. The trial of a new base leaves the newest rows out, and of these only such
+count as the champion's base does not know either; a head is held against the champion as it
+answers, so on rows that neither its base nor its head knows. Where there are too few, nothing is
+judged: on rows that it has learned from, a model always looks better than it is. What passes is
+then made again with all rows: a model that serves should know what is known.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ FEWEST_HEAD_ROWS = 5 * MIN_HEAD_ROWS
 """Short windows are taken together until they hold so many rows, or there are no more."""
 HELD_WINDOWS = 2
 """Newest windows that a retrain leaves out: on the first a head is fitted, on the second both are
-judged, and then the head is fitted on both. Short ones are taken together here too."""
+judged, and then the head is fitted on both, or the base on all. Short ones are taken together here
+too."""
 
 
 class Unseen(BaseModel):
@@ -47,13 +49,16 @@ class Division(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     held: int
-    """Newest rows that a new base does not learn from; of a head: all that it is fitted on."""
+    """Newest rows that the trial of a new base does not learn from; of a head: all that it is
+    fitted on."""
     judged: int
     """Newest of these, which judge: no trial learns from them."""
     heads: bool
     """Whether heads are fitted on the held rows. They are tried on those judged, each on its base,
     so it is bases that must not know the held rows, and a head that a champion has is left aside.
     Else the champion is judged as it answers."""
+    unseen: int = 0
+    """Newest rows that the champion's base has not learned from; without a champion 0."""
     refusal: str | None = None
     """Why nothing can be judged, and what helps; None: it can."""
 
@@ -86,14 +91,20 @@ def divide(
     if depth != "retrain":
         fitted = head_rows(unseen.base, window, span)
         judged = min(max(window, MIN_ROWS), fitted // TRIAL_SHARE, unseen.champion)
-        return Division(held=fitted, judged=judged, heads=True, refusal=_too_few(judged))
+        return _divided(unseen, fitted, judged, heads=True)
     held = min(held_rows(rows, window), unseen.base)
     judged = held // 2
     if judged >= MIN_HEAD_ROWS:
-        return Division(held=held, judged=judged, heads=True)
+        return _divided(unseen, held, judged, heads=True)
     # Too few for heads: both models are judged as they stand, on all that neither knows.
     judged = min(held, unseen.champion)
-    return Division(held=judged, judged=judged, heads=False, refusal=_too_few(judged))
+    return _divided(unseen, judged, judged, heads=False)
+
+
+def _divided(unseen: Unseen, held: int, judged: int, *, heads: bool) -> Division:
+    return Division(
+        held=held, judged=judged, heads=heads, unseen=unseen.base, refusal=_too_few(judged)
+    )
 
 
 def head_span(window: int) -> int:

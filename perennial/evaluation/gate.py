@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from perennial.evaluation.answers import Answers
 from perennial.evaluation.calibration import (
     as_frequent,
     calibration_change,
@@ -25,19 +26,13 @@ from perennial.evaluation.division import MIN_ROWS
 from perennial.evaluation.paired import BatchMean, batch_mean, paired_losses
 from perennial.evaluation.slices import ALPHA, find_slices, judge_slices
 from perennial.evaluation.trivial import last_value_output, trivial_output
-from perennial.spec import Gates, MetricName, Task
+from perennial.spec import Gates, MetricName
 
 
 def judge(
-    *,
-    task: Task,
-    metric: MetricName,
-    y: NDArray[Any],
-    candidate: NDArray[Any],
-    champion: NDArray[Any] | None,
-    training_y: NDArray[Any],
+    answers: Answers,
     gates: Gates,
-    lag: int = 1,
+    *,
     tried: bool = False,
     frame: pd.DataFrame | None = None,
     features: tuple[str, ...] = (),
@@ -45,30 +40,27 @@ def judge(
     """Hold a candidate against the champion and against answers that need no model.
 
     Args:
-        y: true values or class indices of the gate's rows (rows,), in time order.
-        candidate: the candidate's output on them (rows, width).
-        champion: the champion's output on the same rows; None for a pipeline's first version.
-        training_y: the candidate's training target, from which the trivial answers are taken.
         gates: margins and confidence.
-        lag: rows by which the truth is late.
         tried: trials on earlier windows speak for the candidate, as they do for a head that is
             renewed: it is refused only where it is clearly worse than the champion.
         frame: the gate's rows, by which they are cut into slices; None: they are not.
         features: columns of ``frame`` that are searched for slices.
     """
-    checks = [_enough_rows(len(y)), _finite(candidate)]
+    task, metric, y, champion = answers.task, answers.metric, answers.y, answers.champion
+    training_y, width, lag = answers.training_y, answers.width, answers.lag
+    checks = [_enough_rows(len(y)), _finite(answers.candidate)]
     slices: tuple[SliceResult, ...] = ()
     if all(check.passed for check in checks):
-        mine = paired_losses(task, metric, y, candidate)
+        mine = paired_losses(task, metric, y, answers.candidate)
         theirs = None if champion is None else paired_losses(task, metric, y, champion)
-        constant = trivial_output(task, metric, training_y, candidate.shape[1])
+        constant = trivial_output(task, metric, training_y, width)
         trivial = paired_losses(task, metric, y, np.tile(constant, (len(y), 1)))
         checks.append(_better_than_constant(mine, trivial, gates, first=theirs is None))
         if len(training_y) > lag:
-            last = last_value_output(task, y, training_y, candidate.shape[1], lag)
+            last = last_value_output(task, y, training_y, width, lag)
             checks.append(_last_value(mine, paired_losses(task, metric, y, last), gates, lag))
         if task != "regression" and gates.calibration is not None:
-            checks.append(_calibrated(metric, y, candidate, champion, gates, gates.calibration))
+            checks.append(_calibrated(answers, gates, gates.calibration))
         if frame is not None:
             parts = find_slices(frame, gates.slices, features)
             slices = judge_slices(parts, mine, theirs, gates.slice_margin)
@@ -154,24 +146,18 @@ def _ago(rows: int) -> str:
     return "1 row ago" if rows == 1 else f"{rows:,} rows ago"
 
 
-def _calibrated(
-    metric: MetricName,
-    y: NDArray[Any],
-    candidate: NDArray[Any],
-    champion: NDArray[Any] | None,
-    gates: Gates,
-    allowed: float,
-) -> GateCheck:
+def _calibrated(answers: Answers, gates: Gates, allowed: float) -> GateCheck:
     """A first version is held to ``allowed``, a later one to the champion on the same rows."""
+    metric, y, champion = answers.metric, answers.y, answers.champion
     if champion is None:
-        mine = _as_meant(metric, y, candidate)
+        mine = _as_meant(metric, y, answers.candidate)
         figure, low, high = calibration_error(y, mine, gates.confidence)
         passed = low <= allowed
         detail = f"probabilities are {figure:.1%} off what came true, beyond chance"
         worse = f": clearly more than the {allowed:.1%} allowed by gates.calibration"
     else:
         allowed = gates.calibration_margin
-        mine, theirs = (_as_meant(metric, y, output) for output in (candidate, champion))
+        mine, theirs = (_as_meant(metric, y, output) for output in (answers.candidate, champion))
         figure, low, high = calibration_change(y, mine, theirs, 1 - ALPHA)
         passed = low <= allowed
         errors = [calibration_error(y, output, gates.confidence).error for output in (mine, theirs)]

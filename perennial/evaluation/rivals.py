@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from perennial.evaluation.answers import Answers
 from perennial.evaluation.metrics import score
 from perennial.evaluation.trivial import last_value_output, trivial_output
-from perennial.spec import MetricName, Task
+from perennial.spec import MetricName
 
 
 class Scores(BaseModel):
@@ -28,17 +29,9 @@ class Scores(BaseModel):
     """The newest truth that was known, repeated."""
 
 
-def score_rivals(
-    *,
-    task: Task,
-    metric: MetricName,
-    y: NDArray[Any],
-    candidate: NDArray[Any],
-    champion: NDArray[Any] | None,
-    training_y: NDArray[Any],
-    lag: int,
-) -> Scores:
-    """Score a candidate and its rivals; arguments as for `perennial.evaluation.gate.judge`."""
+def score_rivals(answers: Answers) -> Scores:
+    """Score a candidate and its rivals."""
+    task, metric, y, training_y = answers.task, answers.metric, answers.y, answers.training_y
 
     def scored(output: NDArray[Any] | None) -> float | None:
         if output is None or not np.isfinite(output).all():
@@ -46,13 +39,13 @@ def score_rivals(
         figure = score(metric, y, output)
         return figure if math.isfinite(figure) else None
 
-    width = candidate.shape[1]
+    width, lag = answers.width, answers.lag
     constant = np.tile(trivial_output(task, metric, training_y, width), (len(y), 1))
     known = len(training_y) > lag and len(y) > 0
     return Scores(
         metric=metric,
-        candidate=scored(candidate),
-        champion=scored(champion),
+        candidate=scored(answers.candidate),
+        champion=scored(answers.champion),
         constant=scored(constant),
         last_value=scored(last_value_output(task, y, training_y, width, lag)) if known else None,
     )

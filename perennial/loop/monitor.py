@@ -35,7 +35,6 @@ from perennial.loop.record import (
 )
 from perennial.loop.versions import Champion
 from perennial.registry import read_manifest
-from perennial.registry.learned import recipe_of
 from perennial.spec import PipelineSpec
 from perennial.store import Store
 from perennial.store.layout import window_name, window_number
@@ -351,7 +350,7 @@ class Monitor:
             windows=window_number(seen.window),
             refused=past.refused,
             undone=past.undone,
-            headed=bool(recipe_of(self._champion.version).shares),
+            headed=bool(self._champion.version.lineage.recipe.shares),
             costs=past.costs,
         )
 

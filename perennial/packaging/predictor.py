@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -96,6 +98,23 @@ class Predictor:
                 f"the model answered shape {output.shape}, ({rows}, {self._width}) was expected"
             )
         return output
+
+
+@dataclass(frozen=True, eq=False)
+class Packaged:
+    """A packaged graph with what it takes and gives, loaded once it is asked."""
+
+    graph: bytes
+    signature: Signature
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """What answers.
+
+        Raises:
+            ModelError: as `Predictor`.
+        """
+        return Predictor(self.graph, self.signature)
 
 
 def _check_interface(session: Any, signature: Signature) -> tuple[str, ...]:

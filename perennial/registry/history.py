@@ -86,10 +86,12 @@ def new_entry(
     version: str | None = None,
     cause: str | None = None,
     details: dict[str, Any] | None = None,
+    at: datetime | None = None,
 ) -> HistoryEntry:
-    """Describe a change that is about to happen; its id sorts by time."""
+    """Describe a change that is about to happen, now or ``at``; its id sorts by time."""
+    at = at or utc_now()
     return HistoryEntry(
-        id=str(ULID.from_datetime(at := utc_now())),
+        id=str(ULID.from_datetime(at)),
         at=at,
         event=event,
         version=version,

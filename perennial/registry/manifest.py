@@ -42,20 +42,31 @@ class FileEntry(BaseModel):
 
 
 class Recipe(BaseModel):
-    """With the snapshot, the spec and the seed: what makes the same model again."""
+    """With the snapshot, the spec and the seed: what makes the same model again.
+
+    A trial, which has not learned from the rows that judge it, finds out what is to be made; what
+    ships is made in the same way from all rows.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    estimators: tuple[str, ...]
-    """Families that competed; those that the time budget left out are not among them."""
+    estimators: tuple[str, ...] = ()
+    """Families that competed; those that the time budget left out are not among them. A head has
+    none."""
+    rounds: int | None = None
+    """Boosting rounds or epochs of the trained graph, as its trial has chosen them; None: the
+    family has no such thing."""
     trained_rows: int
+    """That the trained graph which ships has learned from; of a head: that it is fitted on."""
     half_life: int | None = None
     """A row that is so many rows older than another counted half as much; None: all alike."""
-    holdout_rows: int
-    """The newest rows of the snapshot, kept for the gate. Those trained on end before them; a head
-    is fitted on them too, once it was judged without."""
     head_rows: int = 0
-    """The newest rows that a retrain left to its head, those of the gate among them."""
+    """The newest rows of the snapshot, on which the head of a new base is fitted; those that the
+    base was trained on end before them. 0: it has none, and knows all rows."""
+    trial_rows: int
+    """That the trial's trained graph, or the trial's head, has learned from."""
+    judged_rows: int
+    """The newest rows of the snapshot, by which the trial was judged."""
     shares: dict[HeadName, float] = Field(default_factory=dict)
     """Of heads in the answer, which otherwise is the base's."""
 

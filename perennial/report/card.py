@@ -103,8 +103,12 @@ def _data(manifest: Manifest, snapshot: Snapshot) -> Section:
         ("source", snapshot.source),
         ("labelled rows", f"{snapshot.rows:,}"),
         ("taken", f"{snapshot.created_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("trained on", str(TrainingSpan(recipe.trained_rows, recipe.half_life))),
-        ("held out for the gate", f"the newest {recipe.holdout_rows:,}"),
+    ]
+    half_life = recipe.half_life
+    rows += [
+        ("judged by", f"the newest {recipe.judged_rows:,} rows"),
+        ("judged was", f"a trial that learned from {TrainingSpan(recipe.trial_rows, half_life)}"),
+        ("trained on", str(TrainingSpan(recipe.trained_rows, half_life))),
     ]
     return Section("Data", "", ("what", "value"), rows)
 

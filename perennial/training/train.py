@@ -1,4 +1,5 @@
-"""Choosing and fitting a model: forward validation, then a fit of the best family on all rows."""
+"""Choosing and fitting a model: forward validation, then a fit of the best family on all rows; and
+the same family again, on other rows."""
 
 from __future__ import annotations
 
@@ -43,19 +44,24 @@ class FamilyScore:
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
-    """A model fitted on all rows, and how it was chosen."""
+class Fitted:
+    """A model of a known family, fitted on all rows that were given."""
 
     estimator: EstimatorName
     signature: Signature
     model: FittedModel
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class Trained(Fitted):
+    """A model fitted on all rows, and how it was chosen."""
+
     scores: tuple[FamilyScore, ...]
     """One a declared family, in the order of the declaration."""
-    rows: int
     validation_rows: int
     seconds: float
     """Of all fits together."""
-    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +77,7 @@ def train(
     *,
     half_life: int | None = None,
     spent: float = 0.0,
+    refits: int = 1,
     clock: Callable[[], float] = time.monotonic,
 ) -> Trained:
     """Fit the declared families on the older rows, compare them on the newest, refit the best.
@@ -84,6 +91,8 @@ def train(
         half_life: a row that is so many rows older than another counts half as much; None: all
             alike.
         spent: seconds of the time budget that are gone.
+        refits: how often the best is fitted on all rows, within the time budget: here, and by
+            `fit` later.
         clock: seconds, only ever going up.
 
     Raises:
@@ -94,19 +103,37 @@ def train(
     held = newest(data.y, spec.task, VALIDATION_SHARE)
     estimators = [load_estimator(name) for name in spec.model.estimators]
     budget = Budget(spec.model.time_budget.total_seconds() - spent, clock)
-    contenders, scores = _compete(data, held, estimators, budget, spec.model.seed)
+    contenders, scores = _compete(data, held, estimators, budget, spec.model.seed, refits)
     best = _best(contenders, spec.metric)
-    model = best.estimator.fit(data, seed=spec.model.seed, rounds=best.model.rounds)
     return Trained(
         estimator=best.estimator.name,
         signature=signature,
-        model=model,
-        scores=tuple(scores),
+        model=best.estimator.fit(data, seed=spec.model.seed, rounds=best.model.rounds),
         rows=len(data),
+        scores=tuple(scores),
         validation_rows=int(held.sum()),
         seconds=budget.spent(),
-        seed=spec.model.seed,
     )
+
+
+def fit(
+    frame: pd.DataFrame,
+    spec: PipelineSpec,
+    estimator: EstimatorName,
+    *,
+    rounds: int | None,
+    half_life: int | None = None,
+) -> Fitted:
+    """Fit a family as `train` fits the one that it has chosen; arguments and errors as there.
+
+    Args:
+        rounds: boosting rounds or epochs; None: the family has no such thing.
+    """
+    signature, data = _prepare(frame, spec)
+    model = load_estimator(estimator).fit(
+        replace(data, half_life=half_life), seed=spec.model.seed, rounds=rounds
+    )
+    return Fitted(estimator, signature, model, len(data))
 
 
 def training_set(frame: pd.DataFrame, spec: PipelineSpec) -> TrainingSet:
@@ -142,6 +169,7 @@ def _compete(
     estimators: list[Estimator],
     budget: Budget,
     seed: int,
+    refits: int,
 ) -> tuple[list[_Contender], list[FamilyScore]]:
     """Fit family after family on what is not held, as far as the budget goes."""
     older, newer = data.take(~held), data.take(held)
@@ -149,7 +177,9 @@ def _compete(
     scores: list[FamilyScore] = []
     for estimator in estimators:
         guess = _guess(estimator, older)
-        overrun = _overrun(contenders, estimator, data, guess, budget) if contenders else None
+        overrun = None
+        if contenders:
+            overrun = _overrun(contenders, estimator, data, guess, budget, refits)
         if overrun is not None:
             scores.append(FamilyScore(estimator.name, data.metric, skipped=overrun))
             continue
@@ -174,15 +204,15 @@ def _overrun(
     data: TrainingSet,
     guess: float,
     budget: Budget,
+    refits: int,
 ) -> str | None:
-    """Say why one more family would not fit in; the refit of whichever wins has to fit too."""
-    fit = budget.expect(guess)
-    refits = [_guess(c.estimator, data) for c in contenders] + [_guess(estimator, data)]
-    needed, left = fit + budget.expect(max(refits)), budget.left()
+    """Say why one more family would not fit in; the refits of whichever wins have to fit too."""
+    final = max(_guess(known, data) for known in (*(c.estimator for c in contenders), estimator))
+    needed, left = budget.expect(guess) + refits * budget.expect(final), budget.left()
     if needed <= left:
         return None
     return (
-        f"would take about {needed:.1f} s with the final fit, "
+        f"would take about {needed:.1f} s with the fits on all rows, "
         f"{max(left, 0.0):.1f} s of the time budget are left"
     )
 

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from perennial.evaluation.answers import Answers
 from perennial.evaluation.decision import GateDecision
 from perennial.evaluation.gate import judge
 from perennial.evaluation.trivial import trivial_output
@@ -29,13 +30,15 @@ def regression(
         return (y + size * (0.8 * shared + 0.6 * rng.normal(0, 1, n)))[:, None]
 
     return judge(
-        task="regression",
-        metric="rmse",
-        y=y,
-        candidate=answers(mine),
-        champion=None if theirs is None else answers(theirs),
-        training_y=y,
-        gates=gates or Gates(),
+        Answers(
+            task="regression",
+            metric="rmse",
+            y=y,
+            candidate=answers(mine),
+            champion=None if theirs is None else answers(theirs),
+            training_y=y,
+        ),
+        gates or Gates(),
     )
 
 
@@ -101,13 +104,15 @@ def test_too_few_rows_are_refused(n: int) -> None:
 
 def test_answers_that_are_no_numbers_are_refused() -> None:
     decision = judge(
-        task="regression",
-        metric="mae",
-        y=np.zeros(20),
-        candidate=np.full((20, 1), np.nan),
-        champion=None,
-        training_y=np.zeros(20),
-        gates=Gates(),
+        Answers(
+            task="regression",
+            metric="mae",
+            y=np.zeros(20),
+            candidate=np.full((20, 1), np.nan),
+            champion=None,
+            training_y=np.zeros(20),
+        ),
+        Gates(),
     )
     assert decision.reason.startswith("20 answers are not a number: look for")
 
@@ -123,13 +128,15 @@ def classes(n: int, *, seed: int, rare: float = 0.5) -> tuple[np.ndarray, np.nda
 
 def judge_classes(metric, y, candidate, champion, gates=None) -> GateDecision:
     return judge(
-        task="binary",
-        metric=metric,
-        y=y,
-        candidate=candidate[:, None],
-        champion=None if champion is None else champion[:, None],
-        training_y=y,
-        gates=gates or Gates(margin=0.1),
+        Answers(
+            task="binary",
+            metric=metric,
+            y=y,
+            candidate=candidate[:, None],
+            champion=None if champion is None else champion[:, None],
+            training_y=y,
+        ),
+        gates or Gates(margin=0.1),
     )
 
 
@@ -179,13 +186,15 @@ def test_a_first_version_is_held_to_an_absolute_error() -> None:
 def test_a_perfect_champion_is_not_divided_by() -> None:
     zeros = np.zeros((50, 1))
     decision = judge(
-        task="regression",
-        metric="rmse",
-        y=zeros[:, 0],
-        candidate=zeros,
-        champion=zeros,
-        training_y=zeros[:, 0],
-        gates=Gates(),
+        Answers(
+            task="regression",
+            metric="rmse",
+            y=zeros[:, 0],
+            candidate=zeros,
+            champion=zeros,
+            training_y=zeros[:, 0],
+        ),
+        Gates(),
     )
     assert decision.passed
 
@@ -227,13 +236,15 @@ def test_what_is_asked_of_heads_stands_beside_their_figure() -> None:
     y = rng.normal(0, 3, 300)
     one, other = ((y + rng.normal(0, 1, 300))[:, None] for _ in range(2))
     decision = judge(
-        task="regression",
-        metric="rmse",
-        y=y,
-        candidate=one,
-        champion=other,
-        training_y=y,
-        gates=Gates(),
+        Answers(
+            task="regression",
+            metric="rmse",
+            y=y,
+            candidate=one,
+            champion=other,
+            training_y=y,
+        ),
+        Gates(),
         tried=True,
     )
     assert decision.passed

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from perennial.evaluation.answers import Answers
 from perennial.evaluation.decision import GateCheck, decide
 from perennial.evaluation.gate import judge
 from perennial.evaluation.leakage import (
@@ -301,13 +302,15 @@ def test_a_leak_in_what_the_champion_uses_says_what_would_let_the_loop_go_on() -
 
 def checks_of(y: np.ndarray, output: np.ndarray) -> tuple[GateCheck, ...]:
     return judge(
-        task="binary",
-        metric="accuracy",
-        y=y,
-        candidate=output[:, None],
-        champion=None,
-        training_y=np.resize(y, 370),
-        gates=Gates(),
+        Answers(
+            task="binary",
+            metric="accuracy",
+            y=y,
+            candidate=output[:, None],
+            champion=None,
+            training_y=np.resize(y, 370),
+        ),
+        Gates(),
     ).checks
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from perennial.evaluation.answers import Answers
 from perennial.evaluation.gate import judge
 from perennial.evaluation.slices import SliceResult, find_slices, judge_slices
 from perennial.spec import Gates
@@ -48,13 +49,15 @@ def test_the_gate_refuses_it_and_names_the_slice() -> None:
     here = (frame["shop"] == "b").to_numpy()
     error = np.where(here, 3.0, 0.3) * rng.normal(size=2000)
     decision = judge(
-        task="regression",
-        metric="rmse",
-        y=y,
-        candidate=(y + error)[:, None],
-        champion=(y + 1.3 * rng.normal(size=2000))[:, None],
-        training_y=y,
-        gates=Gates(slices=("shop",)),
+        Answers(
+            task="regression",
+            metric="rmse",
+            y=y,
+            candidate=(y + error)[:, None],
+            champion=(y + 1.3 * rng.normal(size=2000))[:, None],
+            training_y=y,
+        ),
+        Gates(slices=("shop",)),
         frame=frame,
         features=("x0", "shop"),
     )

@@ -171,7 +171,7 @@ def test_rows_that_break_a_hold_rule_are_not_trained_on(connected, pipeline):
 def test_a_candidate_that_is_worse_is_refused_and_the_champion_stays(connected, pipeline):
     trained(pipeline)
     champion = read_state(connected, "line").state.champion
-    spoiled = frame()
+    spoiled = pd.concat([frame(), frame(40, seed=1)], ignore_index=True)
     spoiled.loc[:300, "y"] = np.random.default_rng(1).permutation(spoiled.loc[:300, "y"])
     pipeline(spoiled)
     state = run(retrain, pipeline="line", reason="drift", cause=layout.check("line", "w000007"))

@@ -60,7 +60,8 @@ def test_a_first_version_shows_every_check_and_where_it_came_from(connected, pip
     }
     manifest = find_version(connected, "line", "champion")
     lineage = manifest.lineage
-    assert lineage.recipe.holdout_rows + lineage.recipe.trained_rows == 400
+    recipe = lineage.recipe
+    assert recipe.judged_rows + recipe.trial_rows == recipe.trained_rows == 400
     assert len(lineage.sources) == len(lineage.lock) == 64
     assert (manifest.runtime.ir, manifest.runtime.opsets[""]) == (8, 17)
     told = json.loads(say("show", "line", "champion", "--json").output)

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from perennial.evaluation.answers import Answers
 from perennial.evaluation.decision import GateDecision
 from perennial.evaluation.gate import judge
 from perennial.evaluation.packaged import check_latency, check_size
@@ -27,24 +28,8 @@ def decided(
     noise = RNG.normal(size=(len(y), 1))
     candidate = y[:, None] + off * noise
     champion = None if champion_off is None else y[:, None] + champion_off * noise
-    decision = judge(
-        task="regression",
-        metric="rmse",
-        y=y,
-        candidate=candidate,
-        champion=champion,
-        training_y=training,
-        gates=Gates(),
-    )
-    scores = score_rivals(
-        task="regression",
-        metric="rmse",
-        y=y,
-        candidate=candidate,
-        champion=champion,
-        training_y=training,
-        lag=1,
-    )
+    answers = Answers("regression", "rmse", y, candidate, champion, training)
+    decision, scores = judge(answers, Gates()), score_rivals(answers)
     package = (check_size(200_123, 200), check_latency(np.array([0.12, 0.12, 0.12]), None))
     checks = (*decision.checks, *package)
     return decision.model_copy(update={"scores": scores, "checks": checks})
@@ -94,15 +79,8 @@ def test_what_refused_stands_first() -> None:
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_without_rows_or_numbers_there_is_no_score(rows: int) -> None:
-    scores = score_rivals(
-        task="regression",
-        metric="rmse",
-        y=np.zeros(rows),
-        candidate=np.full((rows, 1), np.nan),
-        champion=None,
-        training_y=np.zeros(5),
-        lag=1,
-    )
+    nothing = np.full((rows, 1), np.nan)
+    scores = score_rivals(Answers("regression", "rmse", np.zeros(rows), nothing, None, np.zeros(5)))
     assert (scores.candidate, scores.champion) == (None, None)
     decision = GateDecision(rows=rows, reason="0 labelled rows", checks=(), scores=scores)
     assert lead(decision) == [f"**Passed** on {rows} rows: 0 labelled rows."]

@@ -14,8 +14,8 @@ from perennial.evaluation.division import HEAD_WINDOWS
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
 from perennial.evaluation.targets import encode_known
-from perennial.packaging.parity import Parity, check_parity
-from perennial.packaging.predictor import Predictor, encode_frame
+from perennial.packaging.parity import Parity, SourcePredict, check_parity
+from perennial.packaging.predictor import Packaged, Predictor, encode_frame
 from perennial.packaging.signature import Signature
 from perennial.spec import PipelineSpec
 from perennial.training.estimator import Columns, TrainingSet, both, or_none
@@ -26,14 +26,17 @@ from perennial.training.heads.mixed import mix_heads
 
 @dataclass(frozen=True, eq=False)
 class Healed:
-    """What `heal` made."""
+    """A base with a head on it."""
 
-    model: bytes
-    """The graph with a head that has seen all rows."""
-    trial: bytes
-    """The same with a head that has not seen the newest ones: what a gate can judge."""
-    parity: Parity
-    """Of ``model`` and what it was composed from."""
+    packaged: Packaged
+    source: SourcePredict
+    """What the graph was composed from."""
+
+    def check(self, frame: pd.DataFrame) -> Parity:
+        """Whether the graph answers as what it was composed from does, on rows of a frame."""
+        packaged = self.packaged
+        inputs = encode_frame(packaged.signature, frame)
+        return check_parity(packaged.graph, packaged.signature, self.source, *inputs)
 
 
 def is_stale(fitted: NDArray[np.intp], rows: NDArray[np.intp]) -> bool:
@@ -50,106 +53,75 @@ def is_stale(fitted: NDArray[np.intp], rows: NDArray[np.intp]) -> bool:
 
 
 def heal(
-    frame: pd.DataFrame,
-    spec: PipelineSpec,
-    base: bytes,
-    signature: Signature,
-    mixture: Mixture | None,
-    *,
-    left_out: int,
+    frame: pd.DataFrame, spec: PipelineSpec, base: Packaged, mixture: Mixture | None
 ) -> Healed:
-    """Fit a head twice, with and without the newest rows, and compose each with the base.
-
-    Holding rows out for good would cost a head dearly, which is fitted on few and on the newest. So
-    it is judged by forward validation, and then fitted anew.
+    """Fit heads on the rows of a frame and compose them with the base.
 
     Args:
         frame: the rows to fit on, labelled, in time order; of a class that the base does not know,
             none counts.
-        base: ``model.onnx`` of a version without a head.
-        signature: its signature.
-        mixture: shares of the heads; None gives the base itself, twice.
-        left_out: newest rows that the trial does not see.
+        base: without a head.
+        mixture: shares of the heads; None gives the base itself.
 
     Raises:
         TrainingError: there is nothing to learn from; see `fit_head`.
         ModelError: the base cannot be loaded or run.
     """
-    predictor = Predictor(base, signature)
-    inputs = encode_frame(signature, frame)
+    answers = base.predictor.predict
     if mixture is None:
-        return Healed(base, base, check_parity(base, signature, predictor.predict, *inputs))
-
-    def fit(rows: pd.DataFrame) -> Head:
-        return mix_heads(mixture, fit_on(rows, spec, predictor))
-
-    head = fit(frame)
-    model = head.compose(base, signature)
+        return Healed(base, answers)
+    head = mix_heads(mixture, fit_on(frame, spec, base.predictor))
 
     def source(numeric: Columns, categorical: Columns) -> NDArray[Any]:
-        return head.predict(numeric, categorical, predictor.predict(numeric, categorical))
+        return head.predict(numeric, categorical, answers(numeric, categorical))
 
-    return Healed(
-        model=model,
-        trial=fit(frame.iloc[: len(frame) - left_out]).compose(base, signature),
-        parity=check_parity(model, signature, source, *inputs),
-    )
+    return Healed(_composed(head, base), source)
 
 
 @dataclass(frozen=True, eq=False)
-class Born:
-    """What `give_heads` made of a new base."""
+class Tried:
+    """How `try_on` found that heads do on a new base."""
 
-    model: bytes
-    """The graph with the heads that it has earned, fitted on all rows left to them."""
-    trial: bytes
-    """The same base with a head that has not seen the rows to be judged on."""
-    rival: bytes
+    trial: Packaged
+    """The base with a head that has not seen the rows to be judged on."""
+    rival: Packaged
     """The champion's base with a head of the same rows: a fair match."""
     mixture: Mixture
+    """The shares that the heads have earned; without a depth they have earned none."""
     trials: tuple[HeadTrial, ...]
-    parity: Parity
 
 
-def give_heads(
-    frame: pd.DataFrame,
+def try_on(
+    older: pd.DataFrame,
+    newer: pd.DataFrame,
     spec: PipelineSpec,
-    base: bytes,
-    signature: Signature,
-    rival: bytes,
-    rival_signature: Signature,
-    *,
-    judged: int,
-) -> Born:
-    """Put heads on a new base, fitted on rows that it was not trained on.
+    base: Packaged,
+    rival: Packaged,
+) -> Tried:
+    """Try heads on a new base, on rows that it was not trained on.
 
     Args:
-        frame: these rows, labelled, in time order.
-        base: ``model.onnx`` of the new base.
-        rival: that of the champion's base.
-        judged: how many of the newest rows the trials do not see.
+        older: rows that heads are fitted on, labelled, in time order.
+        newer: the rows behind them, which judge.
+        rival: the champion's base.
 
     Raises:
         TrainingError: there is nothing to learn from; see `fit_head`.
         ModelError: a base cannot be loaded or run.
     """
-    older, newer = frame.iloc[: len(frame) - judged], frame.iloc[len(frame) - judged :]
-    predictor = Predictor(base, signature)
-    heads = fit_on(older, spec, predictor)
-    y, output, answers = headed_answers(newer, spec, predictor, heads)
+    heads = fit_on(older, spec, base.predictor)
+    y, output, answers = headed_answers(newer, spec, base.predictor, heads)
     trial = try_heads("born", spec.task, y, output, answers, Mixture(), metric=spec.metric)
-    mixture = mix([trial])
-    grown = mixture if mixture.depth is not None else None
-    healed = heal(frame, spec, base, signature, grown, left_out=judged)
-    theirs = _fit_correction(older, spec, Predictor(rival, rival_signature))
-    return Born(
-        model=healed.model,
-        trial=heads[-1].compose(base, signature),
-        rival=theirs.compose(rival, rival_signature),
-        mixture=mixture,
+    return Tried(
+        trial=_composed(heads[-1], base),
+        rival=_composed(_fit_correction(older, spec, rival.predictor), rival),
+        mixture=mix([trial]),
         trials=(trial,),
-        parity=healed.parity,
     )
+
+
+def _composed(head: Head, base: Packaged) -> Packaged:
+    return Packaged(head.compose(base.graph, base.signature), base.signature)
 
 
 def fit_on(frame: pd.DataFrame, spec: PipelineSpec, base: Predictor) -> tuple[Head, ...]:

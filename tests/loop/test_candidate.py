@@ -1,0 +1,151 @@
+"""What is made: judged by a trial that has not seen the newest rows, shipped with all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from perennial.evaluation.mixing import Mixture
+from perennial.loop.candidate import make_again, make_candidate, trained_graph
+from perennial.loop.meter import Meter
+from perennial.loop.versions import answer
+from perennial.registry.learned import learned_by, learned_by_base, left_out_by_base
+from perennial.training.train import fit
+from tests.loop.making import Pipeline, joined, spec, stream
+
+OLD = stream(300)
+TURNED = joined(OLD, stream(300, slope=-3.0, seed=1))
+
+
+def again(pipeline, version):
+    """The graph of a version, made from its recipe."""
+    frame, lineage = pipeline.snapshots.rows(version.lineage.snapshot), version.lineage
+    base = None if lineage.base is None else trained_graph(pipeline.champion)
+    return make_again(frame, pipeline.spec, lineage, base)
+
+
+@pytest.fixture
+def pipeline():
+    pipeline = Pipeline()
+    pipeline.renew(OLD)
+    return pipeline
+
+
+def test_a_first_version_is_judged_by_a_trial_and_made_of_all_rows(pipeline):
+    fresh = Pipeline()
+    candidate = fresh.make(fresh.fix(OLD))
+    recipe = candidate.recipe
+    assert (recipe.trained_rows, recipe.trial_rows, recipe.judged_rows) == (300, 270, 30)
+    assert candidate.trial.graph != candidate.model.graph
+    alone = fit(OLD, fresh.spec, "hist_gradient_boosting", rounds=recipe.rounds)
+    assert (answer(candidate.model.predictor, OLD)[:, 0]).tolist() == pytest.approx(
+        alone.model.predict(*_inputs(candidate, OLD))[:, 0].tolist(), abs=1e-3
+    )
+    assert candidate.usual_rows == len(candidate.reference) == 300
+    assert candidate.parity.ok
+    version = pipeline.champion.version
+    assert len(learned_by_base(pipeline.store, version, pipeline.snapshots)) == 300
+    assert len(left_out_by_base(pipeline.store, version, pipeline.snapshots)) == 0
+
+
+def test_the_rows_that_judge_do_not_change_the_trial():
+    changed = OLD.assign(y=OLD["y"].where(OLD.index < 270, 0.0))
+    pipelines = [Pipeline(), Pipeline()]
+    first, second = (
+        p.make(p.snapshots.take(rows, source="", source_rows=300, from_source=300))
+        for p, rows in zip(pipelines, (OLD, changed), strict=True)
+    )
+    assert first.trial.graph == second.trial.graph
+    assert first.model.graph != second.model.graph
+
+
+def test_a_new_base_whose_heads_have_earned_nothing_is_made_of_all_rows(pipeline, monkeypatch):
+    monkeypatch.setattr("perennial.training.heads.heal.mix", lambda _trials: Mixture())
+    snapshot = pipeline.fix(joined(OLD, stream(120, seed=1)))
+    candidate = pipeline.make(snapshot)
+    recipe = candidate.recipe
+    assert (recipe.shares, recipe.head_rows) == ({}, 0)
+    assert (recipe.trained_rows, recipe.trial_rows, recipe.judged_rows) == (420, 340, 40)
+    assert candidate.model is candidate.base
+    assert candidate.rival is not None, "the trial was judged with a head on it"
+    made = pipeline.register(snapshot, candidate, pipeline.judge(candidate))
+    assert len(learned_by_base(pipeline.store, made, pipeline.snapshots)) == 420
+    assert again(pipeline, made) == candidate.model.graph
+
+
+def test_with_too_few_rows_for_heads_a_new_base_is_made_of_all_rows(pipeline):
+    candidate = pipeline.make(pipeline.fix(joined(OLD, stream(40, seed=1))))
+    recipe = candidate.recipe
+    assert (recipe.trained_rows, recipe.trial_rows, recipe.judged_rows) == (340, 300, 40)
+    assert (candidate.rival, recipe.head_rows) == (None, 0)
+
+
+def test_a_new_base_that_has_earned_heads_keeps_them_and_their_rows(pipeline):
+    frame = joined(OLD, stream(90, slope=-3.0, seed=1))
+    snapshot = pipeline.fix(frame)
+    candidate = pipeline.make(snapshot)
+    recipe = candidate.recipe
+    assert recipe.shares
+    assert (recipe.trained_rows, recipe.trial_rows, recipe.head_rows) == (310, 310, 80)
+    assert candidate.model.graph != candidate.base.graph
+    made = pipeline.register(snapshot, candidate, pipeline.judge(candidate))
+    assert len(learned_by_base(pipeline.store, made, pipeline.snapshots)) == 310
+    assert len(learned_by(pipeline.store, made, pipeline.snapshots)) == 390
+    assert again(pipeline, made) == candidate.model.graph
+
+
+@pytest.mark.parametrize("depth", ["recalibrate", "correct", "unhead"])
+def test_a_head_is_judged_without_the_newest_rows_and_fitted_on_them_too(pipeline, depth):
+    first = pipeline.champion
+    candidate = pipeline.make(pipeline.fix(TURNED), depth)
+    recipe = candidate.recipe
+    assert (recipe.trained_rows, recipe.trial_rows, recipe.judged_rows) == (200, 160, 40)
+    assert (candidate.stands_on, candidate.against) == (first.name, first.name)
+    assert (candidate.model.graph == first.base_graph) == (depth == "unhead")
+    assert candidate.parity.ok
+
+
+@pytest.mark.parametrize("depth", ["retrain", "correct"])
+def test_the_same_bytes_come_of_the_recipe(pipeline, depth):
+    snapshot = pipeline.fix(TURNED)
+    candidate = pipeline.make(snapshot, depth)
+    made = pipeline.register(snapshot, candidate, pipeline.judge(candidate))
+    assert again(pipeline, made) == candidate.model.graph
+
+
+def test_the_first_version_comes_of_its_recipe_too(pipeline):
+    made = pipeline.champion.version
+    assert again(pipeline, made) == pipeline.champion.base_graph
+
+
+def test_a_class_that_only_the_newest_rows_have_is_known_to_what_ships():
+    rows = OLD.assign(y=(OLD["y"] > 0).map({True: "up", False: "down"}))
+    rows.loc[rows.index[-5:], "y"] = "new"
+    pipeline = Pipeline(spec(task="multiclass"))
+    candidate = pipeline.make(pipeline.fix(rows))
+    assert candidate.trial.signature.classes == ("down", "up")
+    assert candidate.model.signature.classes == ("down", "new", "up")
+    assert pipeline.judge(candidate).metrics.rows == 25
+
+
+def test_the_work_is_counted(pipeline):
+    meter = Meter()
+    snapshot = pipeline.fix(TURNED)
+    frame, division = pipeline.snapshots.rows(snapshot.sha256), pipeline.divide(snapshot, "correct")
+    candidate = make_candidate(
+        frame,
+        pipeline.spec,
+        division,
+        pipeline.champion,
+        depth="correct",
+        mixture=Mixture(correct=1.0),
+        meter=meter,
+    )
+    assert meter.fits == 2
+    assert meter.cpu_seconds == pytest.approx(candidate.cpu_seconds, rel=0.5)
+    assert candidate.seconds > 0
+
+
+def _inputs(candidate, frame):
+    from perennial.packaging.predictor import encode_frame
+
+    return encode_frame(candidate.model.signature, frame)
