@@ -48,14 +48,13 @@ def build_detector(
     *,
     window_rows: int,
     output: NDArray[Any] | None = None,
-    gap: float = 0.0,
 ) -> Detector:
     """Build the detectors of a policy that can look here; arguments as `MomentsDetector`."""
     from perennial.drift.kinds import KINDS, SeveralDetectors
 
     policy = usable(policy)
     built = [
-        KINDS[kind](policy, reference, features, window_rows=window_rows, output=output, gap=gap)
+        KINDS[kind](policy, reference, features, window_rows=window_rows, output=output)
         for kind in policy.detectors
     ]
     return built[0] if len(built) == 1 else SeveralDetectors(tuple(built))

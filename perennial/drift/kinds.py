@@ -30,12 +30,9 @@ def _moments(
     *,
     window_rows: int,
     output: NDArray[Any] | None,
-    gap: float,
 ) -> Detector:
     config = MomentsConfig(**_levels(policy))
-    return MomentsDetector(
-        config, reference, features, window_rows=window_rows, output=output, gap=gap
-    )
+    return MomentsDetector(config, reference, features, window_rows=window_rows, output=output)
 
 
 def _tabular(

@@ -39,7 +39,6 @@ class MomentsDetector:
         window_rows: int,
         output: NDArray[Any] | None = None,
         aspect: Watched = "values",
-        gap: float = 0.0,
     ) -> None:
         """Learn what is usual.
 
@@ -52,7 +51,6 @@ class MomentsDetector:
                 does; by this the reference is cut to see what is usual.
             output: the champion's output on the reference (rows, width); None: not watched.
             aspect: what the features are.
-            gap: windows that lie between the reference's end and the first one checked.
 
         Raises:
             SourceError: the reference lacks a feature.
@@ -63,7 +61,7 @@ class MomentsDetector:
         self._features = tuple(features)
         bounds = _cut(len(reference), window_rows)
         at = (bounds[:-1] + bounds[1:]) / 2 / window_rows
-        self._next = len(reference) / window_rows + gap + 0.5
+        self._next = len(reference) / window_rows + 0.5
         self._sides = [Side.of(reference, features, bounds, at, aspect)]
         if output is not None:
             self._sides.append(Side.of(*_outputs(output), bounds, at, "prediction"))
