@@ -13,9 +13,9 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from ulid import ULID
 
+from benchmarks.ports import free_ports
 from perennial.errors import StoreError
 from perennial.local import seaweed
-from perennial.local.ports import choose_ports
 from perennial.settings import Settings
 from perennial.store import Store, open_store, probe
 
@@ -56,7 +56,7 @@ def seaweedfs(
     """Start SeaweedFS once; its settings name a bucket that the start-up made."""
     folder = tmp_path_factory.mktemp("seaweedfs")
     keys = seaweed.load_keys(folder / "keys.env")
-    ports = choose_ports(dict.fromkeys(seaweed.PORT_FLAGS, 0))
+    ports = free_ports(seaweed.PORT_FLAGS)
     data = folder / "data"
     data.mkdir()
     log = folder / "weed.log"

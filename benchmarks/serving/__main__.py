@@ -24,11 +24,11 @@ import onnxruntime
 import psutil
 
 from benchmarks.machine import describe
+from benchmarks.ports import free_port, free_ports
 from benchmarks.serving import models
 from benchmarks.serving.load import Measurement, Target, measure, median
 from benchmarks.serving.peers import PEERS, Peer, prepare
 from perennial.local import seaweed
-from perennial.local.ports import choose_ports
 from perennial.settings import Settings
 from perennial.store import Store, open_store, probe
 
@@ -71,7 +71,7 @@ def store_server(folder: Path) -> Iterator[Settings]:
     data = folder / "data"
     data.mkdir(parents=True)
     keys = seaweed.load_keys(folder / "keys.env")
-    ports = choose_ports(dict.fromkeys(seaweed.PORT_FLAGS, 0))
+    ports = free_ports(seaweed.PORT_FLAGS)
     settings = Settings(
         bucket="benchmark",
         s3_endpoint=f"http://127.0.0.1:{ports['s3.port']}",
@@ -107,7 +107,7 @@ def start_perennial(
     stack: contextlib.ExitStack, work: Path, settings: Settings
 ) -> tuple[str, psutil.Process]:
     """Start a server with one worker; give its address and the worker."""
-    port = choose_ports({"perennial": 0})["perennial"]
+    port = free_port()
     env = {
         "PERENNIAL_S3_ENDPOINT": settings.s3_endpoint or "",
         "PERENNIAL_BUCKET": settings.bucket,
@@ -123,7 +123,7 @@ def start_perennial(
 
 def start_echo(stack: contextlib.ExitStack, work: Path) -> str:
     """Start the yardstick."""
-    port = choose_ports({"echo": 0})["echo"]
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", "benchmarks.serving.echo:app"]
     command += ["--port", str(port), "--no-access-log", "--log-level", "warning"]
     root = str(Path(__file__).parents[2])
@@ -139,7 +139,7 @@ def start_peer(
     """Install, train and start a peer."""
     folder = work.parent / "peers" / peer.name
     folder.mkdir(parents=True, exist_ok=True)
-    port = choose_ports({peer.name: 0})[peer.name]
+    port = free_port()
     commands = prepare(peer, folder, data, port)
     program, *rest = peer.command(port)
     env = {"PATH": f"{commands}:{os.environ['PATH']}", "BENTOML_DO_NOT_TRACK": "true"}

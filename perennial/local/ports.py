@@ -50,13 +50,6 @@ class PortClaims:
         return True
 
 
-def choose_ports(preferred: Mapping[str, int]) -> dict[str, int]:
-    """Pick ports as `PortClaims` does, for servers that listen at once: nothing is kept."""
-    claims = PortClaims(preferred)
-    claims.release()
-    return claims.ports
-
-
 def is_free(port: int) -> bool:
     """Tell whether a server could listen on this port of the loopback now."""
     with socket.socket() as probe:

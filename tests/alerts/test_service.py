@@ -15,9 +15,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
+from benchmarks.ports import free_port
 from perennial.alerts.service import read_token
 from perennial.errors import StackError
-from perennial.local.ports import choose_ports
 from perennial.registry import Declaration, read_state
 from perennial.settings import Settings
 from perennial.spec import PipelineSpec
@@ -32,7 +32,7 @@ TOKEN = "a token of the tests"
 @contextmanager
 def running_alerts(settings: Settings, **more: str) -> Iterator[httpx.Client]:
     """Start `perennial alerts` on a free port, and end it."""
-    port = choose_ports({"alerts": 0})["alerts"]
+    port = free_port()
     environment = {
         **os.environ,
         "PERENNIAL_S3_ENDPOINT": settings.s3_endpoint or "",
@@ -90,7 +90,7 @@ def declare(store) -> None:
 
 def test_alertmanager_and_others_are_answered_and_a_late_prefect_hears_of_it(settings, store):
     declare(store)
-    port = choose_ports({"prefect": 0})["prefect"]
+    port = free_port()
     slow = {"model": "bike", "version": "v2", "perennial_action": "rollback"}
     with running_alerts(settings, PREFECT_API_URL=f"http://127.0.0.1:{port}/api") as client:
         body = webhook(
@@ -140,7 +140,7 @@ def refused(client: httpx.Client) -> None:
 
 
 def test_while_the_store_is_away_nothing_is_taken(settings):
-    port = choose_ports({"nobody": 0})["nobody"]
+    port = free_port()
     gone = Settings(bucket="gone", s3_endpoint=f"http://127.0.0.1:{port}")
     with running_alerts(gone, AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b") as client:
         began = time.monotonic()

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.ports import free_ports
 from benchmarks.rollout.challengers import slowed
-from perennial.local.ports import choose_ports
 from perennial.registry import Declaration, read_history, read_state
 from perennial.spec import PipelineSpec
 from perennial.store import layout
@@ -89,7 +89,7 @@ def test_a_slow_model_is_stepped_back_from_without_a_hand(settings, store, tmp_p
     put_version(store, "bike", "v1", sum_model())
     put_version(store, "bike", "v2", slowed(sum_model(1.0), REGRESSION, 0.6))
     put_state(store, "bike", "v2", previous="v1", stage="bake")
-    ports = choose_ports({"prometheus": 0, "alertmanager": 0})
+    ports = free_ports(["prometheus", "alertmanager"])
     with ExitStack() as stack:
         server = stack.enter_context(running_server(settings, tmp_path / "serving"))
         alerts = stack.enter_context(running_alerts(settings))

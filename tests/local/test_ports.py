@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from perennial.local.ports import PortClaims, choose_ports, is_free
+from perennial.local.ports import PortClaims, is_free
 
 
 @pytest.fixture
@@ -16,6 +16,12 @@ def taken():
         server.bind(("127.0.0.1", 0))
         server.listen()
         yield server.getsockname()[1]
+
+
+def choose_ports(preferred):
+    claims = PortClaims(preferred)
+    claims.release()
+    return claims.ports
 
 
 def test_a_preferred_port_is_used_while_it_is_free():

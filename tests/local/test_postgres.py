@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.ports import free_port
 from perennial.local import ensure_up, stop
-from perennial.local.ports import choose_ports
 from perennial.local.processes import stack_processes
 from perennial.local.state import StackFiles
 from tests.local.test_stack import DECLARATION, ENDED, FLOW, Prefect
@@ -72,7 +72,7 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
             shutil.chown(path, "postgres", "postgres")
         for parent in [place, *place.parents][:4]:
             parent.chmod(parent.stat().st_mode | 0o055)
-    (port,) = choose_ports({"postgres": 0}).values()
+    port = free_port()
     data = place / "data"
     initdb = ["-D", data, "-U", "prefect", "-A", "scram-sha-256", f"--pwfile={secret}"]
     subprocess.run(

@@ -18,7 +18,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perennial.local.ports import choose_ports
+from benchmarks.ports import free_port
 from perennial.settings import Settings
 from perennial.store import Store, layout
 
@@ -96,7 +96,7 @@ def running_server(
     settings: Settings, directory: Path, **options: object
 ) -> Iterator[ServerProcess]:
     """Start a server on a free port; end it and all its workers, whatever happens."""
-    port = choose_ports({"server": 0})["server"]
+    port = free_port()
     server = ServerProcess(settings, directory, port, **options)
     try:
         yield server

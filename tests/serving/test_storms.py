@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.ports import free_ports
 from benchmarks.serving import models as benchmark
 from perennial.local import seaweed
-from perennial.local.ports import choose_ports
 from perennial.settings import Settings
 from perennial.store import Store, layout, open_store, probe
 from tests.serving.serving_models import put_state, put_version, sum_model
@@ -163,7 +163,7 @@ class OwnStore:
         self._folder = folder
         (folder / "data").mkdir(parents=True)
         self._keys = seaweed.load_keys(folder / "keys.env")
-        self._ports = choose_ports(dict.fromkeys(seaweed.PORT_FLAGS, 0))
+        self._ports = free_ports(seaweed.PORT_FLAGS)
         self.settings = Settings(
             bucket="storms",
             s3_endpoint=f"http://127.0.0.1:{self._ports['s3.port']}",
