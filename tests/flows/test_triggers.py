@@ -38,31 +38,25 @@ def render(value, context):
 
 
 @pytest.mark.parametrize(
-    ("more", "depth", "span"),
-    [
-        ({}, "retrain", None),
-        ({"depth": None, "span": None}, "retrain", None),
-        ({"depth": "correct"}, "correct", None),
-        ({"depth": "recalibrate", "span": 300}, "recalibrate", 300),
-    ],
+    ("more", "depth"),
+    [({}, "retrain"), ({"depth": None}, "retrain"), ({"depth": "correct"}, "correct")],
 )
-def test_an_event_may_name_a_depth_and_a_span(more, depth, span):
+def test_an_event_may_name_a_depth(more, depth):
     given = parameters({**PAYLOAD, **more})
     assert given == {
         "pipeline": "line",
         "reason": "loss rose",
         "cause": "line/checks/w000007.json",
         "depth": depth,
-        "span": span,
     }
-    assert retrain.validate_parameters(given) == {**given, "attempt": 1}
+    assert retrain.validate_parameters(given) == {**given, "span": None, "attempt": 1}
 
 
 @pytest.mark.parametrize("verdict", [{}, {"verdict": None}])
 def test_an_alert_has_no_check_as_its_cause(verdict):
     given = parameters({"pipeline": "line", "reason": "Drift: prices", **verdict})
     assert given["cause"] is None
-    assert retrain.validate_parameters(given) == {**given, "attempt": 1}
+    assert retrain.validate_parameters(given) == {**given, "span": None, "attempt": 1}
 
 
 @pytest.mark.parametrize(
