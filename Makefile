@@ -1,7 +1,7 @@
 # Sets up .venv by itself, from PyPI, with the first of Python 3.11 to 3.14 that is there (the detector
 # `tabular` needs 3.11 or 3.12). `make PYTHON=/path/to/python3.12 ...` names another.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-loop bench-twenty bench-thousand
+.PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-parity bench-loop bench-twenty bench-thousand
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -46,6 +46,9 @@ bench-drift: $(STAMP) ## Measure the detectors beside alibi-detect and Evidently
 
 bench-backtest: $(STAMP) ## Measure the policy on the past of real streams, and on streams that do not change
 	$(BIN)/python -m benchmarks.bench_backtest
+
+bench-parity: $(STAMP) ## Measure whether a backtest decides as production does, window by window
+	$(BIN)/python -m benchmarks.bench_parity
 
 bench-loop: $(STAMP) ## Measure from a run's creation to its first line, and what a heal waits for
 	$(BIN)/python -m benchmarks.bench_loop

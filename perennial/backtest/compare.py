@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -26,13 +26,13 @@ from perennial.backtest.baselines import (
     refit_starts,
     submit_refits,
 )
-from perennial.backtest.bases import Stream
 from perennial.backtest.hindsight import Hindsight, look_back, window_losses
 from perennial.backtest.policies import POLICIES, PolicyName
-from perennial.backtest.replay import ReplayedRun, replay
-from perennial.backtest.stream import Cut, cut
+from perennial.backtest.replay import AT_ONCE, ReplayedRun, replay
+from perennial.backtest.stream import Cut, Recorded, cut
 from perennial.datasets.dates import Dates
 from perennial.evaluation.metrics import GREATER_IS_BETTER, row_losses
+from perennial.registry import Declaration
 from perennial.spec import Depth, MetricName, PipelineSpec
 from perennial.training.columns import encode_target
 
@@ -136,19 +136,12 @@ class Backtest(BaseModel):
         )
 
 
-@dataclass(frozen=True)
-class _Work:
-    frame: pd.DataFrame
-    spec: PipelineSpec
-    where: Cut
-    stream: Stream
-
-    def loss(self, outputs: Any) -> float:
-        """Mean row loss of answers to all rows after the first fraction."""
-        rows = self.stream.labelled(self.where.first, len(self.frame))
-        output = outputs[rows - self.where.first]
-        losses = row_losses(self.spec.task, self.spec.metric, self.stream.y[rows], output)
-        return float(losses.mean()) if len(losses) else math.nan
+def _loss(recorded: Recorded, outputs: Any) -> float:
+    """Mean row loss of answers to all rows after the first fraction."""
+    first, spec = recorded.where.first, recorded.spec
+    rows = recorded.labelled(first, len(recorded.frame))
+    losses = row_losses(spec.task, spec.metric, recorded.y[rows], outputs[rows - first])
+    return float(losses.mean()) if len(losses) else math.nan
 
 
 def backtest(
@@ -159,6 +152,8 @@ def backtest(
     windows: int = 50,
     train_fraction: float = 0.2,
     label_delay_windows: int = 0,
+    at_once: bool = False,
+    folder: Path | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Backtest:
@@ -169,6 +164,8 @@ def backtest(
         policies: which; hindsight retrains as often as perennial (as periodic-5 without it).
         windows: into how many equal windows the rows after the first fraction are cut.
         label_delay_windows: windows by which labels come later than their window's end.
+        at_once: versions take over as soon as they are registered, whatever stages are declared.
+        folder: where the pipeline.yaml lies, and a person's expectations beside it; None: nowhere.
         jobs: processes; None for all cores. Nothing but the wall time depends on it.
 
     Raises:
@@ -182,27 +179,29 @@ def backtest(
         train_fraction=train_fraction,
         label_delay_windows=label_delay_windows,
     )
-    work = _Work(frame, spec, where, Stream(frame, spec))
+    if at_once:
+        spec = spec.model_copy(update={"rollout": AT_ONCE})
+    recorded = Recorded(frame, spec, where)
     starts = _starts_needed(policies, windows)
-    run, refits = _run_all(work, "perennial" in policies, starts, jobs, progress)
+    run, refits = _run_all(recorded, "perennial" in policies, folder, starts, jobs, progress)
     results: dict[str, PolicyResult] = {}
     outputs: dict[str, NDArray[Any]] = {}
     if run is not None:
-        results["perennial"] = _of_replay(run, work)
+        results["perennial"] = _of_replay(run, recorded)
     for name in policies:
         if name in get_args(BaselinePolicy):
             chosen = refit_starts(name, windows)  # type: ignore[arg-type]
             baseline = assemble(name, frame, spec, where, chosen, refits)
             outputs[name] = baseline.outputs
-            results[name] = _of_baseline(baseline, work, f"{name} says so")
+            results[name] = _of_baseline(baseline, recorded, f"{name} says so")
     cost = None
     if "hindsight" in policies:
-        known = int(work.stream.known[where.first :].sum())
-        back = look_back(window_losses(frame, spec, where, refits), known, windows - 1)
+        known = len(recorded.labelled(where.first, len(frame)))
+        back = look_back(window_losses(recorded, refits), known, windows - 1)
         count = results["perennial"].retrains if run is not None else windows // 5
         chosen = back.starts[count]
         best = assemble("hindsight", frame, spec, where, chosen, refits)
-        results["hindsight"] = _of_baseline(best, work, "the best moment, seen afterwards")
+        results["hindsight"] = _of_baseline(best, recorded, "the best moment, seen afterwards")
         if run is not None:
             cost = _cost_curve(results["perennial"], back, refits)
     both = {"never", "every"} <= outputs.keys()
@@ -231,18 +230,19 @@ def _starts_needed(policies: Sequence[PolicyName], windows: int) -> tuple[int, .
 
 
 def _run_all(
-    work: _Work,
+    recorded: Recorded,
     perennial: bool,
+    folder: Path | None,
     starts: tuple[int, ...],
     jobs: int | None,
     progress: Progress | None,
 ) -> tuple[ReplayedRun | None, dict[int, Refit]]:
     refits: dict[int, Refit] = {}
-    with processes(work.frame, work.spec, jobs) as pool:
+    with processes(recorded.frame, recorded.spec, jobs) as pool:
         mine: Future[ReplayedRun] | None = None
         if perennial:
-            mine = pool.submit(_replay, work.where)
-        open_work: set[Future[Any]] = {*submit_refits(pool, work.where, starts)}
+            mine = pool.submit(_replay, recorded.where, folder)
+        open_work: set[Future[Any]] = {*submit_refits(pool, recorded.where, starts)}
         total = len(open_work) + perennial
         if mine is not None:
             open_work.add(mine)
@@ -256,20 +256,21 @@ def _run_all(
     return None if mine is None else mine.result(), refits
 
 
-def _replay(where: Cut) -> ReplayedRun:
+def _replay(where: Cut, folder: Path | None) -> ReplayedRun:
     frame, spec = held_stream()
-    return replay(frame, spec, where)
+    home = None if folder is None else str(folder.resolve())
+    return replay(Recorded(frame, spec, where), Declaration(spec=spec, folder=home))
 
 
-def _of_replay(run: ReplayedRun, work: _Work) -> PolicyResult:
-    refused = {a.window: a.gate.reason for a in run.attempts if a.gate and not a.gate.passed}
+def _of_replay(run: ReplayedRun, recorded: Recorded) -> PolicyResult:
+    refused = run.refused
     decisions = [
         WindowDecision(
             window=number + 1,
             dates=check.dates,
             decision=check.decision.name,
             reason=check.decision.reason
-            + (f"; refused: {refused[number]}" if number in refused else ""),
+            + (f"; refused: {refused[check.window]}" if check.window in refused else ""),
         )
         for number, check in enumerate(run.checks)
     ]
@@ -280,19 +281,19 @@ def _of_replay(run: ReplayedRun, work: _Work) -> PolicyResult:
         fits=run.fits,
         cpu_seconds=run.cpu_seconds,
         recovered=None,
-        loss=work.loss(run.outputs),
+        loss=_loss(recorded, run.outputs),
         window_scores=_finite(run.window_scores),
         decisions=tuple(decisions),
     )
 
 
-def _of_baseline(run: BaselineRun, work: _Work, reason: str) -> PolicyResult:
+def _of_baseline(run: BaselineRun, recorded: Recorded, reason: str) -> PolicyResult:
     retrained = set(run.starts)
     decisions = [
         WindowDecision(window=w, decision="retrain", reason=reason)
         if w in retrained
         else WindowDecision(window=w, decision="keep", reason="")
-        for w in range(1, work.where.windows + 1)
+        for w in range(1, recorded.where.windows + 1)
     ]
     retrains = len(run.starts) - 1
     return PolicyResult(
@@ -302,7 +303,7 @@ def _of_baseline(run: BaselineRun, work: _Work, reason: str) -> PolicyResult:
         fits=run.fits,
         cpu_seconds=run.cpu_seconds,
         recovered=None,
-        loss=work.loss(run.outputs),
+        loss=_loss(recorded, run.outputs),
         window_scores=_finite(run.window_scores),
         decisions=tuple(decisions),
     )

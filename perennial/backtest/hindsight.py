@@ -10,14 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.backtest.baselines import Refit
-from perennial.backtest.bases import Stream
-from perennial.backtest.stream import Cut
+from perennial.backtest.stream import Recorded
 from perennial.evaluation.metrics import row_losses
-from perennial.spec import PipelineSpec
 
 
 @dataclass(frozen=True)
@@ -30,21 +27,19 @@ class Hindsight:
     """Windows that a new model is the first to answer, 0 among them, for as many retrains."""
 
 
-def window_losses(
-    frame: pd.DataFrame, spec: PipelineSpec, where: Cut, refits: dict[int, Refit]
-) -> NDArray[np.float64]:
+def window_losses(recorded: Recorded, refits: dict[int, Refit]) -> NDArray[np.float64]:
     """Sum up row losses: (windows, windows), the model fitted before window i on window j.
 
     Before a model was there its losses are infinite.
     """
-    stream = Stream(frame, spec)
+    where, spec = recorded.where, recorded.spec
     sums = np.full((where.windows, where.windows), np.inf)
     for start, refit in refits.items():
         for window in range(start, where.windows):
             low, high = where.bounds[window], where.bounds[window + 1]
-            rows = stream.labelled(int(low), int(high))
+            rows = recorded.labelled(int(low), int(high))
             output = refit.outputs[rows - where.bounds[start]]
-            sums[start, window] = row_losses(spec.task, spec.metric, stream.y[rows], output).sum()
+            sums[start, window] = row_losses(spec.task, spec.metric, recorded.y[rows], output).sum()
     return sums
 
 

@@ -1,14 +1,15 @@
-"""The loop replayed on history: the decisions of production, on models fitted in memory.
+"""A pipeline in memory: `perennial.loop` on a recorded stream.
 
-At each window's end the labels known by then are looked at, the policy decides, and what it asks
-for answers from the next window on. Nothing comes from the future: a window is answered by what
-stood before it, and a head or a base is tried on rows that it has not seen.
+At each window's end the monitor looks at the labels known by then, and what it asks for is made,
+judged and registered as in production; it answers from the next window on, or as soon as its
+rollout lets it. Nothing comes from the future.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,47 +17,59 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.backtest.baselines import score_windows
-from perennial.backtest.bases import Fit, Rows, Stream, fit_booster
-from perennial.backtest.standing import Standing
-from perennial.backtest.stream import Cut
-from perennial.backtest.trainer import Trainer
-from perennial.datasets.dates import dates_of
-from perennial.drift import (
-    Check,
-    Decision,
-    HealRecord,
-    InputVerdict,
-    LossVerdict,
-    Verdicts,
-    check_loss,
-    decide,
+from perennial.backtest.memory import (
+    A_ROW,
+    BEGAN,
+    MemoryFeed,
+    MemoryLog,
+    MemorySnapshots,
+    MemoryStream,
 )
-from perennial.evaluation.decision import GateDecision
-from perennial.evaluation.division import head_span
-from perennial.evaluation.mixing import HeadTrial, Mixture
+from perennial.backtest.stream import Recorded
+from perennial.drift.record import Check
+from perennial.errors import TrainingError
+from perennial.evaluation.targets import align_classes
+from perennial.loop.candidate import make_candidate
+from perennial.loop.gate import judge_candidate
 from perennial.loop.meter import Meter
-from perennial.spec import Costs, Cure, PipelineSpec
-from perennial.store import layout
-from perennial.training.heads import Head, mix_heads
+from perennial.loop.monitor import Monitor, Rules
+from perennial.loop.recipe import Learned, divide_rows
+from perennial.loop.record import WindowCheck, unanswered
+from perennial.loop.registration import (
+    Order,
+    refuse_candidate,
+    refuse_untried,
+    register_candidate,
+)
+from perennial.loop.request import RetrainRequest
+from perennial.loop.sound import fix_rows, learn_first, write_down_held
+from perennial.loop.takeover import Step
+from perennial.loop.versions import Champion, answer, read_champion
+from perennial.registry import (
+    Declaration,
+    HistoryEntry,
+    State,
+    append_history,
+    new_entry,
+    read_history,
+    read_manifest,
+    read_state,
+)
+from perennial.rollout.observer import Observer
+from perennial.rollout.stages import in_flight
+from perennial.serving.router import Route, place
+from perennial.spec import Cure, Rollout
+from perennial.store import Lease, acquire_lease, layout
+from perennial.store.memory import MemoryStore
+from perennial.validation.quarantine import Quarantine
+from perennial.validation.suites import find_sound_suite
 
-_START = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A heal that was asked for at the end of window ``window`` (0-based), and what came of it."""
-
-    window: int
-    depth: Cure
-    rows: int
-    """That it was fitted on."""
-    gate: GateDecision | None
-    """None for heads, which the trials of the decision have judged."""
-
-    @property
-    def took_over(self) -> bool:
-        """Whether it answered from the next window on."""
-        return self.gate is None or self.gate.passed
+AT_ONCE = Rollout(shadow=None, canary=None, bake=None)
+"""A version takes over as soon as it is registered."""
+_LOOKS = 20
+"""At a rollout, a window."""
+_FOR_EVER = timedelta(days=36_500)
+_RUN = "backtest"
 
 
 @dataclass(frozen=True)
@@ -66,236 +79,305 @@ class ReplayedRun:
     score: float
     window_scores: tuple[float, ...]
     outputs: NDArray[Any]
-    checks: tuple[Check, ...]
-    attempts: tuple[Attempt, ...]
+    """Answers to all rows behind the first fraction (rows, width)."""
+    checks: tuple[WindowCheck, ...]
+    history: tuple[HistoryEntry, ...]
     fits: int
     """All fits: bases, refused ones too, and heads, also those that were only tried."""
     cpu_seconds: float
     """CPU time of the fits and the trials."""
+    seconds: float
+    """On the wall, of all."""
 
     def heals(self, depth: Cure) -> int:
-        """How many heals of a depth took over."""
-        return sum(a.took_over for a in self.attempts if a.depth == depth)
+        """How many heals of a depth took over, behind version 1."""
+        made = {e.version: e.details["depth"] for e in self._of("version.registered")}
+        over = [entry.version for entry in self._of("rollout.promoted")]
+        return sum(made[version] == depth for version in over[1:])
 
     @property
-    def refused(self) -> int:
-        """Candidates that the gate refused."""
-        return sum(not attempt.took_over for attempt in self.attempts)
+    def refused(self) -> dict[str, str]:
+        """Why candidates were refused by the gate, by the window that asked for each."""
+        return {
+            layout.checked_window(entry.cause): entry.reason
+            for entry in self._of("version.refused")
+            if entry.cause is not None
+        }
+
+    def _of(self, event: str) -> list[HistoryEntry]:
+        return [entry for entry in self.history if entry.event == event]
 
 
-def replay(
-    frame: pd.DataFrame,
-    spec: PipelineSpec,
-    where: Cut,
-    *,
-    fit: Fit = fit_booster,
-    watch_inputs: bool = True,
-) -> ReplayedRun:
+def replay(recorded: Recorded, declaration: Declaration) -> ReplayedRun:
     """Replay the loop over a stream.
 
-    Args:
-        frame: the whole stream in time order, with its target.
-        where: how it is cut, and when its labels come.
-        fit: fits a base.
-        watch_inputs: False leaves the input tests out.
-
     Raises:
-        TrainingError: there is no feature.
+        TrainingError: version 1 cannot be trained, or its gate refuses it.
     """
-    run = _Replay(Stream(frame, spec), where, fit, watch_inputs)
-    for window in range(where.windows):
+    run = _Pipeline(recorded, declaration)
+    run.train_first()
+    for window in range(recorded.where.windows):
         run.step(window)
     return run.result()
 
 
-class _Replay:
+class _Pipeline:
     """A pipeline in memory."""
 
-    def __init__(self, stream: Stream, where: Cut, fit: Fit, watch_inputs: bool) -> None:
-        self._stream, self._spec, self._where = stream, stream.spec, where
-        self._served = np.zeros((len(stream.frame), stream.width))
-        self._checks: list[Check] = []
-        self._attempts: list[Attempt] = []
-        self._heals = HealRecord()
+    def __init__(self, recorded: Recorded, declaration: Declaration) -> None:
+        self._recorded, self._where = recorded, recorded.where
+        self._spec = recorded.spec
+        self._declaration = declaration
+        self._name = recorded.spec.name
+        self._rollout = _without_hours(recorded.spec.rollout)
+        self._row = self._ticks = 0
+        self._began = time.perf_counter()
+        self.store = MemoryStore(self._clock)
+        self._snapshots = MemorySnapshots(self.store, self._name)
         self._meter = Meter()
-        self._trainer = Trainer(stream, where, fit, watch_inputs, self._meter)
-        self._stand(self._trainer.first_version())
-        self._heals = HealRecord(costs=self._costs("retrain", before=0.0))
+        self._champions: dict[str, Champion] = {}
+        self._log = MemoryLog(recorded)
+        self._checks: list[WindowCheck] = []
+        rows = len(recorded.frame) - self._where.first
+        self._served = np.zeros((rows, recorded.width), dtype=np.float32)
+
+    def train_first(self) -> None:
+        """Make version 1 of the first fraction."""
+        self._row = self._where.first
+        stream = self._stream(-1)
+        learn_first(self.store, stream.gather(self._quarantine).frame, self._spec)
+        self._heal(stream, "the first version", "retrain", None)
+        if self._champion() is None:
+            reasons = [entry.reason for entry in read_history(self.store, self._name)]
+            raise TrainingError(f"version 1 of {self._name} was not made: {'; '.join(reasons)}")
 
     def step(self, window: int) -> None:
-        """Answer a window, check it, and heal where the policy says so."""
-        rows = np.arange(*self._where.rows(window))
-        self._served[rows] = self._standing.answer(rows, self._standing.head)
-        self._heals = _one_more_window(self._heals)
-        check = self._check(window)
-        self._checks.append(check)
-        self._standing.checks.append(check)
-        last = window + 1 == self._where.windows
-        if not last and check.decision.action == "heal":
-            self._heal(window, check.decision)
-        if not last:
-            self._prepare_trial(window + 1)
+        """Answer a window, look at it, and heal where the policy says so."""
+        low, high = self._where.rows(window)
+        self._answer(low, high)
+        self._tell(window)
+        check = self._look(window)
+        asks: Check | None = check if check.decision.action == "heal" else None
+        if asks is None:
+            state = read_state(self.store, self._name).state
+            asks = unanswered(self.store, self._name, state.answered)
+        if asks is not None and window + 1 < self._where.windows:
+            decision, cause = asks.decision, layout.check(self._name, asks.window)
+            self._heal(self._stream(window), decision.told, decision.depth or "retrain", cause)
 
     def result(self) -> ReplayedRun:
         """Sum up what was seen."""
-        outputs = self._served[self._where.first :]
+        recorded = self._recorded
         pooled, by_window = score_windows(
-            self._stream.frame, self._spec, self._stream.classes, self._where, outputs
+            recorded.frame, recorded.spec, recorded.classes, self._where, self._served
         )
         return ReplayedRun(
             score=pooled,
             window_scores=by_window,
-            outputs=outputs,
+            outputs=self._served,
             checks=tuple(self._checks),
-            attempts=tuple(self._attempts),
+            history=tuple(read_history(self.store, self._name)),
             fits=self._meter.fits,
             cpu_seconds=self._meter.cpu_seconds,
+            seconds=time.perf_counter() - self._began,
         )
 
-    # What a window shows
+    def _clock(self) -> datetime:
+        """The time of the row that was asked last; what happens between two rows is in order."""
+        self._ticks += 1
+        return BEGAN + self._row * A_ROW + timedelta(milliseconds=self._ticks)
 
-    def _check(self, window: int) -> Check:
-        labelled = window - self._where.label_delay_windows
-        low, high = self._where.rows(window)
-        seen = Verdicts(
-            window=_name(window),
-            dates=dates_of(self._stream.frame.iloc[low:high], self._spec.time),
-            input=self._input_verdict(window),
-            losses=self._loss_verdicts(labelled),
-            trials=self._trials(labelled),
-            unknown=self._unknown(labelled),
-        )
-        history = [*self._standing.before(), *self._standing.checks, seen]
-        heals = self._heals.model_copy(update={"headed": self._standing.head is not None})
-        return Check(
-            **dict(seen),
-            pipeline=self._spec.name,
-            cursor={"row": high},
-            rows=high - low,
-            champion=f"{1 + sum(a.took_over for a in self._attempts):04d}",
-            decision=decide(history, heals, self._spec.policy),
-            at=_START + timedelta(hours=window),
-        )
+    @property
+    def _quarantine(self) -> Quarantine:
+        return Quarantine(self.store, self._name)
 
-    def _input_verdict(self, window: int) -> InputVerdict | None:
-        if self._standing.detector is None:
-            return None
-        low, high = self._where.rows(window)
-        return self._standing.detector.check(
-            self._stream.frame.iloc[low:high],
-            output=self._standing.output(np.arange(low, high)),
-            history=[c.input for c in self._standing.checks if c.input is not None],
-        )
+    def _stream(self, window: int) -> MemoryStream:
+        return MemoryStream(self._recorded, window)
 
-    def _loss_verdicts(self, window: int) -> tuple[LossVerdict, ...]:
-        """The loss of what was served in a window whose labels have just come."""
-        rows = self._labelled_rows(window)
-        if not len(rows):
-            return ()
-        verdict = check_loss(
-            _name(window),
-            self._standing.promised,
-            task=self._spec.task,
-            metric=self._spec.metric,
-            y=self._stream.y[rows],
-            output=self._served[rows],
-            policy=self._spec.policy,
-        )
-        return (verdict,)
+    def _state(self) -> State:
+        return read_state(self.store, self._name).state
 
-    def _unknown(self, window: int) -> float:
-        """Share of the rows whose labels have just come that are of classes new to the base."""
-        rows = self._labelled_rows(window)
-        if self._spec.task == "regression" or not len(rows):
-            return 0.0
-        return float(1 - np.isin(self._stream.y[rows], self._standing.base.seen).mean())
+    def _version(self, name: str) -> Champion:
+        if name not in self._champions:
+            manifest = read_manifest(self.store, self._name, name)
+            self._champions[name] = read_champion(self.store, manifest, self._snapshots)
+        return self._champions[name]
 
-    def _trials(self, window: int) -> tuple[HeadTrial, ...]:
-        """Try the heads that were ready before a window, now that its labels have come."""
-        heads, mixture = self._ready.pop(window, (None, Mixture()))
-        if heads is None:
-            return ()
-        rows = self._labelled_rows(window)
-        trial = self._standing.try_heads(heads, mixture, rows, _name(window))
-        return () if trial is None else (trial,)
+    def _champion(self) -> Champion | None:
+        name = self._state().champion
+        return None if name is None else self._version(name)
 
-    def _prepare_trial(self, window: int) -> None:
-        """Fit the heads that could answer a window; they are tried once its labels have come."""
-        heads = self._standing.heads(self._rows_for_heads(window))
-        if heads is not None:
-            self._ready[window] = heads, self._standing.earned()
+    # Answers, and the rollout on them
 
-    def _rows_for_heads(self, done: int) -> Rows:
-        """The newest rows labelled once ``done`` windows are over."""
-        known_until = self._where.labelled(done)
-        low = max(self._standing.fresh_from, known_until - head_span(self._where.window_rows))
-        return self._stream.labelled(low, known_until)
-
-    def _labelled_rows(self, window: int) -> Rows:
-        if window < 0:
-            return np.empty(0, dtype=np.intp)
-        return self._stream.labelled(*self._where.rows(window))
-
-    # What is done about it
-
-    def _heal(self, window: int, decision: Decision) -> None:
-        assert decision.depth is not None
-        if decision.depth == "retrain":
-            self._retrain(window)
+    def _answer(self, low: int, high: int) -> None:
+        if not in_flight(self._state()):
+            self._row = high
+            self._served[low - self._where.first : high - self._where.first] = self._output(
+                self._champion_name(), self._recorded.asked.iloc[low:high]
+            )
             return
-        rows, before = self._rows_for_heads(window + 1), self._meter.cpu_seconds
-        if decision.depth == "unhead":
-            self._standing.head, self._standing.head_knows = None, 0
-        else:
-            assert decision.mixture is not None
-            heads = self._standing.heads(rows)
-            if heads is None:
+        step = max(1, (high - low) // _LOOKS)
+        for first in range(low, high, step):
+            self._row = min(first + step, high)
+            self._ask(first, self._row)
+            self._watch()
+
+    def _champion_name(self) -> str:
+        return str(self._state().champion)
+
+    def _output(self, version: str, rows: pd.DataFrame) -> NDArray[Any]:
+        """A version's answers, in all of the stream's classes."""
+        model = self._version(version).served
+        output = self._raw(version, rows)
+        return align_classes(output, model.signature.classes, self._recorded.classes)
+
+    def _raw(self, version: str, rows: pd.DataFrame) -> NDArray[Any]:
+        return answer(self._version(version).served, rows)
+
+    def _ask(self, low: int, high: int) -> None:
+        """Let rows be answered as the state says, and log them."""
+        state, rows = self._state(), self._recorded.asked.iloc[low:high].reset_index(drop=True)
+        theirs = np.zeros(len(rows), dtype=bool)
+        places = np.zeros(len(rows), dtype=np.int64)
+        if state.stage == "canary":
+            routes = [Route(place(n, str(state.challenger)), state.weight) for n in rows["_id"]]
+            theirs = np.array([route.to_challenger for route in routes])
+            places = np.array([route.place >> 1 for route in routes], dtype=np.int64)
+        cast = [(str(state.champion), "champion", ~theirs)]
+        if state.challenger is not None:
+            cast.append((state.challenger, "challenger", theirs))
+        if state.stage == "shadow":
+            cast.append((str(state.challenger), "shadow", np.ones(len(rows), dtype=bool)))
+        for version, role, mine in cast:
+            if not mine.any():
+                continue
+            asked = rows[mine]
+            output = self._raw(version, asked)
+            if role != "shadow":
+                signature = self._version(version).served.signature
+                at = np.flatnonzero(mine) + low - self._where.first
+                self._served[at] = align_classes(output, signature.classes, self._recorded.classes)
+            logged = asked.assign(
+                _time=pd.Timestamp(BEGAN + high * A_ROW),
+                _version=version,
+                _role=role,
+                _latency=0,
+                _output=list(output),
+                _key=places[mine],
+                _weight=state.weight,
+            )
+            self._log.rows.append((BEGAN + high * A_ROW, logged.reset_index(drop=True)))
+
+    def _tell(self, window: int) -> None:
+        """Note the labels that came with the end of a window."""
+        known = [self._where.labelled(done) for done in (window, window + 1)]
+        if known[0] < known[1] and in_flight(self._state()):
+            self._log.told.append((known[0], known[1]))
+            self._watch()
+
+    def _watch(self) -> None:
+        """Take the steps of a rollout that what was seen allows."""
+        while in_flight(state := self._state()):
+            feed = MemoryFeed(self._log)
+            load = lambda name: self._version(name).served  # noqa: E731
+            evidence = Observer(self.store, self._spec, state, load, feed).look(self._clock())
+            step = Step.of(evidence, self._rollout, state)
+            if step.waits:
                 return
-            self._standing.head = mix_heads(decision.mixture, heads)
-            self._standing.head_knows = int(rows[-1]) + 1
-        self._attempts.append(Attempt(window, decision.depth, len(rows), gate=None))
-        costs = self._costs(decision.depth, before)
-        self._heals = self._heals.model_copy(update={"windows_since": 0, "costs": costs})
+            step.take(self.store, state, self._rollout, by=_RUN, clock=self._clock)
+            self._begin()
 
-    def _retrain(self, window: int) -> None:
-        rows = self._stream.labelled(0, self._where.labelled(window + 1))
-        before = self._meter.cpu_seconds
-        candidate = self._trainer.retrain(self._standing, rows, _name(window))
-        if isinstance(candidate, GateDecision):
-            # Nothing could be judged: that is no failure, by which waits would grow.
-            self._attempts.append(Attempt(window, "retrain", 0, candidate))
-            self._heals = self._heals.model_copy(update={"windows_since": 0})
+    def _begin(self) -> None:
+        """Take the first step of a version that was registered."""
+        state = self._state()
+        if state.stage == "registered":
+            self._log = MemoryLog(self._recorded)
+            Step.first().take(self.store, state, self._rollout, by=_RUN, clock=self._clock)
+
+    # Looks, and what is done about them
+
+    def _look(self, window: int) -> WindowCheck:
+        champion = self._champion()
+        assert champion is not None
+        rules = Rules(*find_sound_suite(self.store, self._declaration))
+        monitor = Monitor(
+            self.store,
+            self._spec,
+            self._stream(window),
+            champion,
+            rules,
+            clock=self._clock,
+            meter=self._meter,
+        )
+        (check,) = monitor.checks()
+        self.store.put_json(layout.check(self._name, check.window), check, if_absent=True)
+        self._checks.append(check)
+        return check
+
+    def _heal(self, stream: MemoryStream, reason: str, depth: Cure, cause: str | None) -> None:
+        request = RetrainRequest(
+            reason=reason,
+            cause=cause,
+            run=_RUN,
+            started_at=self._clock(),
+            depth=depth,
+            span=None,
+        )
+        lease = acquire_lease(self.store, self._name, _RUN)
+        try:
+            self._make(stream, request, lease)
+        except TrainingError as error:
+            # As a run that fails: the window goes on asking.
+            entry = new_entry(
+                "retrain.failed",
+                reason=str(error),
+                by=_RUN,
+                cause=cause,
+                details={"depth": depth},
+                at=self._clock(),
+            )
+            append_history(self.store, self._name, entry)
+        finally:
+            lease.release()
+        self._begin()
+
+    def _make(self, stream: MemoryStream, request: RetrainRequest, lease: Lease) -> None:
+        gathered = stream.gather(self._quarantine)
+        suite, _ = find_sound_suite(self.store, self._declaration)
+        assert suite is not None
+        fixed = fix_rows(self.store, self._snapshots, gathered, suite, clock=self._clock)
+        if fixed.report.held:
+            reason = "; ".join(str(finding) for finding in fixed.report.held)
+            write_down_held(self.store, self._name, reason, request, clock=self._clock)
             return
-        gate = candidate.gate
-        self._attempts.append(Attempt(window, "retrain", candidate.rows, gate))
-        refused = 0 if gate.passed else self._heals.refused + 1
-        costs = self._costs("retrain", before)
-        self._heals = HealRecord(windows_since=0, retrain_windows=0, refused=refused, costs=costs)
-        if gate.passed:
-            self._stand(candidate.standing)
-
-    def _costs(self, depth: Cure, before: float) -> Costs:
-        """What heals of each depth cost, the last one of this depth since the meter stood there."""
-        costs, taken = self._heals.costs, self._meter.cpu_seconds - before
-        return costs if depth == "unhead" else costs.model_copy(update={depth: taken})
-
-    def _stand(self, standing: Standing) -> None:
-        self._standing = standing
-        # Heads by the window that they would first answer, kept until its labels have come.
-        self._ready: dict[int, tuple[tuple[Head, ...], Mixture]] = {}
-
-
-def _one_more_window(heals: HealRecord) -> HealRecord:
-    def more(count: int | None) -> int | None:
-        return None if count is None else count + 1
-
-    return heals.model_copy(
-        update={
-            "windows_since": more(heals.windows_since),
-            "retrain_windows": more(heals.retrain_windows),
-        }
-    )
+        frame, champion = self._snapshots.rows(fixed.snapshot.sha256), self._champion()
+        learned = None if champion is None else Learned.of(champion, self._snapshots)
+        division = divide_rows(frame, self._spec, request.depth, learned)
+        if division.refusal is not None:
+            refuse_untried(self.store, lease, request, division.refusal, clock=self._clock)
+            return
+        candidate = make_candidate(
+            frame,
+            self._spec,
+            division,
+            champion,
+            depth=request.depth,
+            mixture=request.mixture(self.store),
+            meter=self._meter,
+        )
+        judged = judge_candidate(candidate, self._spec, champion)
+        order = Order(self._declaration, fixed.snapshot.sha256, request)
+        write = register_candidate if judged.passed else refuse_candidate
+        write(self.store, lease, order, candidate, judged, clock=self._clock)
 
 
-def _name(window: int) -> str:
-    return layout.window_name(window + 1)
+def _without_hours(rollout: Rollout) -> Rollout:
+    """The same stages, each until it has the rows and labels that it asks for."""
+    stages = ("shadow", "canary", "bake")
+    declared = {name: getattr(rollout, name) for name in stages}
+    changed = {
+        name: stage.model_copy(update={"time": _FOR_EVER})
+        for name, stage in declared.items()
+        if stage is not None
+    }
+    return rollout.model_copy(update=changed)

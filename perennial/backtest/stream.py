@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from perennial.datasets.labels import typed_labels
 from perennial.errors import SourceError
+from perennial.spec import PipelineSpec
+from perennial.training.columns import encode_labels, sort_labels
 
 
 @dataclass(frozen=True)
@@ -62,3 +67,68 @@ def cut(rows: int, *, windows: int, train_fraction: float, label_delay_windows: 
         )
     size = (rows - first) // windows
     return Cut(rows - size * np.arange(windows, -1, -1), label_delay_windows)
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """A recorded stream, and how it is cut."""
+
+    frame: pd.DataFrame
+    """All rows in time order, with their target."""
+    spec: PipelineSpec
+    where: Cut
+
+    @cached_property
+    def labels(self) -> pd.Series:
+        """The truth of all rows in the one type of the task; missing where it is unknown."""
+        return typed_labels(self.frame[self.spec.target], self.spec.task)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """All class labels of the stream; empty for regression."""
+        if self.spec.task == "regression":
+            return ()
+        return sort_labels(set(self.labels.dropna()))
+
+    @cached_property
+    def width(self) -> int:
+        """Columns of an output over all classes."""
+        return len(self.classes) if self.spec.task == "multiclass" else 1
+
+    @cached_property
+    def y(self) -> NDArray[Any]:
+        """Values or class indices (rows,); of a row without a label it says nothing."""
+        if self.spec.task == "regression":
+            values: NDArray[Any] = self.labels.fillna(0.0).to_numpy(np.float64)
+            return values
+        return np.maximum(encode_labels(self.labels, self.classes), 0)
+
+    def labelled(self, low: int, high: int) -> NDArray[np.intp]:
+        """Numbers of the rows from ``low`` to ``high`` - 1 that have a label."""
+        known = self.labels.iloc[low:high].notna().to_numpy()
+        found: NDArray[np.intp] = low + np.flatnonzero(known)
+        return found
+
+    @cached_property
+    def names(self) -> NDArray[Any]:
+        """The ids under which rows are asked."""
+        return np.array([f"row-{row:07d}" for row in range(len(self.frame))], dtype=object)
+
+    @cached_property
+    def asked(self) -> pd.DataFrame:
+        """What a request carries of each row, and its id."""
+        left_out = [self.spec.target, *self.spec.ignore]
+        return self.frame.drop(columns=left_out, errors="ignore").assign(_id=self.names)
+
+    @cached_property
+    def learnable(self) -> pd.DataFrame:
+        """What a training may use of each row, named as in production."""
+        rows = np.arange(len(self.frame))
+        index = pd.Index(np.where(rows < self.where.first, rows, self.names), dtype=object)
+        kept = [name for name in self.frame.columns if name not in self.spec.ignore]
+        return self.frame[kept].assign(**{self.spec.target: self.labels}).set_axis(index)
+
+    def rows_of(self, frame: pd.DataFrame) -> NDArray[np.intp]:
+        """The numbers of rows that were asked."""
+        rows: NDArray[np.intp] = frame["_id"].str.slice(4).to_numpy(dtype=np.intp)
+        return rows

@@ -23,8 +23,6 @@ from perennial.spec import PipelineSpec, load_spec
 TRAIN_FRACTION = 0.2
 MAX_WINDOWS = 50
 MIN_WINDOW = 20
-HEAL_EVERY = 3
-"""Windows from one heal to the next, at least."""
 _BROKEN_FROM = 20
 """In a demo of so many windows or more the pipe breaks once."""
 _HISTORY = "history.parquet"
@@ -58,12 +56,14 @@ class Plan:
     frame: pd.DataFrame
     """The whole stream in time order."""
     cut: Cut
+    breaks: bool = True
+    """Whether the pipe breaks once."""
 
     @cached_property
     def broken(self) -> Break | None:
         """The middle of the stream and its most varied number; None where windows are few."""
         numbers = self.frame[self.fields].select_dtypes("number").nunique()
-        if self.cut.windows < _BROKEN_FROM or numbers.empty:
+        if not self.breaks or self.cut.windows < _BROKEN_FROM or numbers.empty:
             return None
         return Break(self.cut.windows // 2, str(numbers.idxmax()))
 
@@ -175,9 +175,6 @@ def _write(plan: Plan, home: Path) -> None:
     declared.pop("timezone", None)
     # The demo asks for each check itself, at the end of a window.
     declared["monitor"] = {"schedule": None, "window": f"{plan.cut.window_rows} rows"}
-    # A heal takes seconds, as in life, but a window passes in one: not each gets a heal of its own.
-    cooldown = max(plan.spec.policy.cooldown, HEAL_EVERY - 1)
-    declared["policy"] = {**declared.get("policy", {}), "cooldown": cooldown}
     # A heal is settled between two windows, while no traffic flows that a rollout could go by.
     declared["rollout"] = {"shadow": None, "canary": None, "bake": None}
     (plan.folder / "pipeline.yaml").write_text(

@@ -22,6 +22,7 @@ from perennial.evaluation.division import FEWEST_HEAD_ROWS, MIN_HEAD_ROWS
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, try_heads
 from perennial.evaluation.targets import encode_known
+from perennial.loop.meter import Meter
 from perennial.loop.places import PendingWindow, Stretch
 from perennial.loop.ports import Stream
 from perennial.loop.versions import Champion, answer
@@ -61,8 +62,11 @@ class Examiner:
     on, and heads are tried on that base, whatever head it wears.
     """
 
-    def __init__(self, spec: PipelineSpec, champion: Champion, rows: int) -> None:
+    def __init__(
+        self, spec: PipelineSpec, champion: Champion, rows: int, meter: Meter | None = None
+    ) -> None:
         self._spec = spec
+        self._meter = meter or Meter()
         self._champion = champion
         self.rule = LabelRule.of(champion.signature)
         self._predictor = champion.trained
@@ -178,11 +182,13 @@ class Examiner:
         judged = self._labelled(due)
         if sum(map(len, fitted_on)) < MIN_HEAD_ROWS or len(judged) < due.enough:
             return []
-        heads = fit_on(pd.concat(fitted_on, ignore_index=True), self._spec, self._predictor)
-        y, output, answers = headed_answers(judged, self._spec, self._predictor, heads)
-        name = due.stretch.window
-        spec = self._spec
-        return [try_heads(name, spec.task, y, output, answers, mixture, metric=spec.metric)]
+        name, spec, rows = due.stretch.window, self._spec, pd.concat(fitted_on, ignore_index=True)
+        with self._meter.counted():
+            heads = fit_on(rows, spec, self._predictor)
+            y, output, answers = headed_answers(judged, spec, self._predictor, heads)
+            trial = try_heads(name, spec.task, y, output, answers, mixture, metric=spec.metric)
+        self._meter.fits += 1
+        return [trial]
 
     def estimate(self, name: str, window: Window, known: Sequence[Due]) -> LossVerdict | None:
         """Say what loss a window without labels is likely to have; None: there is too little to
@@ -194,8 +200,8 @@ class Examiner:
         """
         frames = [self._labelled(due) for due in known]
         if sum(map(len, frames)) < FEWEST_HEAD_ROWS:
-            frames = [left_out_by_base(self._champion.store, self._champion.base), *frames]
-        rows = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+            frames = [self._left_out(), *frames]
+        rows = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
         y, there = encode_known(rows[self._spec.target], self._predictor.signature)
         rows = rows[there]
         return estimate_loss(
@@ -207,6 +213,11 @@ class Examiner:
             features=self._predictor.signature.features,
             spec=self._spec,
         )
+
+    def _left_out(self) -> pd.DataFrame:
+        """The rows of its snapshot that the base does not know."""
+        champion = self._champion
+        return left_out_by_base(champion.store, champion.base, champion.snapshots)
 
     def _labelled(self, due: Due) -> pd.DataFrame:
         """The rows whose truth the base has terms for, with it."""

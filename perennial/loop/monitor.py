@@ -23,6 +23,7 @@ from perennial.evaluation.mixing import HeadTrial, mix
 from perennial.loop.evidence import Due, Examiner, read_due
 from perennial.loop.fold import Past, read_past
 from perennial.loop.inspection import Inspection, Inspector
+from perennial.loop.meter import Meter
 from perennial.loop.places import PendingWindow, Place, Stretch
 from perennial.loop.ports import Stream
 from perennial.loop.record import (
@@ -65,6 +66,7 @@ class Monitor:
         store: keeps the pipeline's record.
         stream: gives the rows, and the labels that are known by this look.
         champion: the version that answers.
+        meter: what counts the trials of heads.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Monitor:
         champion: Champion,
         rules: Rules,
         clock: Callable[[], datetime] = utc_now,
+        meter: Meter | None = None,
     ) -> None:
         self._store = store
         self._spec = spec
@@ -82,6 +85,7 @@ class Monitor:
         self._champion = champion
         self._rules = rules
         self._clock = clock
+        self._meter = meter
         self.recent = [*newest_checks(store, spec.name)][::-1]
         """The newest checks, the last one last; of any champion."""
         self._last = self.recent[-1] if self.recent else None
@@ -101,7 +105,7 @@ class Monitor:
         number = window_number(self._last.window) if self._last is not None else 0
         look = self._begin(window_name(number + 1))
         self._window_rows = len(first.frame)
-        examiner = Examiner(self._spec, self._champion, self._window_rows)
+        examiner = Examiner(self._spec, self._champion, self._window_rows, self._meter)
         inspector = Inspector(
             self._spec,
             self._stream,

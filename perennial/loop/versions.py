@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from perennial.datasets.snapshot import Snapshots
 from perennial.drift.loss import Promise
 from perennial.evaluation.mixing import HeadTrial
 from perennial.packaging.predictor import Predictor, encode_frame
@@ -72,6 +73,8 @@ class Champion:
     version: Manifest
     base: Manifest
     """The version whose trained graph stands in it; itself where it has no other."""
+    snapshots: Snapshots | None = None
+    """Where the rows that they learned from are kept; None: in the store."""
 
     @property
     def name(self) -> str:
@@ -120,13 +123,13 @@ def find_champion(store: Store, pipeline: str) -> Champion | None:
     return None if name is None else read_champion(store, read_manifest(store, pipeline, name))
 
 
-def read_champion(store: Store, manifest: Manifest) -> Champion:
+def read_champion(store: Store, manifest: Manifest, snapshots: Snapshots | None = None) -> Champion:
     """Read a version, and what it stands on.
 
     Raises:
         NotFound: its base is not in the store any more.
     """
-    return Champion(store, manifest, base_of(store, manifest))
+    return Champion(store, manifest, base_of(store, manifest), snapshots)
 
 
 def metrics_of(manifest: Manifest) -> Metrics:
