@@ -25,7 +25,7 @@ from perennial.store import layout
 from perennial.validation import Evaluation
 from perennial.validation.quarantine import ROW, Quarantine, row_ids
 from perennial.validation.rules import Rule, read_rules
-from perennial.validation.triage import KEPT, Cause, Triage, TriageVerdict
+from perennial.validation.triage import KEPT, Cause, Memory, Triage, TriageVerdict
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Inspector:
         suite: dict[str, Any] | None,
         *,
         past: Sequence[Stretch],
+        memory: Memory | None,
         first: Window,
         rule: LabelRule,
         times: TimeFormat | None,
@@ -64,7 +65,12 @@ class Inspector:
         self._quarantine = quarantine
         self._released = quarantine.exempt()
         self._suite = _without_target(suite, spec)
-        self._triage = self._remember(past, first)
+        self._triage = self._remember(past, first, memory)
+
+    @property
+    def memory(self) -> Memory:
+        """What was measured of the windows so far, for the next look."""
+        return self._triage.memory
 
     def inspect(self, name: str, window: Window) -> Inspection:
         """Say whether a window is held; rows that cannot be used, and such that the rules refuse,
@@ -190,7 +196,7 @@ class Inspector:
         numbers = window.start.source_rows + rows.index.to_numpy()
         return np.array(row_ids(rows, numbers, self._spec), dtype=object)
 
-    def _remember(self, past: Sequence[Stretch], first: Window) -> Triage:
+    def _remember(self, past: Sequence[Stretch], first: Window, memory: Memory | None) -> Triage:
         """The stream before the first window: rows of the source, then windows checked before."""
         held = {entry.record.name for entry in self._quarantine.entries() if not entry.releases}
         gap = bool(past) and layout.held_window(past[-1].window) in held
@@ -202,7 +208,9 @@ class Inspector:
             reference = (
                 reference.iloc[-(KEPT - len(past)) * rows :] if len(past) < KEPT else reference[:0]
             )
-        triage = Triage.fit(reference if len(reference) else self._stream.source, self._spec, rows)
+        triage = Triage.fit(
+            reference if len(reference) else self._stream.source, self._spec, rows, memory
+        )
         frames = [self._stream.read(s.start, s.end) for s in past]
         frames = [_usable(self._with_strays(frame)) for frame in frames]
         if not frames:
@@ -215,7 +223,9 @@ class Inspector:
             frame = rows.reset_index(drop=True)
             mine = labels.iloc[at : at + len(frame)].reset_index(drop=True)
             at += len(frame)
-            triage = triage.after(frame, mine if mine.notna().any() else None)
+            known = mine if mine.notna().any() else None
+            goes_on = triage.after if memory is None else triage.again
+            triage = goes_on(frame, known)
         return triage.without() if gap else triage
 
 

@@ -16,7 +16,7 @@ from perennial.datasets.log_reader import Arrived
 from perennial.drift.record import Check
 from perennial.errors import Damaged
 from perennial.store import Store, layout, read_record
-from perennial.validation.triage import TriageVerdict
+from perennial.validation.triage import Memory, TriageVerdict
 
 _REMEMBERED = 60
 
@@ -51,6 +51,8 @@ class WindowCheck(Check):
     """Windows that were found to be held at this look: this one, or older ones by their labels."""
     refused: int = 0
     """Rows of this window that went to quarantine; the inputs are those of the others."""
+    memory: Memory = Memory()
+    """What triage has measured of the windows so far."""
     feedback: FeedbackSeen | None = None
     """The labels that came since the last look; None: no served row was looked at."""
     suite_fault: str | None = None

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
 from perennial.spec import PipelineSpec
 from perennial.validation.cause import Cause, CauseKind, TriageVerdict
@@ -41,13 +42,24 @@ from perennial.validation.symptoms import (
     usual_runs,
 )
 
-__all__ = ["Cause", "CauseKind", "Triage", "TriageVerdict"]
+__all__ = ["Cause", "CauseKind", "Memory", "Triage", "TriageVerdict"]
 
 KEPT = 30
 """Windows that are remembered."""
 _FEWEST = 4
 """Windows of past without which nothing is said."""
 _MODEL_WINDOWS = 4
+
+
+class Memory(BaseModel):
+    """What was measured of the past, for the next look: to measure it again takes seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    signals: tuple[Signals, ...] = ()
+    """In the labels of the newest windows."""
+    missing: tuple[float, ...] = ()
+    """Share of the labels that never came, by window."""
 
 
 @dataclass(frozen=True)
@@ -66,28 +78,58 @@ class Triage:
     """Whether the next window comes right behind the last one of the past."""
 
     @classmethod
-    def fit(cls, reference: pd.DataFrame, spec: PipelineSpec, window_rows: int) -> Triage:
+    def fit(
+        cls,
+        reference: pd.DataFrame,
+        spec: PipelineSpec,
+        window_rows: int,
+        memory: Memory | None = None,
+    ) -> Triage:
         """Learn what is usual.
 
         Args:
             reference: rows right before the windows to come, in time order, with the target (where
                 it is known) and the time.
             window_rows: rows of a window, where it is not declared as a time.
+            memory: of a triage that knew all windows before the next one, those too with which this
+                one goes on by `again`.
         """
         reader = Reader.of(reference, spec)
         windows = cut_reference(reference, spec, window_rows)[-KEPT:]
         triage = cls(spec, reader, ())
+        if memory is not None:
+            triage = replace(triage, signals=memory.signals, missing=memory.missing)
         for window in windows:
-            triage = triage.after(window)
+            triage = triage.after(window) if memory is None else triage.again(window)
         return triage
+
+    @property
+    def memory(self) -> Memory:
+        """What was measured."""
+        return Memory(signals=self.signals, missing=self.missing)
 
     def after(self, window: pd.DataFrame, labels: pd.Series | None = None) -> Triage:
         """The same with a window that was found sound; ``labels`` where the frame has no target."""
-        past = (*self.past, self.reader.read(window))[-KEPT:]
-        joined = replace(self, past=past, follows=True)
+        joined = self._joined(window)
         if labels is None and self.spec.target in window.columns:
             labels = window[self.spec.target]
         return joined if labels is None else joined.labelled(window, labels)
+
+    def again(self, window: pd.DataFrame, labels: pd.Series | None = None) -> Triage:
+        """As `after`, for a window whose labels were measured before."""
+        joined = self._joined(window)
+        if labels is None and self.spec.target in window.columns:
+            labels = window[self.spec.target]
+        return joined if labels is None else joined._knowing(window, labels)
+
+    def _joined(self, window: pd.DataFrame) -> Triage:
+        past = (*self.past, self.reader.read(window))[-KEPT:]
+        return replace(self, past=past, follows=True)
+
+    def _knowing(self, window: pd.DataFrame, labels: pd.Series) -> Triage:
+        values: Any = labels.to_numpy()
+        frame = window.assign(**{self.spec.target: values})
+        return replace(self, known=(*self.known, frame)[-_MODEL_WINDOWS:])
 
     def without(self) -> Triage:
         """The same with a gap where a window was that is held."""
@@ -95,12 +137,9 @@ class Triage:
 
     def labelled(self, window: pd.DataFrame, labels: pd.Series) -> Triage:
         """The same with the labels of a window, which were found sound."""
-        values: Any = labels.to_numpy()
-        frame = window.assign(**{self.spec.target: values})
         found = self._signals(window, labels)
         return replace(
-            self,
-            known=(*self.known, frame)[-_MODEL_WINDOWS:],
+            self._knowing(window, labels),
             missing=(*self.missing, float(labels.isna().mean()))[-KEPT:],
             signals=self.signals if found is None else (*self.signals, found)[-KEPT:],
         )
