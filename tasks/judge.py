@@ -25,11 +25,10 @@ from perennial.evaluation.division import FEWEST_HEAD_ROWS, MIN_HEAD_ROWS
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, try_heads
 from perennial.evaluation.targets import encode_known
-from perennial.loop.versions import answer, load_version, metrics_of
+from perennial.loop.versions import answer, load_version, metrics_of, read_judged
 from perennial.packaging.labels import LabelRule
 from perennial.packaging.predictor import Predictor
 from perennial.registry import Manifest, read_base, read_file
-from perennial.registry.learned import left_out_by_base
 from perennial.registry.manifest import REFERENCE_FILE
 from perennial.spec import PipelineSpec
 from tasks.connection import store
@@ -84,7 +83,7 @@ class Judge:
 
     def __init__(self, spec: PipelineSpec, champion: Manifest, base: Manifest, rows: int) -> None:
         self._spec = spec
-        self._base = base
+        self._version = champion
         self._champion = load_version(store(), champion)
         self.rule = LabelRule.of(self._champion.signature)
         self._predictor = Predictor(read_base(store(), base), self._champion.signature)
@@ -215,21 +214,23 @@ class Judge:
             known: the newest labelled windows that the base was not trained on. While there are
                 few, the rows that its gate had say too how wrong it is.
         """
-        frames = [self._labelled(due) for due in known]
-        if sum(map(len, frames)) < FEWEST_HEAD_ROWS:
-            frames = [left_out_by_base(store(), self._base), *frames]
-        rows = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
-        y, there = encode_known(rows[self._spec.target], self._predictor.signature)
-        rows = rows[there]
+        labelled = map(self._labelled, known)
+        answered = [self._answered(rows) for rows in labelled if len(rows)]
+        if sum(map(len, answered)) < FEWEST_HEAD_ROWS:
+            answered = [read_judged(store(), self._version), *answered]
         return estimate_loss(
             name,
             self._metrics.promise,
-            Answered(rows, answer(self._champion, rows), y),
+            Answered.together(answered),
             window.frame,
             answer(self._champion, window.frame),
             features=self._predictor.signature.features,
             spec=self._spec,
         )
+
+    def _answered(self, rows: pd.DataFrame) -> Answered:
+        y, _ = encode_known(rows[self._spec.target], self._predictor.signature)
+        return Answered(rows, answer(self._champion, rows), y)
 
     def _labelled(self, due: Due) -> pd.DataFrame:
         """The rows whose truth the base has terms for, with it."""
