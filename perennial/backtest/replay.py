@@ -200,7 +200,7 @@ class _Pipeline:
     def _version(self, name: str) -> Champion:
         if name not in self._champions:
             manifest = read_manifest(self.store, self._name, name)
-            self._champions[name] = read_champion(self.store, manifest, self._snapshots)
+            self._champions[name] = read_champion(self.store, manifest)
         return self._champions[name]
 
     def _champion(self) -> Champion | None:

@@ -38,7 +38,8 @@ _FEWEST_BATCHES, _ROWS_A_BATCH = 2, 20
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """Labelled rows in time order, and what the champion said of them."""
+    """Labelled rows in time order, and what the champion said of them, or the trial by which it was
+    judged: answers to rows that had not taught it."""
 
     frame: pd.DataFrame
     output: Floats
@@ -52,6 +53,15 @@ class Answered:
     def take(self, rows: slice) -> Answered:
         """Select rows."""
         return Answered(self.frame.iloc[rows], self.output[rows], self.y[rows])
+
+    @classmethod
+    def together(cls, parts: Sequence[Answered]) -> Answered:
+        """Put rows behind one another; one part at least."""
+        return cls(
+            pd.concat([part.frame for part in parts], ignore_index=True),
+            np.concatenate([part.output for part in parts]),
+            np.concatenate([part.y for part in parts]),
+        )
 
 
 class LossEstimator(Protocol):

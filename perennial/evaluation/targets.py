@@ -26,11 +26,16 @@ def encode_known(labels: pd.Series, signature: Signature) -> tuple[NDArray[Any],
         values = pd.to_numeric(labels, errors="coerce").to_numpy(np.float64)
         known = np.isfinite(values)
         return values[known], known
-    place = {label: index for index, label in enumerate(signature.classes)}
-    found = [place.get(canonical_label(v), -1) if pd.notna(v) else -1 for v in labels]
-    indices = np.array(found, dtype=np.int64)
+    indices = encode_labels(labels, signature.classes)
     known = indices >= 0
     return indices[known], known
+
+
+def encode_labels(labels: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Find labels among known classes: (rows,), -1 for one that is missing or none of them."""
+    place = {label: index for index, label in enumerate(classes)}
+    found = [place.get(canonical_label(v), -1) if pd.notna(v) else -1 for v in labels]
+    return np.array(found, dtype=np.int64)
 
 
 def align_classes(

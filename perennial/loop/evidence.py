@@ -25,9 +25,8 @@ from perennial.evaluation.targets import encode_known
 from perennial.loop.meter import Meter
 from perennial.loop.places import PendingWindow, Stretch
 from perennial.loop.ports import Stream
-from perennial.loop.versions import Champion, answer
+from perennial.loop.versions import Champion, answer, read_judged
 from perennial.packaging.labels import LabelRule
-from perennial.registry.learned import left_out_by_base
 from perennial.spec import PipelineSpec
 
 
@@ -198,26 +197,23 @@ class Examiner:
             known: the newest labelled windows that the base was not trained on. While there are
                 few, the rows that its gate had say too how wrong it is.
         """
-        frames = [self._labelled(due) for due in known]
-        if sum(map(len, frames)) < FEWEST_HEAD_ROWS:
-            frames = [self._left_out(), *frames]
-        rows = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
-        y, there = encode_known(rows[self._spec.target], self._predictor.signature)
-        rows = rows[there]
+        labelled = map(self._labelled, known)
+        answered = [self._answered(rows) for rows in labelled if len(rows)]
+        if sum(map(len, answered)) < FEWEST_HEAD_ROWS:
+            answered = [read_judged(self._champion.store, self._champion.version), *answered]
         return estimate_loss(
             name,
             self._metrics.promise,
-            Answered(rows, answer(self._champion.served, rows), y),
+            Answered.together(answered),
             window.frame,
             answer(self._champion.served, window.frame),
             features=self._predictor.signature.features,
             spec=self._spec,
         )
 
-    def _left_out(self) -> pd.DataFrame:
-        """The rows of its snapshot that the base does not know."""
-        champion = self._champion
-        return left_out_by_base(champion.store, champion.base, champion.snapshots)
+    def _answered(self, rows: pd.DataFrame) -> Answered:
+        y, _ = encode_known(rows[self._spec.target], self._predictor.signature)
+        return Answered(rows, answer(self._champion.served, rows), y)
 
     def _labelled(self, due: Due) -> pd.DataFrame:
         """The rows whose truth the base has terms for, with it."""

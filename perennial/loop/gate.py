@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from perennial.datasets.snapshot import span_of
 from perennial.datasets.stream import label_lag
+from perennial.drift.estimate import Answered
 from perennial.drift.loss import promise
 from perennial.errors import ModelError
 from perennial.evaluation import packaged
@@ -74,6 +75,8 @@ class Judgement:
     decision: GateDecision
     metrics: Metrics
     runtime: Runtime
+    answered: Answered
+    """The rows that judged, and what the trial answered, in the classes of what would serve."""
 
     @property
     def passed(self) -> bool:
@@ -147,8 +150,12 @@ def judge_candidate(
         seconds=round(time.perf_counter() - started, 3),
     )
     ir, opsets = graph_formats(model.graph)
-    metrics = _metrics(candidate, spec, champion, contest, decision)
-    return Judgement(decision, metrics, Runtime(ir=ir, opsets=opsets))
+    return Judgement(
+        decision=decision,
+        metrics=_metrics(candidate, spec, champion, contest, decision),
+        runtime=Runtime(ir=ir, opsets=opsets),
+        answered=_in_classes_of(candidate, spec, contest),
+    )
 
 
 def _hold_contest(candidate: Candidate, spec: PipelineSpec, champion: Champion | None) -> _Contest:
@@ -173,6 +180,13 @@ def _hold_contest(candidate: Candidate, spec: PipelineSpec, champion: Champion |
         lag=label_lag(spec, rows.frame),
     )
     return _Contest(answers, held, rows.before_judged, _shift(standing, output))
+
+
+def _in_classes_of(candidate: Candidate, spec: PipelineSpec, contest: _Contest) -> Answered:
+    trial, model = candidate.trial.signature, candidate.model.signature
+    output = align_classes(contest.answers.candidate, trial.classes, model.classes)
+    y, _ = encode_known(contest.held[spec.target], model)
+    return Answered(contest.held, output, y)
 
 
 def _aligned(predictor: Predictor, held: pd.DataFrame, signature: Signature) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from perennial import __version__
 from perennial.loop.candidate import Candidate
 from perennial.loop.gate import Judgement
 from perennial.loop.request import RetrainRequest
+from perennial.loop.versions import with_answers
 from perennial.registry import (
     Declaration,
     FileEntry,
@@ -41,6 +42,7 @@ from perennial.registry.manifest import (
     BASE_FILE,
     ENVIRONMENT_FILE,
     GATE_FILE,
+    JUDGED_FILE,
     METRICS_FILE,
     MODEL_FILE,
     REFERENCE_FILE,
@@ -200,6 +202,7 @@ def _files(order: Order, candidate: Candidate, judgement: Judgement) -> dict[str
         SPEC_FILE: _json(order.declaration.spec),
         ENVIRONMENT_FILE: _json(describe_environment()),
         GATE_FILE: _json(judgement.decision),
+        JUDGED_FILE: _parquet(with_answers(judgement.answered)),
         METRICS_FILE: _json(judgement.metrics),
     }
     if candidate.source is not None:

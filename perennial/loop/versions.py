@@ -12,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from perennial.datasets.snapshot import Snapshots
+from perennial.drift.estimate import Answered
 from perennial.drift.loss import Promise
 from perennial.evaluation.mixing import HeadTrial
+from perennial.evaluation.targets import encode_known
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.signature import Signature
 from perennial.registry import (
@@ -26,7 +27,7 @@ from perennial.registry import (
     read_signature,
     read_state,
 )
-from perennial.registry.manifest import MODEL_FILE, REFERENCE_FILE
+from perennial.registry.manifest import JUDGED_FILE, MODEL_FILE, REFERENCE_FILE
 from perennial.store import Store
 
 
@@ -42,7 +43,7 @@ class Metrics(BaseModel):
     """Lower end of the score's 90% interval; None where it is undefined."""
     high: float | None
     rows: int
-    """Rows of the gate, behind those trained on."""
+    """Rows of the gate, from which its trial had not learned."""
     first: datetime | None = None
     """Time of the first of them, where the pipeline has a time."""
     last: datetime | None = None
@@ -73,8 +74,6 @@ class Champion:
     version: Manifest
     base: Manifest
     """The version whose trained graph stands in it; itself where it has no other."""
-    snapshots: Snapshots | None = None
-    """Where the rows that they learned from are kept; None: in the store."""
 
     @property
     def name(self) -> str:
@@ -117,19 +116,42 @@ class Champion:
         return pd.read_parquet(io.BytesIO(read_file(self.store, self.base, REFERENCE_FILE)))
 
 
+def read_judged(store: Store, manifest: Manifest) -> Answered:
+    """Read the rows by which a version's trial was judged, and what the trial answered.
+
+    They tell how wrong the version is on rows that it has not learned from, though it has learned
+    from these by now.
+    """
+    frame = pd.read_parquet(io.BytesIO(read_file(store, manifest, JUDGED_FILE)))
+    signature = read_signature(store, manifest)
+    output = frame[_answer_columns(signature.width)].to_numpy()
+    y, _ = encode_known(frame[signature.target], signature)
+    return Answered(frame, output, y)
+
+
+def with_answers(answered: Answered) -> pd.DataFrame:
+    """Rows with what was answered beside them: what `read_judged` reads."""
+    columns = _answer_columns(answered.output.shape[1])
+    return answered.frame.assign(**dict(zip(columns, answered.output.T, strict=True)))
+
+
+def _answer_columns(width: int) -> list[str]:
+    return [f"_output_{number}" for number in range(width)]
+
+
 def find_champion(store: Store, pipeline: str) -> Champion | None:
     """Read the version that answers, if there is one."""
     name = read_state(store, pipeline).state.champion
     return None if name is None else read_champion(store, read_manifest(store, pipeline, name))
 
 
-def read_champion(store: Store, manifest: Manifest, snapshots: Snapshots | None = None) -> Champion:
+def read_champion(store: Store, manifest: Manifest) -> Champion:
     """Read a version, and what it stands on.
 
     Raises:
         NotFound: its base is not in the store any more.
     """
-    return Champion(store, manifest, base_of(store, manifest), snapshots)
+    return Champion(store, manifest, base_of(store, manifest))
 
 
 def metrics_of(manifest: Manifest) -> Metrics:

@@ -22,15 +22,9 @@ def learned_by_base(
         NotFound: its base or snapshot is not in the store any more.
         StoreError: the snapshot was altered.
     """
-    return _of_base(store, version, snapshots)[0]
-
-
-def left_out_by_base(
-    store: Store, version: Manifest, snapshots: Snapshots | None = None
-) -> pd.DataFrame:
-    """The newest rows of its snapshot, which the weights of a version's base do not know; arguments
-    and errors as `learned_by_base`."""
-    return _of_base(store, version, snapshots)[1]
+    base = base_of(store, version)
+    frame = _rows_of(store, base, snapshots)
+    return frame.iloc[: len(frame) - base.lineage.recipe.head_rows]
 
 
 def learned_by(store: Store, version: Manifest, snapshots: Snapshots | None = None) -> pd.DataFrame:
@@ -40,15 +34,6 @@ def learned_by(store: Store, version: Manifest, snapshots: Snapshots | None = No
         return learned_by_base(store, version, snapshots)
     # A head is fitted on all rows up to the newest, once it was judged without them.
     return _rows_of(store, version, snapshots)
-
-
-def _of_base(
-    store: Store, version: Manifest, snapshots: Snapshots | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    base = base_of(store, version)
-    frame = _rows_of(store, base, snapshots)
-    end = len(frame) - base.lineage.recipe.head_rows
-    return frame.iloc[:end], frame.iloc[end:]
 
 
 def _rows_of(store: Store, version: Manifest, snapshots: Snapshots | None) -> pd.DataFrame:

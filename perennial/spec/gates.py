@@ -29,8 +29,8 @@ class Gates(Section):
         default=0.05,
         gt=0,
         lt=0.9,
-        description="Share of the labelled rows, the newest, that is kept from training "
-        "for the gate; at most half a window.",
+        description="Share of the labelled rows, the newest, that is kept from a first version's "
+        "trial for the gate; at most half a window.",
     )
     slices: tuple[str, ...] = Field(
         default=(),

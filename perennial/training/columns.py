@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.errors import TrainingError
+from perennial.evaluation.targets import encode_labels
 from perennial.packaging.signature import Feature, FeatureKind, canonical_label
 from perennial.spec import PipelineSpec, Task
 
@@ -72,14 +73,6 @@ def encode_target(y: pd.Series[Any], task: Task) -> tuple[NDArray[Any], tuple[st
             "mend the source, or write task: multiclass"
         )
     return encode_labels(y, classes), classes
-
-
-def encode_labels(y: pd.Series[Any], classes: tuple[str, ...]) -> NDArray[Any]:
-    """Find labels among known classes: int64 (rows,), -1 for a label that is none of them."""
-    place = {label: index for index, label in enumerate(classes)}
-    missing = y.isna().to_numpy()
-    indices = np.array([place.get(canonical_label(value), -1) for value in y.tolist()], np.int64)
-    return np.where(missing, -1, indices)
 
 
 def sort_labels(labels: set[str]) -> tuple[str, ...]:

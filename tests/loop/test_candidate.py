@@ -8,7 +8,7 @@ from perennial.evaluation.mixing import Mixture
 from perennial.loop.candidate import make_again, make_candidate, trained_graph
 from perennial.loop.meter import Meter
 from perennial.loop.versions import answer
-from perennial.registry.learned import learned_by, learned_by_base, left_out_by_base
+from perennial.registry.learned import learned_by, learned_by_base
 from perennial.training.train import fit
 from tests.loop.making import Pipeline, joined, spec, stream
 
@@ -44,7 +44,6 @@ def test_a_first_version_is_judged_by_a_trial_and_made_of_all_rows(pipeline):
     assert candidate.parity.ok
     version = pipeline.champion.version
     assert len(learned_by_base(pipeline.store, version, pipeline.snapshots)) == 300
-    assert len(left_out_by_base(pipeline.store, version, pipeline.snapshots)) == 0
 
 
 def test_the_rows_that_judge_do_not_change_the_trial():
@@ -124,7 +123,11 @@ def test_a_class_that_only_the_newest_rows_have_is_known_to_what_ships():
     candidate = pipeline.make(pipeline.fix(rows))
     assert candidate.trial.signature.classes == ("down", "up")
     assert candidate.model.signature.classes == ("down", "new", "up")
-    assert pipeline.judge(candidate).metrics.rows == 25
+    judgement = pipeline.judge(candidate)
+    assert judgement.metrics.rows == 25
+    assert judgement.answered.output.shape == (25, 3)
+    assert judgement.answered.output[:, 1].tolist() == [0] * 25
+    assert set(judgement.answered.y) == {0, 2}
 
 
 def test_the_work_is_counted(pipeline):

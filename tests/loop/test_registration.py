@@ -15,6 +15,7 @@ from perennial.loop.registration import (
     refuse_untried,
     register_candidate,
 )
+from perennial.loop.versions import read_judged
 from perennial.registry import (
     find_refused,
     is_retrain,
@@ -60,6 +61,9 @@ def test_a_version_has_all_that_it_was_made_of(made):
     assert json.loads(read_file(store, read, GATE_FILE))["passed"]
     assert read_file(store, read, "model.md").decode() == read.version
     assert len(read_file(store, read, REFERENCE_FILE)) > 0
+    judged = read_judged(store, read)
+    assert judged.output.tolist() == judgement.answered.output.tolist()
+    assert judged.y.tolist() == candidate.rows.to_judge["y"].tolist()
     state = read_state(store, "p").state
     assert (state.challenger, state.stage) == (read.version, "registered")
     assert state.answered == "w000007"

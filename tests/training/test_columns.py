@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.errors import TrainingError
+from perennial.evaluation.targets import encode_labels
 from perennial.packaging.predictor import encode_frame
 from perennial.packaging.signature import Signature, canonical_label
 from perennial.training.columns import (
-    encode_labels,
     encode_target,
     infer_context,
     infer_features,

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.evaluation.targets import encode_labels
 from perennial.packaging.export import export
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.signature import Signature
-from perennial.training.columns import encode_labels, encode_target, infer_features
+from perennial.training.columns import encode_target, infer_features
 from perennial.training.estimator import Columns, TrainingSet, both, load_estimator
 from tests.training.frames import make_frame, make_spec
 
