@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from perennial.datasets.labels import typed_labels
 from perennial.errors import SourceError
+from perennial.evaluation.targets import encode_labels
 from perennial.spec import PipelineSpec
-from perennial.training.columns import encode_labels, sort_labels
+from perennial.training.columns import sort_labels
 
 
 @dataclass(frozen=True)
