@@ -106,9 +106,9 @@ def _data(manifest: Manifest, snapshot: Snapshot) -> Section:
     ]
     half_life = recipe.half_life
     rows += [
-        ("judged by", f"the newest {recipe.judged_rows:,} rows"),
-        ("judged was", f"a trial that learned from {TrainingSpan(recipe.trial_rows, half_life)}"),
         ("trained on", str(TrainingSpan(recipe.trained_rows, half_life))),
+        ("its trial", f"learned from {TrainingSpan(recipe.trial_rows, half_life)}"),
+        ("the trial's judges", f"the newest {recipe.judged_rows:,} rows"),
     ]
     return Section("Data", "", ("what", "value"), rows)
 
