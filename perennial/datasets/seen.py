@@ -41,4 +41,7 @@ def _fingerprints(frame: pd.DataFrame) -> NDArray[Any]:
 def _plain(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column.dtype):
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        moments = pd.to_datetime(column, utc=True).dt.as_unit("us")
+        return pd.Series(moments.astype(np.int64).to_numpy())
     return pd.Series(column.astype(object).where(column.notna(), "").astype(str).to_numpy())

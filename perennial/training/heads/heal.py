@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.evaluation.division import HEAD_WINDOWS
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
 from perennial.evaluation.targets import encode_known
@@ -37,19 +35,6 @@ class Healed:
         packaged = self.packaged
         inputs = encode_frame(packaged.signature, frame)
         return check_parity(packaged.graph, packaged.signature, self.source, *inputs)
-
-
-def is_stale(fitted: NDArray[np.intp], rows: NDArray[np.intp]) -> bool:
-    """Whether heads are to be fitted anew: on windows that are not short, after each of them.
-
-    Args:
-        fitted: numbers of the rows that the last ones were fitted on, growing.
-        rows: of those that they would be fitted on now.
-    """
-    if not len(rows) or fitted[-1] > rows[-1] or not len(fitted) / 2 < len(rows) < 2 * len(fitted):
-        return True
-    fresh = int(np.count_nonzero(rows > fitted[-1]))
-    return fresh > len(rows) / (HEAD_WINDOWS + 1)
 
 
 def heal(

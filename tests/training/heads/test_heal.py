@@ -5,26 +5,11 @@ import pytest
 
 from perennial.evaluation.mixing import Mixture
 from perennial.packaging.predictor import Packaged, encode_frame
-from perennial.training.heads.heal import heal, is_stale, try_on
+from perennial.training.heads.heal import heal, try_on
 from tests.training.frames import make_frame, make_spec
 from tests.training.heads.bases import make_base
 
 CORRECTED = Mixture(correct=1.0)
-
-
-@pytest.mark.parametrize(
-    ("fitted", "now", "stale"),
-    [
-        ((0, 500), (100, 600), True),
-        ((0, 500), (10, 510), False),
-        ((0, 800), (100, 700), True),
-        ((100, 700), (600, 700), True),
-        ((0, 30), (0, 33), False),
-        ((0, 30), (0, 60), True),
-    ],
-)
-def test_heads_are_fitted_anew_once_a_good_part_of_their_rows_is_new(fitted, now, stale):
-    assert is_stale(np.arange(*fitted), np.arange(*now)) is stale
 
 
 @pytest.mark.parametrize("task", ["regression", "multiclass"])
