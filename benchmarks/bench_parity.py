@@ -86,6 +86,9 @@ def windows_of(checks: list[WindowCheck], history: list[HistoryEntry]) -> dict[s
         for entry in history
         if entry.cause is not None and entry.event in ("version.registered", "version.refused")
     }
+    last = checks[-1].window if checks else None
+    # In memory no window follows the last one, so nothing is made of it.
+    made.pop(str(last), None)
     return {check.window: _window(check, made.get(check.window)) for check in checks}
 
 

@@ -1,4 +1,5 @@
-"""Make the decisions of a record again, each from the facts that were known at its moment."""
+"""Make the decisions of a record again, each from the facts that were known at its moment, and what
+was made of them: the same rows, the same recipe, the same verdict of the gate."""
 
 from __future__ import annotations
 
@@ -17,11 +18,18 @@ from perennial.datasets.source import Fetch
 from perennial.datasets.stream import Cursor, Window
 from perennial.errors import NotFound, PerennialError
 from perennial.loop.log_stream import LogStream, see_source
+from perennial.loop.made_again import made_again, recorded
 from perennial.loop.monitor import Monitor, Rules
 from perennial.loop.places import Place
 from perennial.loop.record import Look, WindowCheck, all_checks, read_fact
 from perennial.loop.versions import read_champion
-from perennial.registry import Declaration, read_manifest
+from perennial.registry import (
+    Declaration,
+    Manifest,
+    list_refused,
+    list_versions,
+    read_manifest,
+)
 from perennial.spec import PipelineSpec
 from perennial.store import Store, layout, read_record
 from perennial.store.view import View
@@ -117,11 +125,13 @@ def replay(
         StoreError: the store cannot be read, or a record is damaged.
     """
     name = declaration.spec.name
+    made = _made(store, name)
     checks = [c for c in all_checks(store, name) if since is None or c.look.at >= since]
     refused = _quarantined(store, name)
     for _, group in groupby(checks, key=lambda check: check.look.window):
         look = list(group)
-        yield from _replay_look(store, declaration, look, refused, fetch)
+        for window in _replay_look(store, declaration, look, refused, fetch):
+            yield _with_candidates(store, window, made.get(window.window, ()))
 
 
 def _replay_look(
@@ -183,6 +193,30 @@ def _quarantined(store: Store, pipeline: str) -> dict[str, datetime]:
         elif "/released/" in info.key:
             found[info.key] = read_record(Release, store.get(info.key)).at
     return found
+
+
+def _made(store: Store, pipeline: str) -> dict[str, list[Manifest]]:
+    """What was made for each window that asked for a heal, refused candidates too."""
+    found: dict[str, list[Manifest]] = {}
+    for manifest in (*list_versions(store, pipeline), *list_refused(store, pipeline)):
+        cause = manifest.lineage.cause
+        if cause is not None:
+            found.setdefault(layout.checked_window(cause), []).append(manifest)
+    return found
+
+
+def _with_candidates(store: Store, window: Replayed, made: Sequence[Manifest]) -> Replayed:
+    """Make and judge again what the window has asked for."""
+    differences, lost = list(window.differences), window.lost
+    view = View(store, lambda _: False)
+    for manifest in made:
+        try:
+            both = recorded(view, manifest), made_again(view, manifest)
+        except (NotFound, PerennialError) as error:
+            lost = lost or f"{manifest.version}: {error}"
+            continue
+        differences += _differences(manifest.version, *both)
+    return window.model_copy(update={"differences": tuple(differences), "lost": lost})
 
 
 def _compare(check: WindowCheck, again: WindowCheck) -> Replayed:
