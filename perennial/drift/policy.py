@@ -37,8 +37,6 @@ WEIGHED = 6
 MIN_TRIALS = 3
 _CLASS_ROWS = 90
 """Since a new class came: of fewer, those that a retrain leaves to its gate are nearly all."""
-_LEAST_SHARE = 0.05
-"""A mixture in which the heads have less than this is not worth a version."""
 _SIGNIFICANT = 1.65
 """Student's t from which on a gain is no chance: one-sided 5% for many rows."""
 
@@ -129,7 +127,7 @@ def _by_trials(
         reason = "; ".join([words, *moved.values()])
         evidence |= _bill("retrain", heals, policy)
         return Decision(action="heal", depth="retrain", reason=reason, **evidence)
-    if mixture.depth is not None and sum(mixture.shares) >= _LEAST_SHARE:
+    if mixture.depth is not None and mixture.counts:
         expected = expected_gain(trials, mixture)
         evidence |= _bill(mixture.depth, heals, policy)
         worth = correction_worth(mixture.depth, expected)

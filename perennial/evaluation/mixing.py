@@ -30,6 +30,11 @@ _PRIOR_WINDOWS = 0.5
 """The shares start from none, as if so many windows had shown that no head moves anything."""
 
 
+LEAST_SHARE = 0.05
+"""A mixture in which the heads have less than this together is not worth it: the base stands
+alone."""
+
+
 class Mixture(BaseModel):
     """Shares of the heads' answers; the rest is the base's."""
 
@@ -43,6 +48,11 @@ class Mixture(BaseModel):
     def shares(self) -> tuple[float, ...]:
         """In the order of `HEADS`."""
         return self.recalibrate, self.renew, self.correct
+
+    @property
+    def counts(self) -> bool:
+        """Whether the heads have a part that is worth it."""
+        return sum(self.shares) >= LEAST_SHARE
 
     @property
     def depth(self) -> HeadDepth | None:

@@ -157,7 +157,7 @@ def _retrain(
         if champion is not None and division.heads:
             tried = try_on(rows.to_try, rows.to_judge, spec, base, trained_graph(champion))
             trial = tried.trial
-        mixture = None if tried is None or tried.mixture.depth is None else tried.mixture
+        mixture = tried.mixture if tried is not None and tried.mixture.counts else None
         if mixture is None:
             fitted = fit(
                 rows.all,
