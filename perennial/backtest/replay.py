@@ -56,7 +56,7 @@ from perennial.registry import (
     read_state,
 )
 from perennial.rollout.observer import Observer
-from perennial.rollout.stages import in_flight
+from perennial.rollout.stages import in_flight, is_same_step
 from perennial.serving.router import Route, place
 from perennial.spec import Cure, Rollout
 from perennial.store import Lease, acquire_lease, layout
@@ -137,6 +137,7 @@ class _Pipeline:
         self._meter = Meter()
         self._champions: dict[str, Champion] = {}
         self._log = MemoryLog(recorded)
+        self._watched: tuple[State, Observer] | None = None
         self._checks: list[WindowCheck] = []
         rows = len(recorded.frame) - self._where.first
         self._served = np.zeros((rows, recorded.width), dtype=np.float32)
@@ -278,14 +279,22 @@ class _Pipeline:
     def _watch(self) -> None:
         """Take the steps of a rollout that what was seen allows."""
         while in_flight(state := self._state()):
-            feed = MemoryFeed(self._log)
-            load = lambda name: self._version(name).served  # noqa: E731
-            evidence = Observer(self.store, self._spec, state, load, feed).look(self._clock())
+            evidence = self._observer_of(state).look(self._clock())
             step = Step.of(evidence, self._rollout, state)
             if step.waits:
                 return
             step.take(self.store, state, self._rollout, by=_RUN, clock=self._clock)
             self._begin()
+
+    def _observer_of(self, state: State) -> Observer:
+        """The observer of this step, which goes on from what it has seen."""
+        if self._watched is None or not is_same_step(state, self._watched[0]):
+            feed = MemoryFeed(self._log)
+            observer = Observer(
+                self.store, self._spec, state, lambda name: self._version(name).served, feed
+            )
+            self._watched = state, observer
+        return self._watched[1]
 
     def _begin(self) -> None:
         """Take the first step of a version that was registered."""
