@@ -22,6 +22,7 @@ def backtest(
     train_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2,
     label_delay_windows: Annotated[int, Field(ge=0)] = 0,
     seed: Annotated[int, Field(ge=0)] | None = None,
+    at_once: bool = False,
 ) -> State:
     """Replay policies over the pipeline's source: figures and a page go to the store.
 
@@ -32,12 +33,14 @@ def backtest(
         train_fraction: Share of the rows that trains version 1, between 0 and 1.
         label_delay_windows: Windows by which labels come after their window's end.
         seed: Of all fits. Left out: as pipeline.yaml says.
+        at_once: Versions take over as soon as their gate has passed them, whatever stages the
+            rollout declares.
     """
     from tasks.backtest import replay_policies
     from tasks.declaration import find_pipeline
 
     declaration = find_pipeline(pipeline)
     done = replay_policies(
-        declaration, policies, windows, train_fraction, label_delay_windows, seed
+        declaration, policies, windows, train_fraction, label_delay_windows, seed, at_once
     )
     return outcome("Replayed", done.told)

@@ -43,6 +43,7 @@ def replay_policies(
     train_fraction: float,
     label_delay_windows: int,
     seed: int | None,
+    at_once: bool,
 ) -> Replayed:
     """Run the backtest on all cores; write figures and page, and show both.
 
@@ -62,6 +63,8 @@ def replay_policies(
         windows=windows,
         train_fraction=train_fraction,
         label_delay_windows=label_delay_windows,
+        at_once=at_once,
+        folder=declaration.path,
         progress=_progress(spec.name),
     )
     name = str(ULID())

@@ -96,6 +96,9 @@ class Backtest(BaseModel):
     windows: int
     train_fraction: float
     label_delay_windows: int
+    at_once: bool
+    """Whether versions took over as soon as their gate had passed them; else by the stages that the
+    pipeline declares."""
     seed: int
     policies: dict[str, PolicyResult]
     gains: bool = False
@@ -214,6 +217,7 @@ def backtest(
         windows=windows,
         train_fraction=train_fraction,
         label_delay_windows=label_delay_windows,
+        at_once=spec.rollout == AT_ONCE,
         seed=spec.model.seed,
         policies={name: _with_recovered(results, name, gains) for name in policies},
         gains=gains,

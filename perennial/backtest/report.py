@@ -38,7 +38,12 @@ def render_backtest(found: Backtest) -> str:
         f"{found.pipeline}, a backtest",
         f"What each policy would have made of {found.rows:,} rows: the first "
         f"{found.train_fraction:.0%} train version 1, {found.windows} windows follow, labels "
-        + (f"{late} windows late. " if late else "at the end of their window. ")
+        + (f"{late} windows late, " if late else "at the end of their window, ")
+        + (
+            "versions take over at once. "
+            if found.at_once
+            else "takeovers by the stages declared. "
+        )
         + f"{found.metric}, {'higher' if found.greater_is_better else 'lower'} is better.",
         loss_picture(found),
         f"{found.metric} by window for each policy",

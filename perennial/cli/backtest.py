@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from perennial.backtest.compare import Backtest
     from perennial.backtest.policies import PolicyName
     from perennial.spec import PipelineSpec
+
+
+class Cuts(NamedTuple):
+    """How a stream is cut."""
+
+    windows: int
+    train_fraction: float
+    label_delay_windows: int
 
 
 @app.command()
@@ -36,6 +44,14 @@ def backtest(
     label_delay_windows: Annotated[
         int, typer.Option(min=0, help="Windows by which labels come after their window's end.")
     ] = 0,
+    at_once: Annotated[
+        bool,
+        typer.Option(
+            "--at-once",
+            help="Let versions take over as soon as their gate has passed them: what the declared "
+            "stages of the rollout cost is the difference.",
+        ),
+    ] = False,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of all fits. Left out: as pipeline.yaml says.")
     ] = None,
@@ -50,8 +66,9 @@ def backtest(
 
     The first fraction trains version 1; the rest is cut into equal windows. Labels arrive at the
     end of their window, or later; at each window's end the policy decides, with nothing from the
-    future, and the next window is answered by the model then standing. The policy is the very
-    code that decides in production. Against it stand a model that is never retrained, ones that
+    future, and the next window is answered by the model then standing. What decides, trains,
+    judges and takes over is the very code of production, the declared stages of the rollout too: a
+    version takes over once they have seen the rows and labels that they ask for. Against it stand a model that is never retrained, ones that
     are retrained at every and at every fifth window, and the best moments found afterwards.
     """
     from rich.console import Console
@@ -72,7 +89,8 @@ def backtest(
         console.print(lack)
     with console.status(f"reading {spec.source.uri}"):
         frame = read_source(spec, folder)
-    found = _run(console, frame, spec, names, windows, train_fraction, label_delay_windows)
+    cuts = Cuts(windows, train_fraction, label_delay_windows)
+    found = _run(console, frame, spec, names, cuts, folder, at_once=at_once)
     if report is not None:
         from perennial.backtest.report import render_backtest
 
@@ -116,9 +134,10 @@ def _run(
     frame: pd.DataFrame,
     spec: PipelineSpec,
     names: list[PolicyName],
-    windows: int,
-    train_fraction: float,
-    label_delay_windows: int,
+    cuts: Cuts,
+    folder: Path,
+    *,
+    at_once: bool,
 ) -> Backtest:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -142,9 +161,11 @@ def _run(
             frame,
             spec,
             policies=names,
-            windows=windows,
-            train_fraction=train_fraction,
-            label_delay_windows=label_delay_windows,
+            windows=cuts.windows,
+            train_fraction=cuts.train_fraction,
+            label_delay_windows=cuts.label_delay_windows,
+            at_once=at_once,
+            folder=folder,
             progress=progress,
         )
 
@@ -178,7 +199,8 @@ def _title(found: Backtest) -> str:
     late = found.label_delay_windows
     delay = "" if not late else f", labels {late} windows late"
     better = "higher" if found.greater_is_better else "lower"
+    how = "versions take over at once" if found.at_once else "takeovers by the declared stages"
     return (
         f"{found.pipeline}: {found.rows:,} rows, {found.windows} windows after the first "
-        f"{found.train_fraction:.0%}{delay}; {found.metric}, {better} is better"
+        f"{found.train_fraction:.0%}{delay}, {how}; {found.metric}, {better} is better"
     )
