@@ -1,7 +1,7 @@
 # Sets up .venv by itself, from PyPI, with the first of Python 3.11 to 3.14 that is there (the detector
 # `tabular` needs 3.11 or 3.12). `make PYTHON=/path/to/python3.12 ...` names another.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-parity bench-loop bench-twenty bench-thousand
+.PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-parity bench-version-one bench-loop bench-twenty bench-thousand
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -49,6 +49,9 @@ bench-backtest: $(STAMP) ## Measure the policy on the past of real streams, and 
 
 bench-parity: $(STAMP) ## Measure whether a backtest decides as production does, window by window
 	$(BIN)/python -m benchmarks.bench_parity
+
+bench-version-one: $(STAMP) ## Measure whether version 1 is as good as its rows allow
+	$(BIN)/python -m benchmarks.bench_version_one
 
 bench-loop: $(STAMP) ## Measure from a run's creation to its first line, and what a heal waits for
 	$(BIN)/python -m benchmarks.bench_loop

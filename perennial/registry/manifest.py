@@ -53,8 +53,8 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     estimators: tuple[str, ...] = ()
-    """Families that competed; those that the time budget left out are not among them. A head has
-    none."""
+    """Families that competed; those left out by the time budget or a glance are not among them. A
+    head has none."""
     rounds: int | None = None
     """Boosting rounds or epochs of the trained graph, as its trial has chosen them; None: the
     family has no such thing."""

@@ -40,7 +40,8 @@ class Model(Section):
     estimators: tuple[EstimatorName, ...] = Field(
         default=("hist_gradient_boosting", "linear", "mlp"),
         min_length=1,
-        description="Families that compete on the newest rows; the best one is packaged.",
+        description="Families that compete on newer rows than they learn from; the first stands "
+        "unless another is clearly better.",
     )
     time_budget: Duration = Field(
         default=timedelta(seconds=60),

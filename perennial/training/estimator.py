@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from onnx import ModelProto
 
 from perennial.evaluation.metrics import row_weights
 from perennial.spec import EstimatorName, MetricName, Task
+
+if TYPE_CHECKING:
+    from perennial.training.split import Fold
+    from perennial.training.trial import Behind, FoldTrial
 
 Columns = NDArray[Any] | None
 
@@ -112,9 +117,22 @@ class Estimator(Protocol):
         Args:
             data: labelled rows in time order.
             seed: of everything random.
-            rounds: boosting rounds or epochs. None: a first fit keeps the newest tenth aside and
-                counts until the loss on it no longer falls; the fit on all rows takes that many.
+            rounds: boosting rounds or epochs. None: as many as do best in trials on forward folds
+                of these rows.
         """
+
+    def trial(self, fold: Fold, *, seed: int, behind: Behind | None = None) -> FoldTrial | None:
+        """Learn from the older rows of a fold, and see what that does on the newer ones.
+
+        Args:
+            behind: asked after a glance by a family that takes long; None: nobody else competes.
+
+        Returns:
+            None where it has been behind, and was given up.
+        """
+
+    def rounds(self, trials: Sequence[FoldTrial]) -> int | None:
+        """Choose by trials in how many rounds to fit; None where there is no such thing."""
 
 
 def load_estimator(name: EstimatorName) -> Estimator:

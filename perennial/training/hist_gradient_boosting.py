@@ -6,6 +6,7 @@ scikit-learn's own ``categorical_features`` are kept away: they do not survive a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,19 +26,20 @@ from perennial.training.estimator import Columns, TrainingSet, both
 from perennial.training.levels import Levels, lookup_levels
 from perennial.training.plain_skops import dump_plain, load_plain
 from perennial.training.source import with_format, without_format
-from perennial.training.split import newest
+from perennial.training.split import Fold, forward_folds
 from perennial.training.target_encoding import TargetEncoder, fit_target_encoder
+from perennial.training.trial import Behind, FoldTrial, choose_rounds
 from perennial.training.unchecked import Unchecked
 
-MAX_ROUNDS = 400
+MAX_ROUNDS = 200
 MAX_TREES = 1600
 """A round grows one tree a class: with many classes, fewer rounds keep time and size in bounds."""
 MIN_ROUNDS = 10
 DEFAULT_ROUNDS = 60
 """Where there are too few rows to find out."""
 PATIENCE = 15
+"""A trial ends so many rounds behind twice its best one."""
 BINS = 63
-STOPPING_SHARE = 0.1
 MIN_STOPPING_ROWS = 20
 
 
@@ -91,7 +93,7 @@ class FittedBooster:
 
 
 class HistGradientBoosting:
-    """Boosted trees with early stopping on the newest rows."""
+    """Boosted trees, in as many rounds as do best on forward folds."""
 
     name: EstimatorName = "hist_gradient_boosting"
     source_file = "source.skops"
@@ -107,33 +109,46 @@ class HistGradientBoosting:
         return 0.3 + 1e-6 * rows * (columns + 5) * width
 
     def fit(self, data: TrainingSet, *, seed: int, rounds: int | None = None) -> FittedBooster:
-        """Fit given rounds, or as many as the newest tenth says; see `Estimator`."""
-        rounds = rounds or _search(data, seed)
+        """Fit given rounds, or as many as forward folds say; see `Estimator`."""
+        if rounds is None:
+            rounds = self.rounds([self.trial(fold, seed=seed) for fold in forward_folds(data)])
         return Growth(data, seed=seed).until(rounds)
+
+    @one_thread()
+    def trial(self, fold: Fold, *, seed: int, behind: Behind | None = None) -> FoldTrial:
+        """Grow until there is no use in more; see `Estimator`."""
+        del behind
+        older, newer = fold.older, fold.newer
+        encoder, codes = fit_target_encoder(older)
+        limit = max(MIN_ROUNDS, min(MAX_ROUNDS, MAX_TREES // older.width))
+        booster = _booster(older, seed, limit, stops=True)
+        booster.fit(
+            fill_empty_columns(np.hstack([older.numeric, codes])),
+            older.y,
+            sample_weight=older.weights,
+            X_val=np.hstack([newer.numeric, encoder.transform(newer.categorical)]),
+            y_val=newer.y,
+            sample_weight_val=newer.weights,
+        )
+        columns = older.numeric.shape[1]
+
+        def answer(rounds: int | None) -> NDArray[Any]:
+            cut = FittedBooster(
+                older.task, older.width, columns, encoder, booster.plain(rounds), rounds or 0
+            )
+            return cut.predict(newer.numeric, newer.categorical)
+
+        return FoldTrial(len(newer), -np.array(booster.validation_score_), answer)
+
+    def rounds(self, trials: Sequence[FoldTrial]) -> int:
+        """Choose rounds by trials; see `Estimator`."""
+        chosen = choose_rounds(
+            trials, least=MIN_ROUNDS, default=DEFAULT_ROUNDS, enough=MIN_STOPPING_ROWS
+        )
+        return chosen or DEFAULT_ROUNDS
 
 
 ESTIMATOR = HistGradientBoosting()
-
-
-@one_thread()
-def _search(data: TrainingSet, seed: int) -> int:
-    """Find the number of rounds after which the loss on the newest rows no longer falls."""
-    aside = newest(data.y, data.task, STOPPING_SHARE)
-    if aside.sum() < MIN_STOPPING_ROWS:
-        return DEFAULT_ROUNDS
-    older, newer = data.take(~aside), data.take(aside)
-    encoder, codes = fit_target_encoder(older)
-    limit = max(MIN_ROUNDS, min(MAX_ROUNDS, MAX_TREES // data.width))
-    booster = _booster(older, seed, limit, stops=True)
-    booster.fit(
-        fill_empty_columns(np.hstack([older.numeric, codes])),
-        older.y,
-        sample_weight=older.weights,
-        X_val=np.hstack([newer.numeric, encoder.transform(newer.categorical)]),
-        y_val=newer.y,
-        sample_weight_val=newer.weights,
-    )
-    return max(MIN_ROUNDS, int(np.argmax(booster.validation_score_)))
 
 
 class Growth:
@@ -167,9 +182,7 @@ def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:
         "learning_rate": 0.16,
         "max_bins": BINS,
         "early_stopping": stops,
-        "n_iter_no_change": PATIENCE,
         "max_leaf_nodes": 15,
-        "max_features": 0.5,
         "l2_regularization": 5.0,
         "min_samples_leaf": min(20, max(2, len(data) // 50)),
         "random_state": seed,
@@ -207,12 +220,19 @@ class _Growing(Unchecked):
             self._kept = self._bin_mapper, binned
         return binned
 
-    def plain(self) -> Any:
-        """Give scikit-learn's own booster as it stands, which does not grow on."""
+    def _should_stop(self, scores: list[float]) -> bool:
+        """Wait longer for better the longer it has been getting better: where the target is far
+        from the trees, the loss goes on falling slowly."""
+        return len(scores) > 2 * int(np.argmax(scores)) + PATIENCE
+
+    def plain(self, rounds: int | None = None) -> Any:
+        """Give scikit-learn's own booster as it stands, or after fewer rounds, which does not grow
+        on."""
         booster = self._kin()
         vars(booster).update(vars(self), warm_start=False)
-        booster._predictors = [*self._predictors]
-        del booster._kept, booster._feature_subsample_rng
+        booster._predictors = self._predictors[:rounds]
+        booster.__dict__.pop("_kept", None)
+        del booster._feature_subsample_rng
         return booster
 
 

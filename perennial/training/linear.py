@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from perennial.training.levels import Levels, index_levels, learn_levels, lookup
 from perennial.training.plain_skops import dump_plain, load_plain
 from perennial.training.scaling import Scaler
 from perennial.training.source import with_format, without_format
+from perennial.training.split import Fold
+from perennial.training.trial import Behind, FoldTrial
 
 MAX_ROWS = 100_000
 """A linear model learns no more from older rows than these newest."""
@@ -126,6 +129,16 @@ class Linear:
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 regression.fit(design, kept.y, sample_weight=kept.weights)
         return FittedLinear(data.task, data.width, scaler, levels, regression)
+
+    def trial(self, fold: Fold, *, seed: int, behind: Behind | None = None) -> FoldTrial:
+        """Fit on the older rows; see `Estimator`."""
+        del behind
+        model = self.fit(fold.older, seed=seed)
+        output = model.predict(fold.newer.numeric, fold.newer.categorical)
+        return FoldTrial(len(fold.newer), None, lambda _: output)
+
+    def rounds(self, trials: Sequence[FoldTrial]) -> None:
+        """There are none; see `Estimator`."""
 
 
 ESTIMATOR = Linear()

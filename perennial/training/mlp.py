@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,7 +25,8 @@ from perennial.training.estimator import Columns, TrainingSet, both, in_chunks
 from perennial.training.levels import Levels, index_levels, learn_levels, lookup_levels
 from perennial.training.scaling import Scaler
 from perennial.training.source import with_format, without_format
-from perennial.training.split import newest
+from perennial.training.split import Fold, forward_folds
+from perennial.training.trial import Behind, FoldTrial, choose_rounds
 from perennial.training.waves import add_waves, waves_to_graph, waves_width
 
 MAX_ROWS = 60_000
@@ -42,7 +43,8 @@ LEARNING_RATE_DECAY = 0.9
 WEIGHT_DECAY = 0.1
 EMBEDDING_DECAY = 3.0
 """Strong, so that a category of few rows stays close to none in particular."""
-STOPPING_SHARE = 0.1
+GLANCE = 3
+"""Epochs after which a network that is clearly behind another family is given up."""
 MIN_STOPPING_ROWS = 20
 MAX_LEVELS = 10_000
 MAX_EMBEDDING = 16
@@ -153,7 +155,7 @@ class FittedNetwork:
 
 
 class Mlp:
-    """A perceptron with early stopping on the newest rows."""
+    """A perceptron, in as many epochs as do best on the newest rows."""
 
     name: EstimatorName = "mlp"
     source_file = "source.safetensors"
@@ -180,10 +182,40 @@ class Mlp:
         return 1.0 + 5e-5 * min(rows, MAX_ROWS) * (1 + columns / 50 + width / 50)
 
     def fit(self, data: TrainingSet, *, seed: int, rounds: int | None = None) -> FittedNetwork:
-        """Fit for given epochs, or for as many as the newest tenth says; see `Estimator`."""
+        """Fit for given epochs, or for as many as the newest fold says; see `Estimator`."""
         thinned = _thin_out(data)
+        if rounds is None:
+            tried = [self.trial(fold, seed=seed) for fold in forward_folds(thinned)[-1:]]
+            rounds = self.rounds([trial for trial in tried if trial is not None])
         with _reproducible(seed):
-            return _fit(thinned, None, seed, rounds or _search(thinned, seed))
+            training = _Training(thinned, seed)
+            for _ in range(rounds):
+                training.one_epoch()
+            return training.fitted(rounds)
+
+    def trial(self, fold: Fold, *, seed: int, behind: Behind | None = None) -> FoldTrial | None:
+        """Train until there is no use in more; see `Estimator`."""
+        newer, outputs = fold.newer, []
+        with _reproducible(seed):
+            training = _Training(_thin_out(fold.older), seed)
+            losses = [training.loss(newer)]
+            for epoch in range(1, MAX_EPOCHS + 1):
+                training.one_epoch()
+                losses.append(training.loss(newer))
+                outputs.append(training.fitted(epoch).predict(newer.numeric, newer.categorical))
+                if epoch == GLANCE and behind is not None and behind(outputs[-1]):
+                    return None
+                best = max(MIN_EPOCHS, int(np.argmin(losses)))
+                if epoch - best >= PATIENCE:
+                    break
+        return FoldTrial(len(newer), np.array(losses), lambda epochs: outputs[:epochs][-1])
+
+    def rounds(self, trials: Sequence[FoldTrial]) -> int:
+        """Choose epochs by trials; see `Estimator`."""
+        chosen = choose_rounds(
+            trials, least=MIN_EPOCHS, default=DEFAULT_EPOCHS, enough=MIN_STOPPING_ROWS
+        )
+        return chosen or DEFAULT_EPOCHS
 
 
 ESTIMATOR = Mlp()
@@ -200,14 +232,6 @@ def _reproducible(seed: int) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(threads)
-
-
-def _search(data: TrainingSet, seed: int) -> int:
-    """Find the number of epochs after which the loss on the newest rows no longer falls."""
-    aside = newest(data.y, data.task, STOPPING_SHARE)
-    if aside.sum() < MIN_STOPPING_ROWS:
-        return DEFAULT_EPOCHS
-    return _fit(data.take(~aside), data.take(aside), seed, MAX_EPOCHS).rounds
 
 
 def _thin_out(data: TrainingSet) -> TrainingSet:
@@ -232,28 +256,65 @@ class _Tensors:
         return len(self.target)
 
 
-def _fit(data: TrainingSet, aside: TrainingSet | None, seed: int, epochs: int) -> FittedNetwork:
-    scaler = Scaler.learn(data.numeric)
-    levels, _ = learn_levels(data.categorical, min_count=3, limit=MAX_LEVELS)
-    centre, scale = _standard(data)
+class _Training:
+    """A network that is trained in place, epoch after epoch, by AdamW."""
 
-    def tensors(part: TrainingSet) -> _Tensors:
-        target = (part.y - centre) / scale if data.task == "regression" else part.y
-        kind = torch.int64 if data.width > 1 else torch.float32
+    def __init__(self, data: TrainingSet, seed: int) -> None:
+        """Prepare it; within `_reproducible`, as all that follows."""
+        self._data = data
+        self._scaler = Scaler.learn(data.numeric)
+        self._levels, _ = learn_levels(data.categorical, min_count=3, limit=MAX_LEVELS)
+        self._centre, self._scale = _standard(data)
+        self._network = Network.create(waves_width(self._scaler.width), self._levels, data.width)
+        self._loss = _loss(data.task, data.metric, data.width)
+        self._rows = self._tensors(data)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._optimizer = _optimizer(self._network)
+        self._decay = torch.optim.lr_scheduler.ExponentialLR(
+            self._optimizer, gamma=LEARNING_RATE_DECAY
+        )
+        self._network.modules.eval()
+
+    def _tensors(self, part: TrainingSet) -> _Tensors:
+        regression = part.task == "regression"
+        target = (part.y - self._centre) / self._scale if regression else part.y
+        kind = torch.int64 if part.width > 1 else torch.float32
         return _Tensors(
-            torch.from_numpy(add_waves(scaler.transform(part.numeric))),
-            torch.from_numpy(index_levels(levels, part.categorical)),
+            torch.from_numpy(add_waves(self._scaler.transform(part.numeric))),
+            torch.from_numpy(index_levels(self._levels, part.categorical)),
             torch.from_numpy(target).to(kind),
             torch.ones(len(part))
             if part.weights is None
             else torch.from_numpy(part.weights).float(),
         )
 
-    network = Network.create(waves_width(scaler.width), levels, data.width)
-    loss = _loss(data.task, data.metric, data.width)
-    held = None if aside is None else tensors(aside)
-    rounds = _descend(network, loss, tensors(data), held, seed, epochs)
-    return FittedNetwork(data.task, data.width, scaler, levels, network, centre, scale, rounds)
+    def one_epoch(self) -> None:
+        """Descend once over all rows."""
+        network = self._network
+        network.modules.train()
+        _one_epoch(network, self._loss, self._optimizer, self._rows, self._generator)
+        self._decay.step()
+        network.modules.eval()
+
+    def loss(self, rows: TrainingSet) -> float:
+        """Mean loss on other rows, as the network now is."""
+        held = self._tensors(rows)
+        with torch.no_grad():
+            losses = self._loss(self._network(held.scaled, held.index), held.target)
+            return float((held.weights * losses).mean())
+
+    def fitted(self, epochs: int) -> FittedNetwork:
+        """Give the network, which goes on changing with each epoch."""
+        return FittedNetwork(
+            self._data.task,
+            self._data.width,
+            self._scaler,
+            self._levels,
+            self._network,
+            self._centre,
+            self._scale,
+            epochs,
+        )
 
 
 def _standard(data: TrainingSet) -> tuple[float, float]:
@@ -274,32 +335,6 @@ def _loss(task: Task, metric: MetricName, width: int) -> Any:
     return lambda raw, target: logits(raw[:, 0], target)
 
 
-def _descend(
-    network: Network, loss: Any, rows: _Tensors, held: _Tensors | None, seed: int, epochs: int
-) -> int:
-    """Train in place by AdamW, for all epochs or until the loss on ``held`` no longer falls.
-
-    Returns:
-        The best number of epochs; without ``held`` rows, all of them.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = _optimizer(network)
-    decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=LEARNING_RATE_DECAY)
-    best, best_loss = epochs, float("inf")
-    for epoch in range(1, epochs + 1):
-        _one_epoch(network, loss, optimizer, rows, generator)
-        decay.step()
-        if held is None:
-            continue
-        held_loss = _evaluate(network, loss, held)
-        if epoch <= MIN_EPOCHS or held_loss < best_loss:
-            best, best_loss = epoch, held_loss
-        elif epoch - best >= PATIENCE:
-            break
-    network.modules.eval()
-    return best
-
-
 def _optimizer(network: Network) -> Any:
     groups = [{"params": list(network.layers.parameters()), "weight_decay": WEIGHT_DECAY}]
     if len(network.embeddings):
@@ -311,7 +346,6 @@ def _optimizer(network: Network) -> Any:
 def _one_epoch(
     network: Network, loss: Any, optimizer: Any, rows: _Tensors, generator: torch.Generator
 ) -> None:
-    network.modules.train()
     order = torch.randperm(len(rows), generator=generator)
     hidden = torch.rand(rows.index.shape, generator=generator) < HIDDEN_LEVELS
     index = rows.index.masked_fill(hidden, 0)
@@ -320,12 +354,6 @@ def _one_epoch(
         losses = loss(network(rows.scaled[batch], index[batch]), rows.target[batch])
         (rows.weights[batch] * losses).mean().backward()
         optimizer.step()
-
-
-def _evaluate(network: Network, loss: Any, held: _Tensors) -> float:
-    network.modules.eval()
-    with torch.no_grad():
-        return float((held.weights * loss(network(held.scaled, held.index), held.target)).mean())
 
 
 def _batch_size(rows: int) -> int:

@@ -13,8 +13,9 @@ from perennial.training.budget import Budget
 from perennial.training.estimator import TrainingSet, both
 from perennial.training.levels import Levels
 from perennial.training.scaling import Scaler
-from perennial.training.split import newest
+from perennial.training.split import forward_folds
 from perennial.training.target_encoding import MAX_CLASSES, fit_target_encoder
+from perennial.training.trial import FoldTrial, choose_rounds
 
 
 def categories(values: list[str], y: Any, width: int = 1, task: Any = "regression") -> TrainingSet:
@@ -28,13 +29,56 @@ def categories(values: list[str], y: Any, width: int = 1, task: Any = "regressio
     )
 
 
-def test_the_newest_rows_are_kept_aside() -> None:
-    assert newest(np.arange(20.0), "regression", 0.1).tolist() == [False] * 18 + [True] * 2
+def numbers(y: Any, task: Any = "regression", width: int = 1) -> TrainingSet:
+    return categories(["a"] * len(y), y, width, task)
+
+
+def test_each_folds_newer_rows_are_older_ones_of_the_next() -> None:
+    folds = forward_folds(numbers(np.arange(20.0)))
+    assert [len(fold.older) for fold in folds] == [11, 14, 17]
+    assert [fold.newer.y.tolist() for fold in folds] == [[11, 12, 13], [14, 15, 16], [17, 18, 19]]
+
+
+def test_too_few_rows_make_no_fold() -> None:
+    assert forward_folds(numbers(np.arange(6.0))) == ()
 
 
 def test_no_model_is_tried_on_a_class_that_it_has_not_seen() -> None:
-    y = np.array([0, 1, 0, 1, 0, 1, 0, 2, 1, 2])
-    assert np.flatnonzero(newest(y, "multiclass", 0.3)).tolist() == [8]
+    y = np.array([0, 1] * 6 + [0, 2, 2, 1, 0, 2, 1, 2])
+    folds = forward_folds(numbers(y, "multiclass", width=3))
+    assert [fold.newer.y.tolist() for fold in folds] == [[1, 0], [2, 1, 0], [2, 1, 2]]
+    assert all({0, 1, 2} <= set(fold.older.y) for fold in folds)
+
+
+def trial(*curve: float, rows: int = 100) -> FoldTrial:
+    return FoldTrial(rows, np.array(curve), lambda _: np.empty((rows, 1)))
+
+
+def rounds(*trials: FoldTrial) -> int | None:
+    return choose_rounds(trials, least=1, default=9, enough=20)
+
+
+def test_rounds_are_those_that_do_best_over_all_folds() -> None:
+    early, late = trial(1.0, 0.6, 0.7, 0.8), trial(1.0, 0.9, 0.7, 0.4)
+    assert (rounds(early), rounds(late), rounds(early, late)) == (1, 3, 3)
+
+
+def test_a_fold_of_larger_losses_counts_for_no_more() -> None:
+    early, late = trial(1.0, 0.5, 0.7), trial(100.0, 80.0, 79.0)
+    assert rounds(early, late) == 1
+
+
+def test_a_trial_that_has_ended_stands_as_it_has_ended() -> None:
+    assert rounds(trial(1.0, 0.5, 0.6), trial(1.0, 0.9, 0.8, 0.7, 0.1)) == 4
+    assert rounds(trial(1.0, 0.1, 0.9), trial(1.0, 0.9, 0.8, 0.7, 0.6)) == 1
+
+
+def test_of_too_few_rows_no_rounds_are_chosen() -> None:
+    assert rounds(trial(1.0, 0.5, rows=9), trial(1.0, 0.5, rows=9)) == 9
+
+
+def test_a_family_without_rounds_has_none() -> None:
+    assert rounds(FoldTrial(100, None, lambda _: np.empty((100, 1)))) is None
 
 
 def test_levels_are_ranked_by_frequency_then_name() -> None:
