@@ -68,8 +68,9 @@ def backtest(
     end of their window, or later; at each window's end the policy decides, with nothing from the
     future, and the next window is answered by the model then standing. What decides, trains,
     judges and takes over is the very code of production, the declared stages of the rollout too: a
-    version takes over once they have seen the rows and labels that they ask for. Against it stand a model that is never retrained, ones that
-    are retrained at every and at every fifth window, and the best moments found afterwards.
+    version takes over once they have seen the rows and labels that they ask for. Against it stand a
+    model that is never retrained, ones that are retrained at every and at every fifth window, and
+    the best moments found afterwards.
     """
     from rich.console import Console
 
