@@ -59,6 +59,9 @@ class Candidate:
     """Rows that the pipeline's first version was trained on."""
     parity: Parity
     """How far the packaged answers lie from those of what they were made of."""
+    kept: Packaged | None = None
+    """The trained graph of the trial, where the base was made anew of all rows: later candidates
+    may have to be held against it."""
     trials: tuple[HeadTrial, ...] = ()
     """By which a new base's heads have earned their shares."""
     scores: tuple[FamilyScore, ...] = ()
@@ -154,6 +157,7 @@ def _retrain(
         )
         base = trial = _package(trained)
         tried: Tried | None = None
+        kept: Packaged | None = None
         if champion is not None and division.heads:
             tried = try_on(rows.to_try, rows.to_judge, spec, base, trained_graph(champion))
             trial = tried.trial
@@ -166,7 +170,7 @@ def _retrain(
                 rounds=trained.model.rounds,
                 half_life=span.half_life,
             )
-            base = _package(fitted)
+            kept, base = base, _package(fitted)
         healed = heal(rows.held_rows, spec, base, mixture)
         learned = rows.all if mixture is None else rows.before_held
         parity = _check(base, fitted, learned)
@@ -198,6 +202,7 @@ def _retrain(
         reference=_thin_out(learned),
         usual_rows=len(learned) if champion is None else champion.metrics.usual_rows,
         parity=parity,
+        kept=kept,
         trials=() if tried is None else tried.trials,
         scores=trained.scores,
         seconds=watch.seconds,

@@ -48,6 +48,8 @@ from perennial.registry.manifest import (
     REFERENCE_FILE,
     SIGNATURE_FILE,
     SPEC_FILE,
+    TRIAL_FILE,
+    TRIAL_SIGNATURE_FILE,
 )
 from perennial.rollout.stages import challenge
 from perennial.store import Lease, Store
@@ -210,6 +212,9 @@ def _files(order: Order, candidate: Candidate, judgement: Judgement) -> dict[str
         files[name] = data
     if candidate.recipe.head_rows:
         files[BASE_FILE] = candidate.base.graph
+    if candidate.kept is not None:
+        files[TRIAL_FILE] = candidate.kept.graph
+        files[TRIAL_SIGNATURE_FILE] = _json(candidate.kept.signature)
     return files
 
 
