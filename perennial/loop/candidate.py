@@ -46,6 +46,8 @@ class Candidate:
     """What the gate judges: it has not learned from the rows that judge."""
     rival: Packaged | None
     """What it is held against; None: the champion as it answers, if there is one."""
+    rematch: bool
+    """Whether that is the champion's trial: rows have hardly come since the champion was made."""
     against: str | None
     """The champion that it is held against; None: it is a first version."""
     stands_on: str | None
@@ -157,10 +159,13 @@ def _retrain(
         )
         base = trial = _package(trained)
         tried: Tried | None = None
+        rival: Packaged | None = None
         kept: Packaged | None = None
+        if champion is not None and division.rematch:
+            rival = champion.trial
         if champion is not None and division.heads:
             tried = try_on(rows.to_try, rows.to_judge, spec, base, trained_graph(champion))
-            trial = tried.trial
+            trial, rival = tried.trial, tried.rival
         mixture = tried.mixture if tried is not None and tried.mixture.counts else None
         if mixture is None:
             fitted = fit(
@@ -195,7 +200,8 @@ def _retrain(
         model=healed.packaged,
         base=base,
         trial=trial,
-        rival=None if tried is None else tried.rival,
+        rival=rival,
+        rematch=division.rematch,
         against=None if champion is None else champion.name,
         stands_on=None,
         source=dump_source(fitted.estimator, fitted.model),
@@ -242,6 +248,7 @@ def _heal(
         base=base,
         trial=trial,
         rival=None,
+        rematch=False,
         against=champion.name,
         stands_on=champion.base.version,
         source=None,
