@@ -64,6 +64,8 @@ class Candidate:
     kept: Packaged | None = None
     """The trained graph of the trial, where the base was made anew of all rows: later candidates
     may have to be held against it."""
+    refusal: str | None = None
+    """Why there is nothing to judge; None: there is."""
     trials: tuple[HeadTrial, ...] = ()
     """By which a new base's heads have earned their shares."""
     scores: tuple[FamilyScore, ...] = ()
@@ -209,6 +211,7 @@ def _retrain(
         usual_rows=len(learned) if champion is None else champion.metrics.usual_rows,
         parity=parity,
         kept=kept,
+        refusal=_same_again(healed.packaged, champion),
         trials=() if tried is None else tried.trials,
         scores=trained.scores,
         seconds=watch.seconds,
@@ -258,6 +261,15 @@ def _heal(
         seconds=watch.seconds,
         cpu_seconds=watch.cpu_seconds,
     )
+
+
+def _same_again(model: Packaged, champion: Champion | None) -> str | None:
+    """Say so where a new model is what the champion is, or what it stands on."""
+    if champion is None or model.signature != champion.signature:
+        return None
+    if model.graph not in (champion.graph, champion.base_graph):
+        return None
+    return "the same model again: nothing has changed since that would make another"
 
 
 def trained_graph(champion: Champion) -> Packaged:

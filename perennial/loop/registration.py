@@ -140,7 +140,8 @@ def refuse_untried(
     *,
     clock: Callable[[], datetime] = utc_now,
 ) -> None:
-    """Write down that no candidate was made, because nothing could judge it.
+    """Write down that there was no candidate to judge: no rows could judge one, or it came out as
+    what the champion is.
 
     The window that asked is answered: later ones ask anew, with more labels. It says nothing of
     what a retrain is worth, so no wait grows by it.

@@ -107,6 +107,11 @@ class Champion:
         return load_version(self.store, self.version)
 
     @cached_property
+    def graph(self) -> bytes:
+        """The graph that answers, as it lies in the store."""
+        return read_file(self.store, self.version, MODEL_FILE)
+
+    @cached_property
     def base_graph(self) -> bytes:
         """The trained graph, without a head."""
         return read_base(self.store, self.base)
