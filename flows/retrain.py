@@ -93,6 +93,9 @@ def _heal(declaration: Declaration, request: RetrainRequest) -> State:
             refuse_untried(lease, divided.rows.refusal, request)
             return notable("Refused", divided.rows.refusal)
         candidate = make_candidate(declaration, divided, request)
+        if candidate.refusal is not None:
+            refuse_untried(lease, candidate.refusal, request)
+            return notable("Refused", candidate.refusal)
         judgement = judge_candidate(declaration, divided, candidate, sound.later)
         if not judgement.passed:
             refuse_candidate(lease, sound, candidate, judgement, request)

@@ -84,7 +84,7 @@ def refuse_candidate(
 
 @step
 def refuse_untried(lease: Lease, reason: str, request: RetrainRequest) -> None:
-    """Write down that no candidate was made, because nothing could judge it.
+    """Write down that there was no candidate to judge.
 
     Raises:
         LeaseLost: another run may change this pipeline by now.

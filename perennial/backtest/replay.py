@@ -374,6 +374,9 @@ class _Pipeline:
             mixture=request.mixture(self.store),
             meter=self._meter,
         )
+        if candidate.refusal is not None:
+            refuse_untried(self.store, lease, request, candidate.refusal, clock=self._clock)
+            return
         judged = judge_candidate(candidate, self._spec, champion)
         order = Order(self._declaration, fixed.snapshot.sha256, request)
         write = register_candidate if judged.passed else refuse_candidate

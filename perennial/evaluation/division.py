@@ -3,9 +3,11 @@
 The rule that everything else follows from: candidate and champion are compared only on rows that
 neither has learned from. The trial of a new base leaves the newest rows out, and of these only such
 count as the champion's base does not know either; a head is held against the champion as it
-answers, so on rows that neither its base nor its head knows. Where there are too few, nothing is
-judged: on rows that it has learned from, a model always looks better than it is. What passes is
-then made again with all rows: a model that serves should know what is known.
+answers, so on rows that neither its base nor its head knows. On rows that it has learned from, a
+model always looks better than it is. What passes is then made again with all rows: a model that
+serves should know what is known. So where rows have hardly come since, a new base is held against
+the champion's as it was before that: its trial, which does not know the newest rows either. Where
+there is none, or a head is asked for, nothing is judged.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ class Unseen(BaseModel):
     """That its base does not know."""
     champion: int
     """That neither its base nor its head knows: as many, or fewer."""
+    trial: int | None = None
+    """That the trial of its base does not know: as many as its base, or more; None: it was not
+    kept."""
 
 
 class Division(BaseModel):
@@ -59,6 +64,9 @@ class Division(BaseModel):
     Else the champion is judged as it answers."""
     unseen: int = 0
     """Newest rows that the champion's base has not learned from; without a champion 0."""
+    rematch: bool = False
+    """Whether the champion's trial stands for it: both are judged as they were before they learned
+    the newest rows."""
     refusal: str | None = None
     """Why nothing can be judged, and what helps; None: it can."""
 
@@ -98,6 +106,9 @@ def divide(
         return _divided(unseen, held, judged, heads=True)
     # Too few for heads: both models are judged as they stand, on all that neither knows.
     judged = min(held, unseen.champion)
+    again = min(unseen.trial or 0, rows // TRIAL_SHARE)
+    if judged < MIN_ROWS <= again:
+        return Division(held=again, judged=again, heads=False, unseen=unseen.base, rematch=True)
     return _divided(unseen, judged, judged, heads=False)
 
 

@@ -34,6 +34,7 @@ def judge(
     gates: Gates,
     *,
     tried: bool = False,
+    rematch: bool = False,
     frame: pd.DataFrame | None = None,
     features: tuple[str, ...] = (),
 ) -> GateDecision:
@@ -43,6 +44,7 @@ def judge(
         gates: margins and confidence.
         tried: trials on earlier windows speak for the candidate, as they do for a head that is
             renewed: it is refused only where it is clearly worse than the champion.
+        rematch: the champion's trial answers for it.
         frame: the gate's rows, by which they are cut into slices; None: they are not.
         features: columns of ``frame`` that are searched for slices.
     """
@@ -66,7 +68,9 @@ def judge(
             slices = judge_slices(parts, mine, theirs, gates.slice_margin)
             checks.append(_slices(slices, gates))
         if theirs is not None:
-            checks.append(_not_worse_than_champion(mine, theirs, gates, tried=tried))
+            checks.append(
+                _not_worse_than_champion(mine, theirs, gates, tried=tried, rematch=rematch)
+            )
     return decide(checks, rows=len(y), slices=slices)
 
 
@@ -212,10 +216,11 @@ def _slices(slices: tuple[SliceResult, ...], gates: Gates) -> GateCheck:
 
 
 def _not_worse_than_champion(
-    mine: NDArray[Any], theirs: NDArray[Any], gates: Gates, *, tried: bool
+    mine: NDArray[Any], theirs: NDArray[Any], gates: Gates, *, tried: bool, rematch: bool
 ) -> GateCheck:
     change, low, high = _relative(batch_mean(mine - theirs), float(theirs.mean()), gates)
     passed = (low if tried else high) <= gates.margin
+    rival = "the champion's trial" if rematch else "the champion"
     return GateCheck(
         name="not_worse_than_champion",
         figure=_number(change),
@@ -223,8 +228,9 @@ def _not_worse_than_champion(
         low=_number(low),
         high=_number(high),
         verdict=_verdict(passed),
-        detail=f"loss {change:+.1%} against the champion on the same {_rows(len(mine))}"
-        + _in_words(low, high, gates, tried=tried),
+        detail=f"loss {change:+.1%} against {rival} on the same {_rows(len(mine))}"
+        + _in_words(low, high, gates, tried=tried)
+        + ("; both as they were before they learned these rows" if rematch else ""),
     )
 
 

@@ -46,6 +46,8 @@ class Candidate:
     """What the gate judges: it has not learned from the rows that judge."""
     rival: Packaged | None
     """What it is held against; None: the champion as it answers, if there is one."""
+    rematch: bool
+    """Whether that is the champion's trial: rows have hardly come since the champion was made."""
     against: str | None
     """The champion that it is held against; None: it is a first version."""
     stands_on: str | None
@@ -59,6 +61,11 @@ class Candidate:
     """Rows that the pipeline's first version was trained on."""
     parity: Parity
     """How far the packaged answers lie from those of what they were made of."""
+    kept: Packaged | None = None
+    """The trained graph of the trial, where the base was made anew of all rows: later candidates
+    may have to be held against it."""
+    refusal: str | None = None
+    """Why there is nothing to judge; None: there is."""
     trials: tuple[HeadTrial, ...] = ()
     """By which a new base's heads have earned their shares."""
     scores: tuple[FamilyScore, ...] = ()
@@ -154,9 +161,13 @@ def _retrain(
         )
         base = trial = _package(trained)
         tried: Tried | None = None
+        rival: Packaged | None = None
+        kept: Packaged | None = None
+        if champion is not None and division.rematch:
+            rival = champion.trial
         if champion is not None and division.heads:
             tried = try_on(rows.to_try, rows.to_judge, spec, base, trained_graph(champion))
-            trial = tried.trial
+            trial, rival = tried.trial, tried.rival
         mixture = tried.mixture if tried is not None and tried.mixture.counts else None
         if mixture is None:
             fitted = fit(
@@ -166,7 +177,7 @@ def _retrain(
                 rounds=trained.model.rounds,
                 half_life=span.half_life,
             )
-            base = _package(fitted)
+            kept, base = base, _package(fitted)
         healed = heal(rows.held_rows, spec, base, mixture)
         learned = rows.all if mixture is None else rows.before_held
         parity = _check(base, fitted, learned)
@@ -191,13 +202,16 @@ def _retrain(
         model=healed.packaged,
         base=base,
         trial=trial,
-        rival=None if tried is None else tried.rival,
+        rival=rival,
+        rematch=division.rematch,
         against=None if champion is None else champion.name,
         stands_on=None,
         source=dump_source(fitted.estimator, fitted.model),
         reference=_thin_out(learned),
         usual_rows=len(learned) if champion is None else champion.metrics.usual_rows,
         parity=parity,
+        kept=kept,
+        refusal=_same_again(healed.packaged, champion),
         trials=() if tried is None else tried.trials,
         scores=trained.scores,
         seconds=watch.seconds,
@@ -237,6 +251,7 @@ def _heal(
         base=base,
         trial=trial,
         rival=None,
+        rematch=False,
         against=champion.name,
         stands_on=champion.base.version,
         source=None,
@@ -246,6 +261,15 @@ def _heal(
         seconds=watch.seconds,
         cpu_seconds=watch.cpu_seconds,
     )
+
+
+def _same_again(model: Packaged, champion: Champion | None) -> str | None:
+    """Say so where a new model is what the champion is, or what it stands on."""
+    if champion is None or model.signature != champion.signature:
+        return None
+    if model.graph not in (champion.graph, champion.base_graph):
+        return None
+    return "the same model again: nothing has changed since that would make another"
 
 
 def trained_graph(champion: Champion) -> Packaged:

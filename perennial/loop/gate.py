@@ -121,6 +121,7 @@ def judge_candidate(
             contest.answers,
             spec.gates,
             tried=candidate.depth in get_args(HeadDepth),
+            rematch=candidate.rematch,
             frame=contest.held,
             features=_names(candidate.trial.signature),
         )
@@ -167,7 +168,7 @@ def _hold_contest(candidate: Candidate, spec: PipelineSpec, champion: Champion |
     theirs = standing = None
     if champion is not None:
         standing = _aligned(champion.served, held, trial.signature)
-        # The champion's own head was fitted on the very rows that are judged.
+        # The champion, or its head, was fitted on the very rows that are judged.
         rival = candidate.rival
         theirs = standing if rival is None else _aligned(rival.predictor, held, trial.signature)
     answers = Answers(

@@ -15,7 +15,7 @@ from perennial.evaluation.division import Division, Unseen, divide
 from perennial.evaluation.span import SpanChoice, TrainingSpan, choose_span, rows_since_rise
 from perennial.loop.versions import Champion
 from perennial.registry import Recipe
-from perennial.registry.learned import learned_by, learned_by_base
+from perennial.registry.learned import learned_by, learned_by_base, learned_by_trial
 from perennial.spec import Cure, PipelineSpec
 
 _SHARE = 0.5
@@ -30,13 +30,17 @@ class Learned:
     """That its base knows."""
     champion: pd.DataFrame
     """That its base or its head knows."""
+    trial: pd.DataFrame | None = None
+    """That the trial of its base knows; None: it was not kept."""
 
     @classmethod
     def of(cls, champion: Champion, snapshots: Snapshots) -> Learned:
         """Read them; errors as `perennial.registry.learned.learned_by_base`."""
         store, version = champion.store, champion.version
         return cls(
-            learned_by_base(store, version, snapshots), learned_by(store, version, snapshots)
+            base=learned_by_base(store, version, snapshots),
+            champion=learned_by(store, version, snapshots),
+            trial=learned_by_trial(store, version, snapshots),
         )
 
 
@@ -61,7 +65,9 @@ def divide_rows(
     unseen = None
     if learned is not None:
         unseen = Unseen(
-            base=rows_behind(frame, learned.base), champion=rows_behind(frame, learned.champion)
+            base=rows_behind(frame, learned.base),
+            champion=rows_behind(frame, learned.champion),
+            trial=None if learned.trial is None else rows_behind(frame, learned.trial),
         )
     window = window_rows(spec, frame)
     return divide(depth, len(frame), window, gates=spec.gates, unseen=unseen, span=span)

@@ -48,6 +48,8 @@ from perennial.registry.manifest import (
     REFERENCE_FILE,
     SIGNATURE_FILE,
     SPEC_FILE,
+    TRIAL_FILE,
+    TRIAL_SIGNATURE_FILE,
 )
 from perennial.rollout.stages import challenge
 from perennial.store import Lease, Store
@@ -138,7 +140,8 @@ def refuse_untried(
     *,
     clock: Callable[[], datetime] = utc_now,
 ) -> None:
-    """Write down that no candidate was made, because nothing could judge it.
+    """Write down that there was no candidate to judge: no rows could judge one, or it came out as
+    what the champion is.
 
     The window that asked is answered: later ones ask anew, with more labels. It says nothing of
     what a retrain is worth, so no wait grows by it.
@@ -210,6 +213,9 @@ def _files(order: Order, candidate: Candidate, judgement: Judgement) -> dict[str
         files[name] = data
     if candidate.recipe.head_rows:
         files[BASE_FILE] = candidate.base.graph
+    if candidate.kept is not None:
+        files[TRIAL_FILE] = candidate.kept.graph
+        files[TRIAL_SIGNATURE_FILE] = _json(candidate.kept.signature)
     return files
 
 

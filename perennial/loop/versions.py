@@ -16,7 +16,7 @@ from perennial.drift.estimate import Answered
 from perennial.drift.loss import Promise
 from perennial.evaluation.mixing import HeadTrial
 from perennial.evaluation.targets import encode_known
-from perennial.packaging.predictor import Predictor, encode_frame
+from perennial.packaging.predictor import Packaged, Predictor, encode_frame
 from perennial.packaging.signature import Signature
 from perennial.registry import (
     Manifest,
@@ -27,7 +27,13 @@ from perennial.registry import (
     read_signature,
     read_state,
 )
-from perennial.registry.manifest import JUDGED_FILE, MODEL_FILE, REFERENCE_FILE
+from perennial.registry.manifest import (
+    JUDGED_FILE,
+    MODEL_FILE,
+    REFERENCE_FILE,
+    TRIAL_FILE,
+    TRIAL_SIGNATURE_FILE,
+)
 from perennial.store import Store
 
 
@@ -101,6 +107,11 @@ class Champion:
         return load_version(self.store, self.version)
 
     @cached_property
+    def graph(self) -> bytes:
+        """The graph that answers, as it lies in the store."""
+        return read_file(self.store, self.version, MODEL_FILE)
+
+    @cached_property
     def base_graph(self) -> bytes:
         """The trained graph, without a head."""
         return read_base(self.store, self.base)
@@ -109,6 +120,18 @@ class Champion:
     def trained(self) -> Predictor:
         """The trained graph, loaded."""
         return Predictor(self.base_graph, read_signature(self.store, self.base))
+
+    @cached_property
+    def trial(self) -> Packaged:
+        """Its base as it was before it learned the newest rows.
+
+        Raises:
+            ModelError: it was not kept, or was altered.
+        """
+        signature = read_file(self.store, self.base, TRIAL_SIGNATURE_FILE)
+        return Packaged(
+            read_file(self.store, self.base, TRIAL_FILE), Signature.model_validate_json(signature)
+        )
 
     @cached_property
     def reference(self) -> pd.DataFrame:

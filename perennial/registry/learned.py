@@ -1,11 +1,11 @@
-"""Which rows a version has learned from: its base, and the head that answers with it."""
+"""Which rows a version has learned from: its base, its base's trial, and the head on it."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from perennial.datasets.snapshot import Snapshots, StoredSnapshots
-from perennial.registry.manifest import Manifest
+from perennial.registry.manifest import TRIAL_FILE, Manifest
 from perennial.registry.versions import base_of
 from perennial.store import Store
 
@@ -34,6 +34,18 @@ def learned_by(store: Store, version: Manifest, snapshots: Snapshots | None = No
         return learned_by_base(store, version, snapshots)
     # A head is fitted on all rows up to the newest, once it was judged without them.
     return _rows_of(store, version, snapshots)
+
+
+def learned_by_trial(
+    store: Store, version: Manifest, snapshots: Snapshots | None = None
+) -> pd.DataFrame | None:
+    """The rows up to the last one that the trial of a version's base knows; None: it was not kept.
+    Arguments and errors as `learned_by_base`."""
+    base = base_of(store, version)
+    if TRIAL_FILE not in base.files:
+        return None
+    frame, recipe = _rows_of(store, base, snapshots), base.lineage.recipe
+    return frame.iloc[: len(frame) - (recipe.trained_rows - recipe.trial_rows)]
 
 
 def _rows_of(store: Store, version: Manifest, snapshots: Snapshots | None) -> pd.DataFrame:

@@ -14,6 +14,11 @@ from perennial.spec import Cure, HeadName, Task
 MODEL_FILE = "model.onnx"
 BASE_FILE = "base.onnx"
 """The trained graph alone, of a version that was made with a head on it."""
+TRIAL_FILE = "trial.onnx"
+"""The trained graph of its trial, of a version whose own was made anew of all rows: later
+candidates can be held against it on the newest, which it does not know."""
+TRIAL_SIGNATURE_FILE = "trial-signature.json"
+"""What that takes and gives: only the newest rows may have held a class."""
 SOURCE_STEM = "source"
 """The trained model as its library has it: ``source.skops``, ``source.safetensors``."""
 SIGNATURE_FILE = "signature.json"

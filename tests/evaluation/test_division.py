@@ -25,8 +25,8 @@ sizes = st.integers(0, 5000)
 windows = st.integers(1, 2000)
 
 
-def retrain(rows, window, base, champion):
-    unseen = Unseen(base=base, champion=champion)
+def retrain(rows, window, base, champion, trial=None):
+    unseen = Unseen(base=base, champion=champion, trial=trial)
     return divide("retrain", rows, window, gates=GATES, unseen=unseen)
 
 
@@ -38,6 +38,22 @@ def test_a_retrain_is_judged_on_no_row_that_either_has_learned_from(rows, window
     assert found.judged <= found.held <= base, "the champion's base knows none of them"
     assert found.heads or found.judged <= champion, "nor does its head, where it answers with it"
     assert (found.judged >= MIN_ROWS) == (found.refusal is None)
+    assert found.held <= rows / 3, "most rows train"
+
+
+@given(sizes, windows, st.integers(0, 100), sizes, sizes)
+def test_a_kept_trial_stands_for_a_champion_that_knows_the_newest_rows(
+    rows, window, base, champion, left_out
+):
+    base = min(base, rows)
+    champion, trial = min(base, champion), min(rows, base + left_out)
+    usual = retrain(rows, window, base, champion)
+    found = retrain(rows, window, base, champion, trial)
+    if usual.refusal is None or min(trial, rows // 3) < MIN_ROWS:
+        assert found == usual
+        return
+    assert (found.rematch, found.heads, found.refusal) == (True, False, None)
+    assert found.held == found.judged <= trial, "the trial knows none of them"
     assert found.held <= rows / 3, "most rows train"
 
 
@@ -82,9 +98,13 @@ def test_with_few_new_rows_both_are_judged_as_they_stand_on_all_of_them():
         (7, "only 7 labelled rows are newer"),
     ],
 )
-@pytest.mark.parametrize("depth", ["retrain", "recalibrate", "unhead"])
-def test_where_nothing_is_newer_nothing_is_judged_and_what_helps_is_said(depth, newer, words):
-    unseen = Unseen(base=40, champion=newer)
+@pytest.mark.parametrize(
+    ("depth", "trial"), [("retrain", None), ("recalibrate", 90), ("unhead", 90)]
+)
+def test_where_nothing_is_newer_nothing_is_judged_and_what_helps_is_said(
+    depth, trial, newer, words
+):
+    unseen = Unseen(base=40, champion=newer, trial=trial)
     found = divide(depth, 1000, 100, gates=GATES, unseen=unseen)
     assert found.refusal is not None
     assert found.refusal.startswith(words)

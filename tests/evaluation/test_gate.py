@@ -231,6 +231,21 @@ def test_a_refusal_says_how_sure_it_is_and_what_helps() -> None:
     )
 
 
+def test_a_trial_that_stands_for_the_champion_is_called_so() -> None:
+    y = np.arange(30.0)
+    answers = Answers(
+        task="regression",
+        metric="rmse",
+        y=y,
+        candidate=y[:, None] + 1,
+        champion=y[:, None] + 2,
+        training_y=y,
+    )
+    words = in_words(judge(answers, Gates(), rematch=True))
+    assert words.startswith("loss -75.0% against the champion's trial on the same 30 rows (at most")
+    assert words.endswith("is allowed); both as they were before they learned these rows")
+
+
 def test_what_is_asked_of_heads_stands_beside_their_figure() -> None:
     rng = np.random.default_rng(1)
     y = rng.normal(0, 3, 300)

@@ -11,6 +11,7 @@ from flows.retrain import retrain
 from perennial.datasets.snapshot import find_snapshot, load_snapshot
 from perennial.datasets.source import read_source
 from perennial.evaluation.decision import GateDecision
+from perennial.loop.made_again import made_again, recorded
 from perennial.loop.recipe import Rows
 from perennial.registry import (
     find_version,
@@ -20,7 +21,7 @@ from perennial.registry import (
     read_history,
     read_state,
 )
-from perennial.registry.learned import learned_by, learned_by_base
+from perennial.registry.learned import learned_by, learned_by_base, learned_by_trial
 from perennial.registry.manifest import GATE_FILE
 from perennial.rollout.moves import put_back
 from perennial.spec import load_spec
@@ -78,7 +79,7 @@ def bike(tmp_path, rows):
     )
 
 
-def test_a_second_retrain_on_one_file_has_no_rows_to_be_judged_by(connected, tmp_path):
+def test_a_second_retrain_on_one_file_makes_the_same_model_again(connected, tmp_path):
     bike(tmp_path, 4000)
     assert run(retrain, pipeline="line").name == "Registered"
     first = newest(connected)
@@ -88,7 +89,39 @@ def test_a_second_retrain_on_one_file_has_no_rows_to_be_judged_by(connected, tmp
     assert known(judged, learned_by_base(connected, first)) == 139, "what ships was made of all"
     state = run(retrain, pipeline="line")
     assert state.name == "Refused"
-    assert state.message.startswith("no labelled row is newer than what the champion has learned")
+    assert state.message == (
+        "the same model again: nothing has changed since that would make another"
+    )
+    assert newest(connected) == first
+    entry = [*read_history(connected, "line")][-1]
+    assert (entry.event, entry.version, entry.reason) == ("version.refused", None, state.message)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("ignore: [", "ignore: [windspeed, "), ("[hist_gradient_boosting]", "[linear]")],
+    ids=["a column ignored", "another family"],
+)
+def test_an_edited_declaration_is_judged_on_rows_that_neither_trial_knows(
+    connected, tmp_path, old, new
+):
+    bike(tmp_path, 4000)
+    run(retrain, pipeline="line")
+    first = newest(connected)
+    file = tmp_path / "line" / "pipeline.yaml"
+    file.write_text(file.read_text().replace(old, new))
+    state = run(retrain, pipeline="line")
+    made = newest(connected)
+    assert state.name in ("Registered", "Refused")
+    assert made.lineage.parent == first.version != made.version
+    check = against_the_champion(connected, made)
+    assert "against the champion's trial on the same 139 rows" in check.detail
+    judged = judged_on(connected, made)
+    assert len(judged) == 139
+    assert known(judged, rows_of(connected, made).before_held) == 0
+    assert known(judged, learned_by_trial(connected, first)) == 0
+    assert known(judged, learned_by(connected, first)) == 139, "what ships knows them all"
+    assert made_again(connected, made) == recorded(connected, made)
 
 
 def test_a_retrain_after_a_head_is_judged_on_rows_that_neither_base_knows(connected, immediate):

@@ -92,6 +92,56 @@ def test_a_new_base_that_has_earned_heads_keeps_them_and_their_rows(pipeline):
     assert again(pipeline, made) == candidate.model.graph
 
 
+def test_the_same_rows_again_are_a_match_of_two_trials(pipeline):
+    pipeline.spec = spec(model={"estimators": ["linear"]})
+    candidate = pipeline.make(pipeline.fix(OLD))
+    recipe = candidate.recipe
+    assert (recipe.trained_rows, recipe.trial_rows, recipe.judged_rows) == (300, 270, 30)
+    assert candidate.rival.graph == pipeline.champion.trial.graph
+    assert candidate.refusal is None
+    relative = pipeline.judge(candidate).decision.checks[-1]
+    assert "against the champion's trial on the same 30 rows" in relative.detail
+
+
+def test_a_trial_that_had_a_head_is_kept_without_it(pipeline, monkeypatch):
+    monkeypatch.setattr("perennial.training.heads.heal.mix", lambda _trials: Mixture())
+    frame = joined(OLD, stream(120, seed=1))
+    snapshot = pipeline.fix(frame)
+    candidate = pipeline.make(snapshot)
+    pipeline.register(snapshot, candidate, pipeline.judge(candidate))
+    assert pipeline.champion.trial.graph == candidate.kept.graph != candidate.trial.graph
+    again = pipeline.make(pipeline.fix(frame))
+    assert (again.recipe.trial_rows, again.recipe.judged_rows) == (340, 80)
+    assert again.rival.graph == again.trial.graph == candidate.kept.graph
+    assert again.refusal.startswith("the same model again")
+
+
+def test_a_new_base_is_held_against_the_trial_that_a_headed_champion_stands_on(pipeline):
+    frame = joined(OLD, stream(40, slope=-3.0, seed=1))
+    first = pipeline.champion
+    pipeline.renew(frame, "correct")
+    assert pipeline.divide(pipeline.fix(frame), "correct").refusal is not None
+    candidate = pipeline.make(pipeline.fix(frame))
+    assert candidate.against == pipeline.champion.name != first.name
+    assert (candidate.rematch, candidate.recipe.judged_rows) == (True, 70)
+    assert candidate.rival.graph == first.trial.graph
+
+
+def test_a_base_with_heads_of_its_own_comes_out_the_same_too(pipeline):
+    frame = joined(OLD, stream(90, slope=-3.0, seed=1))
+    pipeline.renew(frame)
+    assert pipeline.champion.version.lineage.recipe.head_rows
+    candidate = pipeline.make(pipeline.fix(frame))
+    assert (candidate.rematch, candidate.kept) == (False, None)
+    assert candidate.refusal.startswith("the same model again")
+
+
+def test_the_same_graph_over_other_columns_is_another_model(pipeline):
+    assert pipeline.make(pipeline.fix(OLD)).refusal.startswith("the same model again")
+    pipeline.spec = spec(ignore=["note"])
+    assert pipeline.make(pipeline.fix(OLD)).refusal is None
+
+
 @pytest.mark.parametrize("depth", ["recalibrate", "correct", "unhead"])
 def test_a_head_is_judged_without_the_newest_rows_and_fitted_on_them_too(pipeline, depth):
     first = pipeline.champion
@@ -120,13 +170,16 @@ def test_a_class_that_only_the_newest_rows_have_is_known_to_what_ships():
     rows = OLD.assign(y=(OLD["y"] > 0).map({True: "up", False: "down"}))
     rows.loc[rows.index[-5:], "y"] = "new"
     pipeline = Pipeline(spec(task="multiclass"))
-    candidate = pipeline.make(pipeline.fix(rows))
+    snapshot = pipeline.fix(rows)
+    candidate = pipeline.make(snapshot)
     assert candidate.trial.signature.classes == ("down", "up")
     assert candidate.model.signature.classes == ("down", "new", "up")
     judgement = pipeline.judge(candidate)
     assert judgement.metrics.rows == 25
     assert judgement.answered.output.shape == (25, 3)
     assert judgement.answered.output[:, 1].tolist() == [0] * 25
+    pipeline.register(snapshot, candidate, judgement)
+    assert pipeline.champion.trial.signature.classes == ("down", "up")
     assert set(judgement.answered.y) == {0, 2}
 
 

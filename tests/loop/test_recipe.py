@@ -64,6 +64,20 @@ def test_rows_count_as_unseen_from_the_last_that_the_champion_knows():
     assert (head.held, head.judged, head.refusal) == (200, 10, None)
 
 
+def test_rows_that_the_kept_trial_does_not_know_judge_where_hardly_any_are_newer():
+    pipeline = Pipeline()
+    pipeline.renew(stream(300))
+    frame = joined(stream(300), stream(4, seed=1))
+    learned = Learned.of(pipeline.champion, pipeline.snapshots)
+    assert numbers(learned.base) == [0, 299]
+    assert numbers(learned.trial) == [0, 269]
+    division = divide_rows(frame, pipeline.spec, "retrain", learned)
+    assert (division.held, division.judged, division.heads) == (34, 34, False)
+    assert (division.rematch, division.refusal) == (True, None)
+    more = divide_rows(joined(frame, stream(6, seed=2)), pipeline.spec, "retrain", learned)
+    assert (more.judged, more.rematch) == (10, False)
+
+
 def test_what_a_heal_changes_must_be_there():
     pipeline = Pipeline()
     check_healable(None, "p", "retrain")

@@ -25,7 +25,7 @@ from perennial.registry import (
     read_history,
     read_state,
 )
-from perennial.registry.manifest import GATE_FILE, METRICS_FILE, REFERENCE_FILE
+from perennial.registry.manifest import GATE_FILE, METRICS_FILE, REFERENCE_FILE, TRIAL_FILE
 from perennial.store import acquire_lease, layout
 from tests.loop.making import NOW, Pipeline, request, stream
 
@@ -61,6 +61,7 @@ def test_a_version_has_all_that_it_was_made_of(made):
     assert json.loads(read_file(store, read, GATE_FILE))["passed"]
     assert read_file(store, read, "model.md").decode() == read.version
     assert len(read_file(store, read, REFERENCE_FILE)) > 0
+    assert read_file(store, read, TRIAL_FILE) == candidate.trial.graph
     judged = read_judged(store, read)
     assert judged.output.tolist() == judgement.answered.output.tolist()
     assert judged.y.tolist() == candidate.rows.to_judge["y"].tolist()
