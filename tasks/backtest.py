@@ -62,6 +62,7 @@ def replay_policies(
         windows=windows,
         train_fraction=train_fraction,
         label_delay_windows=label_delay_windows,
+        folder=declaration.path,
         progress=_progress(spec.name),
     )
     name = str(ULID())

@@ -72,7 +72,7 @@ def backtest(
         console.print(lack)
     with console.status(f"reading {spec.source.uri}"):
         frame = read_source(spec, folder)
-    found = _run(console, frame, spec, names, windows, train_fraction, label_delay_windows)
+    found = _run(console, frame, spec, names, windows, train_fraction, label_delay_windows, folder)
     if report is not None:
         from perennial.backtest.report import render_backtest
 
@@ -119,6 +119,7 @@ def _run(
     windows: int,
     train_fraction: float,
     label_delay_windows: int,
+    folder: Path,
 ) -> Backtest:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -145,6 +146,7 @@ def _run(
             windows=windows,
             train_fraction=train_fraction,
             label_delay_windows=label_delay_windows,
+            folder=folder,
             progress=progress,
         )
 
