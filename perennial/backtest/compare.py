@@ -28,7 +28,7 @@ from perennial.backtest.baselines import (
 )
 from perennial.backtest.hindsight import Hindsight, look_back, window_losses
 from perennial.backtest.policies import POLICIES, PolicyName
-from perennial.backtest.replay import AT_ONCE, ReplayedRun, replay
+from perennial.backtest.replay import AT_ONCE, ReplayedRun, declared_as_cut, replay
 from perennial.backtest.stream import Cut, Recorded, cut
 from perennial.datasets.dates import Dates
 from perennial.evaluation.metrics import GREATER_IS_BETTER, row_losses
@@ -172,7 +172,7 @@ def backtest(
         jobs: processes; None for all cores. Nothing but the wall time depends on it.
 
     Raises:
-        SourceError: too few rows for that many windows.
+        SourceError: too few rows for that many windows, or no label to begin with.
         TrainingError: there is no feature to learn from, or the target is not what the task wants.
     """
     encode_target(frame[spec.target].dropna(), spec.task)  # says so before any worker starts
@@ -182,6 +182,8 @@ def backtest(
         train_fraction=train_fraction,
         label_delay_windows=label_delay_windows,
     )
+    if "perennial" in policies:
+        declared_as_cut(spec, where)  # says so before any worker starts
     if at_once:
         spec = spec.model_copy(update={"rollout": AT_ONCE})
     recorded = Recorded(frame, spec, where)

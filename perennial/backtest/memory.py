@@ -24,7 +24,7 @@ from perennial.datasets.log import FEEDBACK_SCHEMA
 from perennial.datasets.log_reader import Arrived
 from perennial.datasets.snapshot import Snapshot
 from perennial.datasets.stream import Cursor, Window
-from perennial.errors import NotFound
+from perennial.errors import NotFound, SourceError
 from perennial.loop.gathered import Gathered
 from perennial.packaging.labels import LabelRule
 from perennial.store import layout
@@ -88,7 +88,11 @@ class MemoryStream:
         return None
 
     def gather(self, quarantine: Quarantine) -> Gathered:
-        """Every row whose truth is known, but those of windows that are held."""
+        """Every row whose truth is known, but those of windows that are held.
+
+        Raises:
+            SourceError: there is none.
+        """
         known = self.recorded.where.labelled(self.window + 1)
         usable = self.recorded.labels.notna().to_numpy().copy()
         usable[known:] = False
@@ -96,9 +100,10 @@ class MemoryStream:
             assert record.start is not None
             assert record.end is not None
             usable[record.start.source_rows : record.end.source_rows] = False
-        frame = self.recorded.learnable[usable]
-        first = self.recorded.where.first
-        return Gathered(frame, frame.iloc[:0], first, self.recorded.spec)
+        frame, spec = self.recorded.learnable[usable], self.recorded.spec
+        if frame.empty:
+            raise SourceError(f"target: no row to begin with has a value of {spec.target!r}")
+        return Gathered(frame, frame.iloc[:0], self.recorded.where.first, spec)
 
 
 @dataclass(frozen=True, eq=False)

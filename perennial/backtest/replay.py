@@ -8,7 +8,7 @@ rollout lets it. Nothing comes from the future.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,9 +25,9 @@ from perennial.backtest.memory import (
     MemorySnapshots,
     MemoryStream,
 )
-from perennial.backtest.stream import Recorded
+from perennial.backtest.stream import Cut, Recorded
 from perennial.drift.record import Check
-from perennial.errors import TrainingError
+from perennial.errors import SourceError, TrainingError
 from perennial.evaluation.targets import align_classes
 from perennial.loop.candidate import make_candidate
 from perennial.loop.gate import judge_candidate
@@ -58,7 +58,7 @@ from perennial.registry import (
 from perennial.rollout.observer import Observer
 from perennial.rollout.stages import in_flight, is_same_step
 from perennial.serving.router import Route, place
-from perennial.spec import Cure, Rollout
+from perennial.spec import MIN_WINDOW_ROWS, Cure, PipelineSpec, Rollout, Span
 from perennial.store import Lease, acquire_lease, layout
 from perennial.store.memory import MemoryStore
 from perennial.validation.quarantine import Quarantine
@@ -111,10 +111,15 @@ class ReplayedRun:
 def replay(recorded: Recorded, declaration: Declaration) -> ReplayedRun:
     """Replay the loop over a stream.
 
+    The monitor's windows are those of the cut, whatever is declared.
+
     Raises:
+        SourceError: the windows are too short to be judged, or no row of the first fraction has a
+            label.
         TrainingError: version 1 cannot be trained, or its gate refuses it.
     """
-    run = _Pipeline(recorded, declaration)
+    spec = declared_as_cut(recorded.spec, recorded.where)
+    run = _Pipeline(replace(recorded, spec=spec), declaration.model_copy(update={"spec": spec}))
     run.train_first()
     for window in range(recorded.where.windows):
         run.step(window)
@@ -383,8 +388,25 @@ class _Pipeline:
         write(self.store, lease, order, candidate, judged, clock=self._clock)
 
 
+def declared_as_cut(spec: PipelineSpec, where: Cut) -> PipelineSpec:
+    """Declare the windows of a cut for the monitor's.
+
+    Raises:
+        SourceError: they are shorter than windows may be.
+    """
+    rows = where.window_rows
+    if rows < MIN_WINDOW_ROWS:
+        raise SourceError(
+            f"{where.windows} windows of {rows} rows are too short to be judged, a window has at "
+            f"least {MIN_WINDOW_ROWS}: ask for fewer windows"
+        )
+    monitor = spec.monitor.model_copy(update={"window": Span(rows=rows)})
+    return spec.model_copy(update={"monitor": monitor})
+
+
 def _without_hours(rollout: Rollout) -> Rollout:
-    """The same stages, each until it has the rows and labels that it asks for."""
+    """The same stages, each until it has the rows and labels that it asks for; who is asked for
+    approval says yes."""
     stages = ("shadow", "canary", "bake")
     declared = {name: getattr(rollout, name) for name in stages}
     changed = {
@@ -392,4 +414,4 @@ def _without_hours(rollout: Rollout) -> Rollout:
         for name, stage in declared.items()
         if stage is not None
     }
-    return rollout.model_copy(update=changed)
+    return rollout.model_copy(update={**changed, "approval": "automatic"})

@@ -17,7 +17,6 @@ from perennial.drift.detector import (
     TabularConfig,
 )
 from perennial.drift.loss import LossVerdict, Promise, check_loss, promise
-from perennial.drift.policy import decide
 from perennial.drift.record import Check
 from perennial.packaging.signature import Feature
 from perennial.spec import Policy, usable
@@ -36,7 +35,6 @@ __all__ = [
     "build_detector",
     "build_label_detector",
     "check_loss",
-    "decide",
     "promise",
 ]
 

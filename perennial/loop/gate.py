@@ -93,8 +93,8 @@ class _Contest:
     """The rows whose label the trial has terms for, in time order."""
     training: pd.DataFrame
     shift: float | None
-    """How far the answers lie from those of the champion as it stands: live rows will be held
-    against it. None: there is none, or too few rows."""
+    """How far the answers of what would serve lie from those of the champion as it stands: live
+    rows will be held against it. None: there is none, or too few rows."""
 
 
 def judge_candidate(
@@ -165,12 +165,11 @@ def _hold_contest(candidate: Candidate, spec: PipelineSpec, champion: Champion |
     held = rows.to_judge[known]
     training_y, _ = encode_known(rows.before_judged[spec.target], trial.signature)
     output = answer(trial.predictor, held)
-    theirs = standing = None
+    theirs = None
     if champion is not None:
-        standing = _aligned(champion.served, held, trial.signature)
         # The champion, or its head, was fitted on the very rows that are judged.
-        rival = candidate.rival
-        theirs = standing if rival is None else _aligned(rival.predictor, held, trial.signature)
+        rival = champion.served if candidate.rival is None else candidate.rival.predictor
+        theirs = _aligned(rival, held, trial.signature)
     answers = Answers(
         task=spec.task,
         metric=spec.metric,
@@ -180,7 +179,7 @@ def _hold_contest(candidate: Candidate, spec: PipelineSpec, champion: Champion |
         training_y=training_y,
         lag=label_lag(spec, rows.frame),
     )
-    return _Contest(answers, held, rows.before_judged, _shift(standing, output))
+    return _Contest(answers, held, rows.before_judged, _shift(candidate, champion, held))
 
 
 def _in_classes_of(candidate: Candidate, spec: PipelineSpec, contest: _Contest) -> Answered:
@@ -195,10 +194,13 @@ def _aligned(predictor: Predictor, held: pd.DataFrame, signature: Signature) -> 
     return align_classes(answer(predictor, held), predictor.signature.classes, signature.classes)
 
 
-def _shift(standing: NDArray[Any] | None, output: NDArray[Any]) -> float | None:
-    if standing is None or len(output) < 2:
+def _shift(candidate: Candidate, champion: Champion | None, held: pd.DataFrame) -> float | None:
+    if champion is None or len(held) < 2:
         return None
-    return _finite(prediction_shift(standing, output))
+    # The trial knows less of a changed world than what would serve, and answers more as before.
+    model = candidate.model
+    standing = _aligned(champion.served, held, model.signature)
+    return _finite(prediction_shift(standing, answer(model.predictor, held)))
 
 
 def _names(signature: Signature) -> tuple[str, ...]:

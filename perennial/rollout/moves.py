@@ -18,6 +18,7 @@ from perennial.registry import (
     read_state,
     version_names,
 )
+from perennial.registry.history import Event
 from perennial.rollout import stages
 from perennial.rollout.decision import Move
 from perennial.spec import Goal, Rollout
@@ -66,8 +67,8 @@ def take_step(
 
     if not stages.is_same_step(read_state(store, seen.pipeline).state, seen):
         return None
-    entry = _entry(store, seen, change(seen), move, reason=reason, by=by, details=details)
-    after = change_state(store, seen.pipeline, change, entry, fence=seen.fence)
+    entry = _entry(store, seen, change(seen), move, reason=reason, by=by, details=details, at=now)
+    after = change_state(store, seen.pipeline, change, entry, fence=seen.fence, clock=clock)
     return after if is_outcome(after, entry) else None
 
 
@@ -80,6 +81,7 @@ def _entry(
     reason: str,
     by: str,
     details: dict[str, Any],
+    at: datetime,
 ) -> HistoryEntry:
     version = seen.champion if seen.stage == "bake" else seen.challenger
     manifest = read_manifest(store, seen.pipeline, version) if version is not None else None
@@ -89,15 +91,22 @@ def _entry(
         details = {**details, "previous": after.previous, "bake": after.stage == "bake"}
     match move:
         case "roll_back":
-            event = new_entry("rollout.rolled_back", reason=reason, by=by, version=version)
+            event: Event = "rollout.rolled_back"
         case "finish":
-            event = new_entry("rollout.finished", reason=reason, by=by, version=version)
+            event = "rollout.finished"
         case _ if promoted:
-            event = new_entry("rollout.promoted", reason=reason, by=by, version=version)
+            event = "rollout.promoted"
         case _:
-            event = new_entry("rollout.advanced", reason=reason, by=by, version=version)
-    details = {"stage": seen.stage, "weight": seen.weight, **details}
-    return event.model_copy(update={"cause": cause, "details": details})
+            event = "rollout.advanced"
+    return new_entry(
+        event,
+        version=version,
+        reason=reason,
+        by=by,
+        cause=cause,
+        details={"stage": seen.stage, "weight": seen.weight, **details},
+        at=at,
+    )
 
 
 def put_back(
@@ -158,7 +167,7 @@ def send_on(store: Store, pipeline: str, to: Goal, rollout: Rollout, *, by: str,
         return stages.go_to(state, seen, place, rollout, now)
 
     details = {"by_hand": True}
-    entry = _entry(store, seen, change(seen), "advance", reason=why, by=by, details=details)
+    entry = _entry(store, seen, change(seen), "advance", reason=why, by=by, details=details, at=now)
     after = change_state(store, pipeline, change, entry)
     if not is_outcome(after, entry):
         raise _not_the_challenger(after, seen.challenger)

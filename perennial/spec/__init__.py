@@ -20,6 +20,7 @@ from perennial.spec.names import (
     Task,
 )
 from perennial.spec.pipeline import (
+    MIN_WINDOW_ROWS,
     Labels,
     Model,
     Monitor,
@@ -34,6 +35,7 @@ from perennial.spec.source import Source
 from perennial.spec.times import TimeFormat
 
 __all__ = [
+    "MIN_WINDOW_ROWS",
     "NAME_PATTERN",
     "Bake",
     "Canary",

@@ -51,6 +51,10 @@ class Model(Section):
     seed: int = Field(default=0, ge=0, description="Seed of everything random in training.")
 
 
+MIN_WINDOW_ROWS = 20
+"""Fewer rows tell nothing that could be judged."""
+
+
 class Monitor(Section):
     """When the stream is looked at, and in what pieces."""
 
@@ -68,10 +72,12 @@ class Monitor(Section):
 
     @model_validator(mode="after")
     def _window_is_not_empty(self) -> Monitor:
-        if self.window.rows is not None and self.window.rows < 20:
-            raise ValueError("window: write at least 20 rows, or a duration")
+        if self.window.rows is not None and self.window.rows < MIN_WINDOW_ROWS:
+            raise ValueError(f"window: write at least {MIN_WINDOW_ROWS} rows, or a duration")
         if self.window.duration is not None and self.window.duration <= timedelta(0):
-            raise ValueError("window: write at least 20 rows, or a duration above zero")
+            raise ValueError(
+                f"window: write at least {MIN_WINDOW_ROWS} rows, or a duration above zero"
+            )
         return self
 
 

@@ -53,14 +53,13 @@ class MemoryStore(Store):
         content_type: str = "application/octet-stream",  # noqa: ARG002
     ) -> str:
         """Write an object and return its ETag; see `Store.put`."""
-        stands = self._objects.get(key)
-        refused = (if_absent and stands is not None) or (
-            if_match is not None and (stands is None or stands[0].etag != if_match)
-        )
-        if refused:
-            if stands is not None and stands[1] == data:
-                return stands[0].etag
-            raise Conflict(key)
+        if if_absent or if_match is not None:
+            stands = self.find(key)
+            is_other = if_match is not None and (stands is None or stands.etag != if_match)
+            if is_other or (if_absent and stands is not None):
+                if stands is not None and stands.data == data:
+                    return stands.etag
+                raise Conflict(key)
         etag = hashlib.sha256(data).hexdigest()
         self._objects[key] = ObjectInfo(key, len(data), etag, self._clock()), data
         return etag
@@ -73,7 +72,7 @@ class MemoryStore(Store):
 
     def folders(self, prefix: str = "") -> list[str]:
         """Name the folders right below a prefix, without their slash."""
-        below = (key.removeprefix(prefix) for key in self._objects if key.startswith(prefix))
+        below = (info.key.removeprefix(prefix) for info in self.scan(prefix))
         return sorted({name.split("/")[0] for name in below if "/" in name})
 
     def upload(self, key: str, file: Path, progress: Callable[[int], None]) -> None:

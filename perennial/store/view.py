@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from heapq import merge
 
-from perennial.errors import Conflict, NotFound, StoreError
+from perennial.errors import NotFound, StoreError
 from perennial.store.memory import MemoryStore
 from perennial.store.objects import ObjectInfo, Store, StoredObject
 
@@ -32,23 +32,6 @@ class View(MemoryStore):
             if self._hides(key):
                 raise
         return self._store.get(key)
-
-    def put(
-        self,
-        key: str,
-        data: bytes,
-        *,
-        if_absent: bool = False,
-        if_match: str | None = None,
-        content_type: str = "application/octet-stream",
-    ) -> str:
-        """Write an object into the view; see `Store.put`."""
-        stands = self.find(key)
-        if if_absent and stands is not None and stands.data != data:
-            raise Conflict(key)
-        if if_match is not None and (stands is None or stands.etag != if_match):
-            raise Conflict(key)
-        return super().put(key, data, content_type=content_type)
 
     def scan(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
         """Yield the objects under a prefix in the order of their keys, those behind ``after``."""

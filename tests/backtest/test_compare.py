@@ -10,18 +10,14 @@ import pytest
 
 from perennial.backtest.compare import POLICIES, Backtest, backtest
 from perennial.backtest.report import render_backtest
-from perennial.spec import PipelineSpec
+from perennial.errors import SourceError
+from tests.backtest.playing import played, spec, stream
 
-SPEC = PipelineSpec.model_validate(
-    {"name": "toy", "task": "regression", "source": {"uri": "x"}, "target": "y"}
-)
+SPEC = spec()
 
 
 def turning() -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(1500, 2))
-    y = np.where(np.arange(1500) < 700, 1, -1) * x[:, 0] + x[:, 1] + rng.normal(0, 0.2, 1500)
-    return pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y})
+    return stream(500, rows=1300)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +68,12 @@ def test_some_policies_alone(found: Backtest) -> None:
     assert told.cost is None
     assert told.policies["perennial"].recovered is None
     assert told.policies["perennial"].score == found.policies["perennial"].score
+    assert told.policies["perennial"].score == played(turning(), late=0).score
+
+
+def test_windows_too_short_to_be_judged_are_refused_before_any_worker_starts() -> None:
+    with pytest.raises(SourceError, match="ask for fewer windows"):
+        backtest(turning().iloc[:200], SPEC, windows=16)
 
 
 @pytest.mark.parametrize(("never", "every"), [(1.0, 1.0), (1.0, 1.2)])

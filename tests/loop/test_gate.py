@@ -9,7 +9,7 @@ import pytest
 
 from perennial.errors import ModelError
 from perennial.evaluation.decision import Leak
-from perennial.evaluation.metrics import score
+from perennial.evaluation.metrics import prediction_shift, score
 from perennial.loop.gate import judge_candidate
 from perennial.loop.versions import answer
 from tests.loop.making import Pipeline, joined, spec, stream
@@ -72,6 +72,21 @@ def test_one_that_learned_the_turn_beats_the_champion_that_did_not():
     assert judgement.metrics.change < -0.5
     assert judgement.metrics.shift > 0
     assert judgement.decision.scores.champion > judgement.decision.scores.candidate
+
+
+def test_the_shift_is_that_of_what_would_serve():
+    """Live rows are held against it, and the trial knows less of the new world."""
+    pipeline = Pipeline()
+    pipeline.renew(stream(300))
+    snapshot = pipeline.fix(joined(stream(300), stream(100, shift=5.0, seed=1)))
+    candidate = pipeline.make(snapshot, "correct")
+    champion, held = pipeline.champion.served, candidate.rows.to_judge
+    mine, trial = (
+        prediction_shift(answer(champion, held), answer(model.predictor, held))
+        for model in (candidate.model, candidate.trial)
+    )
+    assert pipeline.judge(candidate).metrics.shift == pytest.approx(mine)
+    assert mine > trial
 
 
 def test_what_comes_later_is_a_leak_of_what_would_serve(first):
