@@ -15,7 +15,7 @@ import pandas as pd
 from perennial.evaluation.division import Division
 from perennial.evaluation.mixing import HEADS, HeadTrial, Mixture
 from perennial.evaluation.span import TrainingSpan
-from perennial.loop.meter import Meter
+from perennial.loop.meter import Meter, Stopwatch
 from perennial.loop.recipe import Rows, choose_rows
 from perennial.loop.versions import Champion
 from perennial.packaging.parity import Parity, check_parity
@@ -146,30 +146,39 @@ def _retrain(
     champion: Champion | None,
     meter: Meter,
 ) -> Candidate:
+    from perennial.training.estimator import load_estimator
     from perennial.training.heads.heal import heal, try_on
     from perennial.training.source import dump_source
     from perennial.training.train import fit, train
 
-    with meter.counted() as watch:
+    for name in spec.model.estimators:
+        load_estimator(name)  # what a first import takes is no work of a fit
+    watch = Stopwatch()
+    with meter.counted():
         choice = choose_rows(frame, spec, division, champion)
-        span = choice.span
-        first = len(frame) - division.held - span.rows
-        rows = Rows(frame, first, division.held, division.judged)
+    span = choice.span
+    first = len(frame) - division.held - span.rows
+    rows = Rows(frame, first, division.held, division.judged)
+    with meter.counted():
         fitted: Fitted
         fitted = trained = train(
             rows.before_held, spec, half_life=span.half_life, spent=watch.seconds, refits=2
         )
-        base = trial = _package(trained)
-        tried: Tried | None = None
-        rival: Packaged | None = None
-        kept: Packaged | None = None
-        if champion is not None and division.rematch:
-            rival = champion.trial
-        if champion is not None and division.heads:
+    known = [score.estimator for score in trained.scores if score.skipped is None]
+    meter.fits += len(choice.tried) + len(known)
+    base = trial = _package(trained)
+    tried: Tried | None = None
+    rival: Packaged | None = None
+    kept: Packaged | None = None
+    if champion is not None and division.rematch:
+        rival = champion.trial
+    if champion is not None and division.heads:
+        with meter.counted(fits=2):
             tried = try_on(rows.to_try, rows.to_judge, spec, base, trained_graph(champion))
-            trial, rival = tried.trial, tried.rival
-        mixture = tried.mixture if tried is not None and tried.mixture.counts else None
-        if mixture is None:
+        trial, rival = tried.trial, tried.rival
+    mixture = tried.mixture if tried is not None and tried.mixture.counts else None
+    if mixture is None:
+        with meter.counted(fits=1):
             fitted = fit(
                 rows.all,
                 spec,
@@ -177,14 +186,14 @@ def _retrain(
                 rounds=trained.model.rounds,
                 half_life=span.half_life,
             )
-            kept, base = base, _package(fitted)
+        kept, base = base, _package(fitted)
+    with meter.counted(fits=mixture is not None):
         healed = heal(rows.held_rows, spec, base, mixture)
-        learned = rows.all if mixture is None else rows.before_held
-        parity = _check(base, fitted, learned)
-        if mixture is not None:
-            parity = _worse(parity, healed.check(rows.held_rows))
-    known = [score.estimator for score in trained.scores if score.skipped is None]
-    meter.fits += len(choice.tried) + len(known) + 2 + 2 * (tried is not None)
+    learned = rows.all if mixture is None else rows.before_held
+    parity = _check(base, fitted, learned)
+    if mixture is not None:
+        parity = _worse(parity, healed.check(rows.held_rows))
+    seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
     return Candidate(
         depth="retrain",
         estimator=fitted.estimator,
@@ -214,8 +223,8 @@ def _retrain(
         refusal=_same_again(healed.packaged, champion),
         trials=() if tried is None else tried.trials,
         scores=trained.scores,
-        seconds=watch.seconds,
-        cpu_seconds=watch.cpu_seconds,
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
     )
 
 
@@ -232,11 +241,12 @@ def _heal(
 
     rows = Rows(frame, len(frame) - division.held, division.held, division.judged)
     base = trained_graph(champion)
-    with meter.counted() as watch:
+    watch = Stopwatch()
+    with meter.counted(fits=2 * (mixture is not None)):
         healed = heal(rows.all, spec, base, mixture)
         trial = heal(rows.to_try, spec, base, mixture).packaged
-        parity = healed.check(rows.all)
-    meter.fits += 2 * (mixture is not None)
+    parity = healed.check(rows.all)
+    seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
     return Candidate(
         depth=depth,
         estimator=champion.base.lineage.estimator,
@@ -258,8 +268,8 @@ def _heal(
         reference=champion.reference,
         usual_rows=champion.metrics.usual_rows,
         parity=parity,
-        seconds=watch.seconds,
-        cpu_seconds=watch.cpu_seconds,
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
     )
 
 

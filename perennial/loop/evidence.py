@@ -182,11 +182,10 @@ class Examiner:
         if sum(map(len, fitted_on)) < MIN_HEAD_ROWS or len(judged) < due.enough:
             return []
         name, spec, rows = due.stretch.window, self._spec, pd.concat(fitted_on, ignore_index=True)
-        with self._meter.counted():
+        with self._meter.counted(fits=1):
             heads = fit_on(rows, spec, self._predictor)
             y, output, answers = headed_answers(judged, spec, self._predictor, heads)
             trial = try_heads(name, spec.task, y, output, answers, mixture, metric=spec.metric)
-        self._meter.fits += 1
         return [trial]
 
     def estimate(self, name: str, window: Window, known: Sequence[Due]) -> LossVerdict | None:

@@ -29,15 +29,16 @@ class Stopwatch:
 
 @dataclass
 class Meter:
-    """Counts fits, and the time of what is done under `counted`."""
+    """Counts fits, and the CPU time of fits and trials: what is done under `counted`."""
 
     fits: int = 0
     cpu_seconds: float = 0.0
 
     @contextmanager
-    def counted(self) -> Iterator[Stopwatch]:
+    def counted(self, fits: int = 0) -> Iterator[None]:
         """Count this process's work, and keep other threads from waiting for some."""
         with one_thread():  # others that wait for work would count, too
             watch = Stopwatch()
-            yield watch
+            yield
             self.cpu_seconds += watch.cpu_seconds
+            self.fits += fits
