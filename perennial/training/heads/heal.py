@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from perennial.evaluation.metrics import row_losses
 from perennial.evaluation.mixing import HeadTrial, Mixture, mix, try_heads
 from perennial.evaluation.targets import encode_known
-from perennial.packaging.parity import Parity, SourcePredict, check_parity
+from perennial.packaging.parity import Parity, check_parity
 from perennial.packaging.predictor import Packaged, Predictor, encode_frame
 from perennial.packaging.signature import Signature
 from perennial.spec import PipelineSpec
@@ -26,9 +27,19 @@ from perennial.training.heads.mixed import mix_heads
 class Healed:
     """A base with a head on it."""
 
-    packaged: Packaged
-    source: SourcePredict
-    """What the graph was composed from."""
+    base: Packaged
+    head: Head | None
+    """None: the base alone."""
+
+    @cached_property
+    def packaged(self) -> Packaged:
+        """Both as one graph."""
+        return self.base if self.head is None else _composed(self.head, self.base)
+
+    def source(self, numeric: Columns, categorical: Columns) -> NDArray[Any]:
+        """Answer as what the graph was composed from does."""
+        output = self.base.predictor.predict(numeric, categorical)
+        return output if self.head is None else self.head.predict(numeric, categorical, output)
 
     def check(self, frame: pd.DataFrame) -> Parity:
         """Whether the graph answers as what it was composed from does, on rows of a frame."""
@@ -40,7 +51,7 @@ class Healed:
 def heal(
     frame: pd.DataFrame, spec: PipelineSpec, base: Packaged, mixture: Mixture | None
 ) -> Healed:
-    """Fit heads on the rows of a frame and compose them with the base.
+    """Fit heads on the rows of a frame and put them on the base.
 
     Args:
         frame: the rows to fit on, labelled, in time order; of a class that the base does not know,
@@ -52,15 +63,9 @@ def heal(
         TrainingError: there is nothing to learn from; see `fit_head`.
         ModelError: the base cannot be loaded or run.
     """
-    answers = base.predictor.predict
     if mixture is None:
-        return Healed(base, answers)
-    head = mix_heads(mixture, fit_on(frame, spec, base.predictor))
-
-    def source(numeric: Columns, categorical: Columns) -> NDArray[Any]:
-        return head.predict(numeric, categorical, answers(numeric, categorical))
-
-    return Healed(_composed(head, base), source)
+        return Healed(base, None)
+    return Healed(base, mix_heads(mixture, fit_on(frame, spec, base.predictor)))
 
 
 @dataclass(frozen=True, eq=False)
