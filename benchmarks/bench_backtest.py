@@ -4,11 +4,14 @@ does not change.
 ``make bench-backtest`` replays each stream with defaults, 50 windows after the first 20%, labels at
 the end of their window and five windows late; it prints the tables and writes
 benchmarks/results/backtest.json. What a stream shows by one seed is partly luck, of the policy's
-models and of those beside it, so each is replayed with further seeds, too.
+models and of those beside it, so each is replayed with further seeds, too (``--seeds 5``: as many;
+seed by seed, so that each has all streams). There versions take over at once; what the declared
+stages of a rollout cost is shown beside it, on the real streams by the default seed.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -27,8 +30,7 @@ from perennial.spec import PipelineSpec, load_spec
 PROJECT = Path(__file__).resolve().parents[1]
 RESULT = PROJECT / "benchmarks" / "results" / "backtest.json"
 LATE = (0, 5)
-SEEDS = (0, 1, 2, 3, 4)
-"""The first one is the default."""
+DEFAULT_SEED = 0
 _REAL = (("bike", 1), ("elec2", 1), ("flights", 5), ("flights", 1))
 """Folders under data/, and of how many rows one is taken."""
 _CONTROL_ROWS = 12_000
@@ -47,6 +49,9 @@ class Row(BaseModel):
     rows: int
     label_delay_windows: int
     seed: int
+    at_once: bool
+    """Whether versions took over as soon as their gate had passed them; else by the stages that the
+    pipeline declares."""
     score: float
     never: float
     every: float
@@ -77,6 +82,7 @@ def summarise(found: Backtest, *, control: bool) -> Row:
         rows=found.rows,
         label_delay_windows=found.label_delay_windows,
         seed=found.seed,
+        at_once=found.at_once,
         score=mine.score,
         never=never.score,
         every=every.score,
@@ -170,10 +176,30 @@ def tables(rows: list[Row]) -> str:
     for late in LATE:
         header = ["stream", f"labels {late} windows late: never", *_COLUMNS]
         lines = [header, ["---", *["---:"] * (len(header) - 1)]]
-        shown = [row for row in rows if row.label_delay_windows == late]
-        lines += [_cells(row, shown) for row in shown if row.seed == SEEDS[0]]
+        shown = [row for row in rows if row.label_delay_windows == late and row.at_once]
+        lines += [_cells(row, shown) for row in shown if row.seed == DEFAULT_SEED]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, _of_stages(rows)])
+
+
+def _of_stages(rows: list[Row]) -> str:
+    """Write what the declared stages cost."""
+    header = ["stream", "never", "every", "at once", "by stages", "recovered so", "took over"]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    fast = {row.stream: row for row in rows if _is_first(row) and row.at_once}
+    for row in rows:
+        if not _is_first(row) or row.at_once or row.stream not in fast:
+            continue
+        scores = (row.never, row.every, fast[row.stream].score, row.score)
+        recovered = "" if row.recovered is None else f"{row.recovered:.2f}"
+        count = sum(row.heals.values())
+        cells = [f"{row.stream}, {row.metric}", *(f"{score:.4g}" for score in scores)]
+        lines.append([*cells, recovered, str(count)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _is_first(row: Row) -> bool:
+    return row.label_delay_windows == 0 and row.seed == DEFAULT_SEED
 
 
 _COLUMNS = (
@@ -203,21 +229,44 @@ def _cells(row: Row, shown: list[Row]) -> list[str]:
 
 def main() -> None:
     """Replay all streams."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    asked = parser.parse_args()
     console = Console(highlight=False)
-    streams = [
-        *((*stream, False) for stream in real_streams()),
-        *((*stream, True) for stream in controls()),
-    ]
-    rows = []
-    for frame, declared, control in sorted(streams, key=lambda stream: len(stream[0])):
-        for late, seed in itertools.product(LATE, SEEDS):
-            model = declared.model.model_copy(update={"seed": seed})
-            spec = declared.model_copy(update={"model": model})
-            with console.status(f"{spec.name}, labels {late} windows late, seed {seed}"):
-                found = backtest(frame, spec, label_delay_windows=late)
-            rows.append(summarise(found, control=control))
+    streams = sorted(
+        [
+            *((*stream, False) for stream in real_streams()),
+            *((*stream, True) for stream in controls()),
+        ],
+        key=lambda stream: len(stream[0]),
+    )
+    rows: list[Row] = []
+    for seed in range(DEFAULT_SEED, DEFAULT_SEED + asked.seeds):
+        for late, (frame, declared, control) in itertools.product(LATE, streams):
+            rows.append(_replay(console, frame, declared, control, late, seed, at_once=True))
             _write(rows)
+        for frame, declared, control in streams:
+            if seed == DEFAULT_SEED and not control:
+                rows.append(_replay(console, frame, declared, control, 0, seed, at_once=False))
+                _write(rows)
     print(tables(rows))
+
+
+def _replay(
+    console: Console,
+    frame: pd.DataFrame,
+    declared: PipelineSpec,
+    control: bool,
+    late: int,
+    seed: int,
+    *,
+    at_once: bool,
+) -> Row:
+    model = declared.model.model_copy(update={"seed": seed})
+    spec = declared.model_copy(update={"model": model})
+    with console.status(f"{spec.name}, labels {late} windows late, seed {seed}"):
+        found = backtest(frame, spec, label_delay_windows=late, at_once=at_once)
+    return summarise(found, control=control)
 
 
 def _write(rows: list[Row]) -> None:

@@ -197,7 +197,7 @@ def test_the_work_is_counted(pipeline):
         meter=meter,
     )
     assert meter.fits == 2
-    assert meter.cpu_seconds == pytest.approx(candidate.cpu_seconds, rel=0.5)
+    assert 0 < meter.cpu_seconds <= candidate.cpu_seconds
     assert candidate.seconds > 0
 
 
