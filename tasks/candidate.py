@@ -53,7 +53,9 @@ def divide_snapshot(
     snapshots = StoredSnapshots(store(), spec.name)
     learned = None if champion is None else Learned.of(champion, snapshots)
     frame = snapshots.rows(snapshot.sha256)
-    rows = divide_rows(frame, spec, request.depth, learned, span=request.span)
+    rows = divide_rows(
+        frame, spec, request.depth, learned, span=request.span, asked_by_hand=request.by_hand
+    )
     name = None if champion is None else champion.name
     return RowsDivided(snapshot=snapshot, rows=rows, champion=name)
 

@@ -12,23 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.backtest.baselines import score_windows
-from perennial.backtest.memory import (
-    A_ROW,
-    BEGAN,
-    MemoryFeed,
-    MemoryLog,
-    MemorySnapshots,
-    MemoryStream,
-)
+from perennial.backtest.memory import A_ROW, BEGAN, MemorySnapshots, MemoryStream
 from perennial.backtest.stream import Cut, Recorded
+from perennial.backtest.traffic import RUN, Traffic
 from perennial.drift.record import Check
 from perennial.errors import SourceError, TrainingError
-from perennial.evaluation.targets import align_classes
 from perennial.loop.candidate import make_candidate
 from perennial.loop.gate import judge_candidate
 from perennial.loop.meter import Meter
@@ -43,8 +34,7 @@ from perennial.loop.registration import (
 )
 from perennial.loop.request import RetrainRequest
 from perennial.loop.sound import fix_rows, learn_first, write_down_held
-from perennial.loop.takeover import Step
-from perennial.loop.versions import Champion, answer, read_champion
+from perennial.loop.versions import Champion, read_champion
 from perennial.registry import (
     Declaration,
     HistoryEntry,
@@ -55,9 +45,6 @@ from perennial.registry import (
     read_manifest,
     read_state,
 )
-from perennial.rollout.observer import Observer
-from perennial.rollout.stages import in_flight, is_same_step
-from perennial.serving.router import Route, place
 from perennial.spec import MIN_WINDOW_ROWS, Cure, PipelineSpec, Rollout, Span
 from perennial.store import Lease, acquire_lease, layout
 from perennial.store.memory import MemoryStore
@@ -66,10 +53,6 @@ from perennial.validation.suites import find_sound_suite
 
 AT_ONCE = Rollout(shadow=None, canary=None, bake=None)
 """A version takes over as soon as it is registered."""
-_LOOKS = 20
-"""At a rollout, a window."""
-_FOR_EVER = timedelta(days=36_500)
-_RUN = "backtest"
 
 
 @dataclass(frozen=True)
@@ -134,22 +117,17 @@ class _Pipeline:
         self._spec = recorded.spec
         self._declaration = declaration
         self._name = recorded.spec.name
-        self._rollout = _without_hours(recorded.spec.rollout)
-        self._row = self._ticks = 0
+        self._ticks = 0
         self._began = time.perf_counter()
         self.store = MemoryStore(self._clock)
         self._snapshots = MemorySnapshots(self.store, self._name)
         self._meter = Meter()
         self._champions: dict[str, Champion] = {}
-        self._log = MemoryLog(recorded)
-        self._watched: tuple[State, Observer] | None = None
         self._checks: list[WindowCheck] = []
-        rows = len(recorded.frame) - self._where.first
-        self._served = np.zeros((rows, recorded.width), dtype=np.float32)
+        self._traffic = Traffic(self.store, recorded, self._version, self._clock)
 
     def train_first(self) -> None:
         """Make version 1 of the first fraction."""
-        self._row = self._where.first
         stream = self._stream(-1)
         learn_first(self.store, stream.gather(self._quarantine).frame, self._spec)
         self._heal(stream, "the first version", "retrain", None)
@@ -159,9 +137,8 @@ class _Pipeline:
 
     def step(self, window: int) -> None:
         """Answer a window, look at it, and heal where the policy says so."""
-        low, high = self._where.rows(window)
-        self._answer(low, high)
-        self._tell(window)
+        self._traffic.answer(*self._where.rows(window))
+        self._traffic.tell(window)
         check = self._look(window)
         asks: Check | None = check if check.decision.action == "heal" else None
         if asks is None:
@@ -175,12 +152,12 @@ class _Pipeline:
         """Sum up what was seen."""
         recorded = self._recorded
         pooled, by_window = score_windows(
-            recorded.frame, recorded.spec, recorded.classes, self._where, self._served
+            recorded.frame, recorded.spec, recorded.classes, self._where, self._traffic.served
         )
         return ReplayedRun(
             score=pooled,
             window_scores=by_window,
-            outputs=self._served,
+            outputs=self._traffic.served,
             checks=tuple(self._checks),
             history=tuple(read_history(self.store, self._name)),
             fits=self._meter.fits,
@@ -191,7 +168,7 @@ class _Pipeline:
     def _clock(self) -> datetime:
         """The time of the row that was asked last; what happens between two rows is in order."""
         self._ticks += 1
-        return BEGAN + self._row * A_ROW + timedelta(milliseconds=self._ticks)
+        return BEGAN + self._traffic.row * A_ROW + timedelta(milliseconds=self._ticks)
 
     @property
     def _quarantine(self) -> Quarantine:
@@ -212,101 +189,6 @@ class _Pipeline:
     def _champion(self) -> Champion | None:
         name = self._state().champion
         return None if name is None else self._version(name)
-
-    # Answers, and the rollout on them
-
-    def _answer(self, low: int, high: int) -> None:
-        if not in_flight(self._state()):
-            self._row = high
-            self._served[low - self._where.first : high - self._where.first] = self._output(
-                self._champion_name(), self._recorded.asked.iloc[low:high]
-            )
-            return
-        step = max(1, (high - low) // _LOOKS)
-        for first in range(low, high, step):
-            self._row = min(first + step, high)
-            self._ask(first, self._row)
-            self._watch()
-
-    def _champion_name(self) -> str:
-        return str(self._state().champion)
-
-    def _output(self, version: str, rows: pd.DataFrame) -> NDArray[Any]:
-        """A version's answers, in all of the stream's classes."""
-        model = self._version(version).served
-        output = self._raw(version, rows)
-        return align_classes(output, model.signature.classes, self._recorded.classes)
-
-    def _raw(self, version: str, rows: pd.DataFrame) -> NDArray[Any]:
-        return answer(self._version(version).served, rows)
-
-    def _ask(self, low: int, high: int) -> None:
-        """Let rows be answered as the state says, and log them."""
-        state, rows = self._state(), self._recorded.asked.iloc[low:high].reset_index(drop=True)
-        theirs = np.zeros(len(rows), dtype=bool)
-        places = np.zeros(len(rows), dtype=np.int64)
-        if state.stage == "canary":
-            routes = [Route(place(n, str(state.challenger)), state.weight) for n in rows["_id"]]
-            theirs = np.array([route.to_challenger for route in routes])
-            places = np.array([route.place >> 1 for route in routes], dtype=np.int64)
-        cast = [(str(state.champion), "champion", ~theirs)]
-        if state.challenger is not None:
-            cast.append((state.challenger, "challenger", theirs))
-        if state.stage == "shadow":
-            cast.append((str(state.challenger), "shadow", np.ones(len(rows), dtype=bool)))
-        for version, role, mine in cast:
-            if not mine.any():
-                continue
-            asked = rows[mine]
-            output = self._raw(version, asked)
-            if role != "shadow":
-                signature = self._version(version).served.signature
-                at = np.flatnonzero(mine) + low - self._where.first
-                self._served[at] = align_classes(output, signature.classes, self._recorded.classes)
-            logged = asked.assign(
-                _time=pd.Timestamp(BEGAN + high * A_ROW),
-                _version=version,
-                _role=role,
-                _latency=0,
-                _output=list(output),
-                _key=places[mine],
-                _weight=state.weight,
-            )
-            self._log.rows.append((BEGAN + high * A_ROW, logged.reset_index(drop=True)))
-
-    def _tell(self, window: int) -> None:
-        """Note the labels that came with the end of a window."""
-        known = [self._where.labelled(done) for done in (window, window + 1)]
-        if known[0] < known[1] and in_flight(self._state()):
-            self._log.told.append((known[0], known[1]))
-            self._watch()
-
-    def _watch(self) -> None:
-        """Take the steps of a rollout that what was seen allows."""
-        while in_flight(state := self._state()):
-            evidence = self._observer_of(state).look(self._clock())
-            step = Step.of(evidence, self._rollout, state)
-            if step.waits:
-                return
-            step.take(self.store, state, self._rollout, by=_RUN, clock=self._clock)
-            self._begin()
-
-    def _observer_of(self, state: State) -> Observer:
-        """The observer of this step, which goes on from what it has seen."""
-        if self._watched is None or not is_same_step(state, self._watched[0]):
-            feed = MemoryFeed(self._log)
-            observer = Observer(
-                self.store, self._spec, state, lambda name: self._version(name).served, feed
-            )
-            self._watched = state, observer
-        return self._watched[1]
-
-    def _begin(self) -> None:
-        """Take the first step of a version that was registered."""
-        state = self._state()
-        if state.stage == "registered":
-            self._log = MemoryLog(self._recorded)
-            Step.first().take(self.store, state, self._rollout, by=_RUN, clock=self._clock)
 
     # Looks, and what is done about them
 
@@ -332,12 +214,12 @@ class _Pipeline:
         request = RetrainRequest(
             reason=reason,
             cause=cause,
-            run=_RUN,
+            run=RUN,
             started_at=self._clock(),
             depth=depth,
             span=None,
         )
-        lease = acquire_lease(self.store, self._name, _RUN)
+        lease = acquire_lease(self.store, self._name, RUN)
         try:
             self._make(stream, request, lease)
         except TrainingError as error:
@@ -345,7 +227,7 @@ class _Pipeline:
             entry = new_entry(
                 "retrain.failed",
                 reason=str(error),
-                by=_RUN,
+                by=RUN,
                 cause=cause,
                 details={"depth": depth},
                 at=self._clock(),
@@ -353,7 +235,7 @@ class _Pipeline:
             append_history(self.store, self._name, entry)
         finally:
             lease.release()
-        self._begin()
+        self._traffic.begin()
 
     def _make(self, stream: MemoryStream, request: RetrainRequest, lease: Lease) -> None:
         gathered = stream.gather(self._quarantine)
@@ -366,7 +248,9 @@ class _Pipeline:
             return
         frame, champion = self._snapshots.rows(fixed.snapshot.sha256), self._champion()
         learned = None if champion is None else Learned.of(champion, self._snapshots)
-        division = divide_rows(frame, self._spec, request.depth, learned)
+        division = divide_rows(
+            frame, self._spec, request.depth, learned, asked_by_hand=request.by_hand
+        )
         if division.refusal is not None:
             refuse_untried(self.store, lease, request, division.refusal, clock=self._clock)
             return
@@ -402,16 +286,3 @@ def declared_as_cut(spec: PipelineSpec, where: Cut) -> PipelineSpec:
         )
     monitor = spec.monitor.model_copy(update={"window": Span(rows=rows)})
     return spec.model_copy(update={"monitor": monitor})
-
-
-def _without_hours(rollout: Rollout) -> Rollout:
-    """The same stages, each until it has the rows and labels that it asks for; who is asked for
-    approval says yes."""
-    stages = ("shadow", "canary", "bake")
-    declared = {name: getattr(rollout, name) for name in stages}
-    changed = {
-        name: stage.model_copy(update={"time": _FOR_EVER})
-        for name, stage in declared.items()
-        if stage is not None
-    }
-    return rollout.model_copy(update={**changed, "approval": "automatic"})

@@ -62,9 +62,9 @@ def made_again(store: Store, manifest: Manifest) -> dict[str, Any]:
         champion = read_champion(store, read_manifest(store, name, lineage.parent))
         learned = Learned.of(champion, snapshots)
     # How many rows a person asked for is not on record: of a head, as many as it was fitted on.
-    by_hand = lineage.cause is None and lineage.depth != "retrain"
-    span = lineage.recipe.trained_rows if by_hand else None
-    division = divide_rows(frame, spec, lineage.depth, learned, span=span)
+    by_hand = lineage.cause is None
+    span = lineage.recipe.trained_rows if by_hand and lineage.depth != "retrain" else None
+    division = divide_rows(frame, spec, lineage.depth, learned, span=span, asked_by_hand=by_hand)
     shares = {head: lineage.recipe.shares.get(head, 0.0) for head in HEADS}
     headed = lineage.depth not in ("retrain", "unhead")
     candidate = make_candidate(

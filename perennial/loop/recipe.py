@@ -51,6 +51,7 @@ def divide_rows(
     learned: Learned | None,
     *,
     span: int | None = None,
+    asked_by_hand: bool = True,
 ) -> Division:
     """Divide labelled rows by what the champion has learned from.
 
@@ -58,16 +59,19 @@ def divide_rows(
         frame: all labelled rows, in time order.
         learned: None: there is no champion yet.
         span: newest rows that are wished for to fit a head on; None: a few windows.
+        asked_by_hand: who edits the declaration wants it tried on the rows that there are; a check
+            that asks without newer rows has nothing new to learn, and waits.
 
     Raises:
         TrainingError: too few rows to fit a head on.
     """
     unseen = None
     if learned is not None:
+        again = learned.trial if asked_by_hand else None
         unseen = Unseen(
             base=rows_behind(frame, learned.base),
             champion=rows_behind(frame, learned.champion),
-            trial=None if learned.trial is None else rows_behind(frame, learned.trial),
+            trial=None if again is None else rows_behind(frame, again),
         )
     window = window_rows(spec, frame)
     return divide(depth, len(frame), window, gates=spec.gates, unseen=unseen, span=span)

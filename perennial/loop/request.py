@@ -28,6 +28,11 @@ class RetrainRequest(BaseModel):
         """The window that the cause is about."""
         return None if self.cause is None else layout.checked_window(self.cause)
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether no check has asked."""
+        return self.cause is None
+
     def mixture(self, store: Store) -> Mixture | None:
         """The shares of the heads that the check which asks has found; asked for by hand, the whole
         head. None: no head."""
