@@ -73,14 +73,25 @@ LAYOUT = [
     r"log/(predictions|feedback)/[0-9A-Z]{26}\.(merged\.[0-9A-Z]{26}\.)?\d+\.parquet",
     r"snapshots/[0-9a-f]{64}\.(json|parquet|html)",
     r"quarantine/(w\d{6}(-held)?|[0-9a-f]{64})/(record\.json|rows\.parquet|released/.+\.json)",
-    r"versions/\d{4}-[0-9a-f]{8}/(manifest|refused|signature|metrics|gate|spec|environment)\.json",
-    r"versions/\d{4}-[0-9a-f]{8}/(model|base|trial|rival)\.onnx",
-    r"versions/\d{4}-[0-9a-f]{8}/(reference\.parquet|model\.(md|html)|(rollout|bake)\.html)",
+    r"versions/\d{4}-[0-9a-f]{8}/(manifest|refused|metrics|gate|spec|environment)\.json",
+    r"versions/\d{4}-[0-9a-f]{8}/(trial-)?signature\.json",
+    r"versions/\d{4}-[0-9a-f]{8}/(model|base|trial)\.onnx",
+    r"versions/\d{4}-[0-9a-f]{8}/(reference|judged)\.parquet",
+    r"versions/\d{4}-[0-9a-f]{8}/(model\.(md|html)|(rollout|bake)\.html)",
     r"versions/\d{4}-[0-9a-f]{8}/source\.(skops|safetensors)",
     r"history/[0-9A-Z]{26}\.json",
     r"checks/w\d{6}\.json",
+    r"facts/[0-9a-f]{64}\.json",
     r"look\.json",
 ]
+
+
+def test_every_decision_comes_out_the_same_again(demo):
+    said = perennial("replay", NAME, "--json", "-", cwd=demo.directory.parent)
+    assert said.returncode == 0, said.stdout + said.stderr
+    windows = json.loads(said.stdout)
+    assert len(windows) == WINDOWS
+    assert {(tuple(w["differences"]), w["lost"]) for w in windows} == {((), None)}
 
 
 def test_the_bucket_holds_what_the_layout_says_and_nothing_else(demo):

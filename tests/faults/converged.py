@@ -13,6 +13,8 @@ from perennial.datasets.log_reader import (
     list_segments,
     read_feedback,
 )
+from perennial.loop.replay import replay
+from perennial.registry import find_declaration
 from perennial.store import layout
 from tests.e2e.rollouts import TERMINAL
 from tests.faults.patient import Patient, call
@@ -24,6 +26,16 @@ def problems(patient: Patient) -> Iterator[str]:
     yield from _history(patient)
     yield from _runs(patient)
     yield from _log(patient)
+
+
+def differences(patient: Patient) -> Iterator[str]:
+    """Decide all again, and say what does not come out as it was written down."""
+    declaration = find_declaration(patient.store, patient.name)
+    assert declaration is not None
+    for window in replay(patient.store, declaration, fetch=lambda bucket, key: b""):
+        if not window.same:
+            told = window.lost or "; ".join(map(str, window.differences))
+            yield f"{window.window} does not come out the same again: {told}"
 
 
 def _champion(patient: Patient) -> Iterator[str]:

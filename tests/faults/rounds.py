@@ -15,7 +15,7 @@ from perennial.demo.prefect_client import Deployments
 from perennial.local import ensure_up, stop
 from perennial.store import open_store
 from tests.e2e.rollouts import Stack
-from tests.faults.converged import problems
+from tests.faults.converged import differences, problems
 from tests.faults.harms import HARMS, Round, on_small_disks, phases_of, small_disks
 from tests.faults.patient import MONITOR, Patient
 
@@ -89,7 +89,7 @@ def play(stack: Stack, planned: Planned, away: float) -> Outcome:
         began = time.monotonic()
         with patient.asked():
             HARMS[planned.harm](Round(stack, patient, planned.phase, away))
-            left = _await_convergence(patient)
+            left = _await_convergence(patient) or tuple(differences(patient))
     except Exception as error:
         left = (f"{type(error).__name__}: {error}", *_left(patient))
     patient.close()
