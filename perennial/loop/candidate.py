@@ -240,14 +240,11 @@ def _heal(
     from perennial.training.heads.heal import heal
 
     rows = Rows(frame, len(frame) - division.held, division.held, division.judged)
-    # The trial learns from as many rows as what would serve: of fewer it would show less.
-    end = len(frame) - division.judged
-    tried = frame.iloc[end - min(division.held, division.unseen - division.judged) : end]
     base = trained_graph(champion)
     watch = Stopwatch()
     with meter.counted(fits=2 * (mixture is not None)):
         healed = heal(rows.all, spec, base, mixture)
-        trial = heal(tried, spec, base, mixture)
+        trial = heal(rows.to_try, spec, base, mixture)
     parity = healed.check(rows.all)
     seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
     return Candidate(
@@ -255,7 +252,7 @@ def _heal(
         estimator=champion.base.lineage.estimator,
         recipe=Recipe(
             trained_rows=division.held,
-            trial_rows=len(tried),
+            trial_rows=division.held - division.judged,
             judged_rows=division.judged,
             shares=_shares(mixture),
         ),

@@ -41,8 +41,8 @@ def learn_range(values: Floats) -> Range:
     """Learn a range from finite values in time order; there has to be one.
 
     Zero is the least where no value is below, the least of each part is nearly the same, and it is
-    near zero or a whole number, as a count is; 1 or 100 is the most where none is above and most
-    parts reach it.
+    near zero or a whole number, as a count is; 1 or 100 is the most where none is above, most parts
+    reach it, and some lie below: a month that is always 1 is no share.
     """
     least, most = float(values.min()), float(values.max())
     low_end, high_end = np.quantile(values, _BULK)
@@ -61,7 +61,7 @@ def learn_range(values: Floats) -> Range:
         # Amounts vary by factors: as far beyond the most as that tail lies beyond the middle.
         middle = float(np.median(values))
         high = max(high, most * high_end / middle) if middle > 0 else high
-    if least >= 0 and most in _FULL and (highs == most).mean() > 0.5:
+    if 0 <= least < most and most in _FULL and (highs == most).mean() > 0.5:
         high = most
     return Range(_short(low, down=True), _short(high, down=False))
 

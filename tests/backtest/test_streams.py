@@ -36,9 +36,9 @@ def values(noise: str) -> pd.DataFrame:
     return frame.assign(y=2 * frame["a"] + frame["b"] * frame["c"] + spread)
 
 
-def two_classes(odds: float) -> pd.DataFrame:
+def two_classes(odds: float, slope: float = 1.0) -> pd.DataFrame:
     rng, frame = features()
-    chance = 1 / (1 + np.exp(-(frame["a"] + frame["b"] * frame["c"] + odds)))
+    chance = 1 / (1 + np.exp(-(slope * (frame["a"] + frame["b"] * frame["c"]) + odds)))
     return frame.assign(y=(rng.random(ROWS) < chance).astype(int))
 
 
@@ -47,7 +47,7 @@ def two_classes(odds: float) -> pd.DataFrame:
     [
         ("regression", "mae", values("tails")),
         ("regression", "mae", values("skewed")),
-        ("binary", "accuracy", two_classes(0)),
+        ("binary", "accuracy", two_classes(0, slope=3.0)),
         ("binary", "log_loss", two_classes(-1)),
         ("binary", "balanced_accuracy", two_classes(-1)),
     ],

@@ -147,7 +147,7 @@ def test_a_head_is_judged_without_the_newest_rows_and_fitted_on_them_too(pipelin
     first = pipeline.champion
     candidate = pipeline.make(pipeline.fix(TURNED), depth)
     recipe = candidate.recipe
-    assert (recipe.trained_rows, recipe.trial_rows, recipe.judged_rows) == (200, 200, 40)
+    assert (recipe.trained_rows, recipe.trial_rows, recipe.judged_rows) == (200, 160, 40)
     assert (candidate.stands_on, candidate.against) == (first.name, first.name)
     assert (candidate.model.graph == first.base_graph) == (depth == "unhead")
     assert candidate.parity.ok

@@ -55,3 +55,10 @@ def test_few_or_equal_values_have_a_range_around_them(values):
     low, high = learn_range(np.array(values))
     assert low <= min(values) <= max(values) <= high
     assert low < high
+
+
+def test_a_month_that_was_always_the_first_is_no_share():
+    month = learn_range(np.ones(500))
+    assert month.high > 3
+    flag = learn_range(np.tile([0.0, 1.0], 250))
+    assert flag.high == 1
