@@ -239,7 +239,7 @@ def main() -> None:
             *((*stream, False) for stream in real_streams()),
             *((*stream, True) for stream in controls()),
         ],
-        key=lambda stream: len(stream[0]),
+        key=lambda stream: (stream[2], len(stream[0])),
     )
     rows: list[Row] = []
     for seed in range(DEFAULT_SEED, DEFAULT_SEED + asked.seeds):
