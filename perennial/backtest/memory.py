@@ -124,7 +124,8 @@ class MemorySnapshots:
         self, frame: pd.DataFrame, *, source: str, source_rows: int, from_source: int
     ) -> Snapshot:
         """Keep rows under a number, as nobody has to check them."""
-        name = f"{len(self._frames) + 1:064x}"
+        # A name is told by its beginning, too.
+        name = f"{len(self._frames) + 1:012x}{'0' * 52}"
         self._frames[name] = frame.reset_index(drop=True)
         made = Snapshot(
             sha256=name,
