@@ -5,7 +5,7 @@ request a row, labels one window late, a heal whenever the policy says so, nothi
 purpose; it replays them in memory with the same delay, prints what differs window by window, and
 writes benchmarks/results/parity.json. Exit code 1 where anything does.
 
-``python -m benchmarks.bench_parity --only flights`` makes the row of one stream anew, and ``--pipeline
+``python -m benchmarks.bench_parity --only flights`` makes the row of one stream anew; ``--pipeline
 FOLDER --windows 20`` looks at another stream and writes nothing.
 """
 
