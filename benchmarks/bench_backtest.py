@@ -220,7 +220,7 @@ def _cells(row: Row, shown: list[Row]) -> list[str]:
         f"{row.stream}, {row.metric}",
         *(f"{score:.4g}" for score in scores),
         recovered,
-        f"{min(shares):.2f} to {max(shares):.2f}" if shares else "",
+        f"{min(shares):.2f} to {max(shares):.2f}" if len(shares) > 1 else "",
         str(heads),
         retrains,
         f"{row.cpu_share:.2f}",

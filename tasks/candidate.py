@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
@@ -15,7 +17,7 @@ from perennial.loop.gate import Judgement
 from perennial.loop.recipe import Learned, check_healable, divide_rows
 from perennial.loop.request import RetrainRequest
 from perennial.loop.versions import Champion, find_champion, read_champion
-from perennial.registry import Declaration, next_version, read_manifest
+from perennial.registry import Declaration, read_manifest
 from perennial.serving.trial import trial_server
 from tasks.artifacts import publish, table
 from tasks.connection import store
@@ -87,7 +89,7 @@ def make_candidate(
         candidate.parity.max_abs,
     )
     key = "training" if candidate.stands_on is None else "heal"
-    publish(key, spec.name, _markdown(candidate), description=_name_of(spec.name, candidate))
+    publish(key, spec.name, _markdown(candidate), description=_told(candidate))
     return candidate
 
 
@@ -106,14 +108,13 @@ def judge_candidate(
     judgement = gate.judge_candidate(
         candidate, spec, divided.rival(), later=later, serve=trial_server
     )
-    name = _name_of(spec.name, candidate)
-    publish("gate", spec.name, _in_words(judgement.decision), description=name)
+    publish("gate", spec.name, _in_words(judgement.decision), description=_told(candidate))
     return judgement
 
 
-def _name_of(pipeline: str, candidate: Candidate) -> str:
-    """What it will be called: until then, the run's lease keeps others from making versions."""
-    return next_version(store(), pipeline, candidate.model.graph)
+def _told(candidate: Candidate) -> str:
+    """What it is told by until it is a version: depth, and the beginning of its graph's sha256."""
+    return f"{candidate.depth} {hashlib.sha256(candidate.model.graph).hexdigest()[:8]}"
 
 
 def _markdown(candidate: Candidate) -> str:

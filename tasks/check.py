@@ -8,10 +8,16 @@ from perennial.datasets.dates import in_words
 from perennial.drift.decision import Decision
 from perennial.drift.record import Check
 from perennial.errors import Conflict
+from perennial.loop.inspection import Expectations
 from perennial.loop.log_stream import LogStream, reader_from, see_source
-from perennial.loop.monitor import Monitor, Rules
+from perennial.loop.monitor import PipelineMonitor
 from perennial.loop.places import Place
-from perennial.loop.record import WindowCheck, newest_checks, unanswered
+from perennial.loop.record import (
+    WindowCheck,
+    asks_for_heal,
+    newest_checks,
+    oldest_remembered,
+)
 from perennial.loop.versions import Champion, find_champion
 from perennial.registry import Declaration, read_state
 from perennial.rollout.stages import in_flight
@@ -46,13 +52,13 @@ def check_windows(declaration: Declaration) -> list[CheckRef]:
     return done
 
 
-def _monitor(declaration: Declaration, champion: Champion) -> Monitor:
+def _monitor(declaration: Declaration, champion: Champion) -> PipelineMonitor:
     spec = declaration.spec
-    oldest = next(reversed([*newest_checks(store(), spec.name)]), None)
+    oldest = oldest_remembered(store(), spec.name)
     place = None if oldest is None else Place.model_validate(oldest.cursor).end
     source, away = see_source(store(), declaration, champion.version, fetch)
     stream = LogStream(reader_from(store(), spec.name, place), spec, source, away)
-    return Monitor(store(), spec, stream, champion, Rules(*sound_suite(declaration)))
+    return PipelineMonitor(store(), spec, stream, champion, Expectations(*sound_suite(declaration)))
 
 
 @step(retries=3, retry_delay_seconds=2)
@@ -69,37 +75,34 @@ def repeat_requests(declaration: Declaration, done: list[CheckRef]) -> Decision 
         The decision by which a heal is being asked for, or None.
     """
     name = declaration.spec.name
-    confirmed: CheckRef | Check | None
-    confirmed = next((check for check in done if check.decision.action == "heal"), None)
-    if confirmed is not None:
-        _ask_for_heal(name, confirmed)
     state = read_state(store(), name).state
+    asking = asks_for_heal(store(), name, done, state.answered)
+    if asking is not None:
+        is_new = any(asking is check for check in done)
+        if is_new or not is_under_way(layout.check(name, asking.window)):
+            _ask_for_heal(name, asking)
     if state.challenger is not None or in_flight(state):
         events.emit(events.ROLLOUT_CONTINUES, name, {"version": state.challenger})
-    if confirmed is None:
-        confirmed = unanswered(store(), name, state.answered)
-        if confirmed is None:
-            return None
-        if not is_under_way(layout.check(name, confirmed.window)):
-            _ask_for_heal(name, confirmed)
+    if asking is None:
+        return None
     notify(
         name,
-        confirmed.decision.title.lower(),
-        confirmed.decision.told,
-        incident=f"drift-{confirmed.window}",
+        asking.decision.title.lower(),
+        asking.decision.told,
+        incident=f"drift-{asking.window}",
     )
-    return confirmed.decision
+    return asking.decision
 
 
-def _ask_for_heal(pipeline: str, confirmed: CheckRef | Check) -> None:
+def _ask_for_heal(pipeline: str, asking: CheckRef | Check) -> None:
     events.emit(
         events.DRIFT_CONFIRMED,
         pipeline,
         {
-            "window": confirmed.window,
-            "reason": confirmed.decision.told,
-            "verdict": layout.check(pipeline, confirmed.window),
-            "depth": confirmed.decision.depth or "retrain",
+            "window": asking.window,
+            "reason": asking.decision.told,
+            "verdict": layout.check(pipeline, asking.window),
+            "depth": asking.decision.depth or "retrain",
         },
     )
 

@@ -12,7 +12,7 @@ from perennial.evaluation.decision import GateDecision
 from perennial.loop import registration
 from perennial.loop.candidate import Candidate
 from perennial.loop.gate import Judgement
-from perennial.loop.registration import Order
+from perennial.loop.registration import Provenance
 from perennial.loop.request import RetrainRequest
 from perennial.packaging.signature import Signature
 from perennial.registry import Declaration, Manifest
@@ -47,7 +47,7 @@ def register_candidate(
     manifest = registration.register_candidate(
         store(),
         lease,
-        Order(sound.declaration, sound.snapshot.sha256, request),
+        Provenance(sound.declaration, sound.snapshot.sha256, request),
         candidate,
         judgement,
         pages=_pages(sound, candidate, judgement),
@@ -75,7 +75,7 @@ def refuse_candidate(
     registration.refuse_candidate(
         store(),
         lease,
-        Order(sound.declaration, sound.snapshot.sha256, request),
+        Provenance(sound.declaration, sound.snapshot.sha256, request),
         candidate,
         judgement,
         pages=_pages(sound, candidate, judgement),

@@ -18,16 +18,16 @@ from perennial.backtest.baselines import score_windows
 from perennial.backtest.memory import A_ROW, BEGAN, MemorySnapshots, MemoryStream
 from perennial.backtest.stream import Cut, Recorded
 from perennial.backtest.traffic import RUN, Traffic
-from perennial.drift.record import Check
 from perennial.errors import SourceError, TrainingError
 from perennial.loop.candidate import make_candidate
 from perennial.loop.gate import judge_candidate
+from perennial.loop.inspection import Expectations
 from perennial.loop.meter import Meter
-from perennial.loop.monitor import Monitor, Rules
+from perennial.loop.monitor import PipelineMonitor
 from perennial.loop.recipe import Learned, divide_rows
-from perennial.loop.record import WindowCheck, unanswered
+from perennial.loop.record import WindowCheck, asks_for_heal
 from perennial.loop.registration import (
-    Order,
+    Provenance,
     refuse_candidate,
     refuse_untried,
     register_candidate,
@@ -140,10 +140,7 @@ class _Pipeline:
         self._traffic.answer(*self._where.rows(window))
         self._traffic.tell(window)
         check = self._look(window)
-        asks: Check | None = check if check.decision.action == "heal" else None
-        if asks is None:
-            state = read_state(self.store, self._name).state
-            asks = unanswered(self.store, self._name, state.answered)
+        asks = asks_for_heal(self.store, self._name, [check], self._state().answered)
         if asks is not None and window + 1 < self._where.windows:
             decision, cause = asks.decision, layout.check(self._name, asks.window)
             self._heal(self._stream(window), decision.told, decision.depth or "retrain", cause)
@@ -195,8 +192,8 @@ class _Pipeline:
     def _look(self, window: int) -> WindowCheck:
         champion = self._champion()
         assert champion is not None
-        rules = Rules(*find_sound_suite(self.store, self._declaration))
-        monitor = Monitor(
+        rules = Expectations(*find_sound_suite(self.store, self._declaration))
+        monitor = PipelineMonitor(
             self.store,
             self._spec,
             self._stream(window),
@@ -267,9 +264,9 @@ class _Pipeline:
             refuse_untried(self.store, lease, request, candidate.refusal, clock=self._clock)
             return
         judged = judge_candidate(candidate, self._spec, champion)
-        order = Order(self._declaration, fixed.snapshot.sha256, request)
+        provenance = Provenance(self._declaration, fixed.snapshot.sha256, request)
         write = register_candidate if judged.passed else refuse_candidate
-        write(self.store, lease, order, candidate, judged, clock=self._clock)
+        write(self.store, lease, provenance, candidate, judged, clock=self._clock)
 
 
 def declared_as_cut(spec: PipelineSpec, where: Cut) -> PipelineSpec:

@@ -24,7 +24,7 @@ from perennial.settings import DEFAULT_DIR
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from perennial.loop.replay import Replayed
+    from perennial.loop.replay import ReplayedWindow
 
 
 @app.command()
@@ -54,7 +54,7 @@ def replay(
     from rich.console import Console
 
     from perennial.loop.record import count_checks
-    from perennial.loop.replay import Replayed
+    from perennial.loop.replay import ReplayedWindow
     from perennial.loop.replay import replay as decide_again
 
     store = open_store(directory, pipeline)
@@ -67,7 +67,7 @@ def replay(
         return open_bucket(directory, bucket).get(key).data
 
     total = count_checks(store, declared.spec.name)
-    found: list[Replayed] = []
+    found: list[ReplayedWindow] = []
     with progress_bar("deciding again") as progress:
         for window in decide_again(store, declared, since=moment, fetch=fetch):
             found.append(window)
@@ -80,7 +80,7 @@ def replay(
         )
     _sum_up(console, pipeline, found)
     if json is not None:
-        text = TypeAdapter(list[Replayed]).dump_json(found, indent=2).decode()
+        text = TypeAdapter(list[ReplayedWindow]).dump_json(found, indent=2).decode()
         if quiet:
             typer.echo(text)
         else:
@@ -89,7 +89,7 @@ def replay(
         raise typer.Exit(1)
 
 
-def _print(console: Console, window: Replayed) -> None:
+def _print(console: Console, window: ReplayedWindow) -> None:
     from perennial.datasets.dates import in_words
     from perennial.drift.reasons import action_in_words
 
@@ -102,7 +102,7 @@ def _print(console: Console, window: Replayed) -> None:
         console.print(f"  {difference}", soft_wrap=True)
 
 
-def _sum_up(console: Console, pipeline: str, found: list[Replayed]) -> None:
+def _sum_up(console: Console, pipeline: str, found: list[ReplayedWindow]) -> None:
     lost = sum(window.lost is not None for window in found)
     differing = sum(bool(window.differences) for window in found)
     parts = [f"{len(found) - lost - differing} come out the same"]

@@ -16,7 +16,7 @@ from perennial.evaluation.division import Division
 from perennial.evaluation.mixing import HEADS, HeadTrial, Mixture
 from perennial.evaluation.span import TrainingSpan
 from perennial.loop.meter import Meter, Stopwatch
-from perennial.loop.recipe import Rows, choose_rows
+from perennial.loop.recipe import RowSplit, choose_rows
 from perennial.loop.versions import Champion
 from perennial.packaging.parity import Parity, check_parity
 from perennial.packaging.predictor import Packaged, encode_frame
@@ -37,7 +37,7 @@ class Candidate:
     depth: Cure
     estimator: str
     recipe: Recipe
-    rows: Rows
+    rows: RowSplit
     model: Packaged
     """What would serve."""
     base: Packaged
@@ -125,7 +125,7 @@ def make_again(
     from perennial.training.heads.heal import heal
     from perennial.training.train import fit
 
-    recipe, rows = lineage.recipe, Rows.of(frame, lineage.recipe)
+    recipe, rows = lineage.recipe, RowSplit.of(frame, lineage.recipe)
     mixture = Mixture(**recipe.shares) if recipe.shares else None
     if base is not None:
         return heal(rows.all, spec, base, mixture).packaged.graph
@@ -158,7 +158,7 @@ def _retrain(
         choice = choose_rows(frame, spec, division, champion)
     span = choice.span
     first = len(frame) - division.held - span.rows
-    rows = Rows(frame, first, division.held, division.judged)
+    rows = RowSplit(frame, first, division.held, division.judged)
     with meter.counted():
         fitted: Fitted
         fitted = trained = train(
@@ -239,7 +239,7 @@ def _heal(
 ) -> Candidate:
     from perennial.training.heads.heal import heal
 
-    rows = Rows(frame, len(frame) - division.held, division.held, division.judged)
+    rows = RowSplit(frame, len(frame) - division.held, division.held, division.judged)
     base = trained_graph(champion)
     watch = Stopwatch()
     with meter.counted(fits=2 * (mixture is not None)):

@@ -12,12 +12,11 @@ from perennial.registry import (
     failed_retrains_in_a_row,
     is_retrain,
     measured_costs,
-    read_history,
     read_state,
     rollbacks_in_a_row,
 )
 from perennial.spec import Costs
-from perennial.store import Store
+from perennial.store import Store, layout, read_record
 
 
 class Past(BaseModel):
@@ -62,10 +61,20 @@ def fold(entries: Sequence[HistoryEntry]) -> Past:
     )
 
 
-def read_past(store: Store, pipeline: str) -> Past:
-    """Fold what the store holds; the last change may stand in the state alone yet."""
-    entries = list(read_history(store, pipeline))
-    last = read_state(store, pipeline).state.last_change
-    if last is not None and last.id not in {entry.id for entry in entries}:
-        entries = sorted([*entries, last], key=lambda entry: entry.id)
-    return fold(entries)
+class HistoryFold:
+    """Folds a pipeline's history as it grows: an entry never changes, so each is read once."""
+
+    def __init__(self, store: Store, pipeline: str) -> None:
+        self._store, self._pipeline = store, pipeline
+        self._entries: dict[str, HistoryEntry] = {}
+
+    def read(self) -> Past:
+        """Fold what the store holds now; the last change may stand in the state alone yet."""
+        for info in self._store.scan(layout.history(self._pipeline)):
+            if info.key not in self._entries:
+                self._entries[info.key] = read_record(HistoryEntry, self._store.get(info.key))
+        entries = {entry.id: entry for entry in self._entries.values()}
+        last = read_state(self._store, self._pipeline).state.last_change
+        if last is not None:
+            entries.setdefault(last.id, last)
+        return fold([entries[name] for name in sorted(entries)])

@@ -30,6 +30,16 @@ from perennial.validation.triage import KEPT, Cause, Memory, Triage, TriageVerdi
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class Expectations:
+    """The expectations in force."""
+
+    suite: dict[str, Any] | None = None
+    """None: there are none yet."""
+    fault: str | None = None
+    """Why a person's expectations.json does not count, where it cannot be used."""
+
+
 @dataclass(frozen=True)
 class Inspection:
     """What was found of a window."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, pairwise
 from math import ceil
-from typing import Any
 
 from perennial.datasets.dates import dates_of, in_words
 from perennial.datasets.feedback import SLACK, FeedbackSeen
@@ -21,13 +19,14 @@ from perennial.drift.why import Explanation
 from perennial.evaluation.division import head_span
 from perennial.evaluation.mixing import HeadTrial, mix
 from perennial.loop.evidence import Due, Examiner, read_due
-from perennial.loop.fold import Past, read_past
-from perennial.loop.inspection import Inspection, Inspector
+from perennial.loop.fold import HistoryFold, Past
+from perennial.loop.inspection import Expectations, Inspection, Inspector
 from perennial.loop.meter import Meter
-from perennial.loop.places import PendingWindow, Place, Stretch
+from perennial.loop.patience import told_of_silence
+from perennial.loop.places import PendingWindow, Place, Stretch, windows_between
 from perennial.loop.ports import Stream
 from perennial.loop.record import (
-    Look,
+    Facts,
     WindowCheck,
     keep_fact,
     newest_checks,
@@ -43,23 +42,9 @@ from perennial.store.lease import utc_now
 from perennial.validation.quarantine import Quarantine
 
 _PENDING_WINDOWS = 50
-_LATE = 2
-"""Labels are missing after this many times the windows that they have ever taken, and one more."""
-_UNTOLD = 5
-"""Where none have ever come: after so many windows more than they are declared to take, twice."""
 
 
-@dataclass(frozen=True, eq=False)
-class Rules:
-    """The expectations in force."""
-
-    suite: dict[str, Any] | None = None
-    """None: there are none yet."""
-    fault: str | None = None
-    """Why a person's expectations.json does not count, where it cannot be used."""
-
-
-class Monitor:
+class PipelineMonitor:
     """The monitor's view of one champion: its reference, its promise, its verdicts so far.
 
     Args:
@@ -75,7 +60,7 @@ class Monitor:
         spec: PipelineSpec,
         stream: Stream,
         champion: Champion,
-        rules: Rules,
+        expectations: Expectations,
         clock: Callable[[], datetime] = utc_now,
         meter: Meter | None = None,
     ) -> None:
@@ -83,9 +68,10 @@ class Monitor:
         self._spec = spec
         self._stream = stream
         self._champion = champion
-        self._rules = rules
+        self._expectations = expectations
         self._clock = clock
         self._meter = meter
+        self._history_fold = HistoryFold(store, spec.name)
         self.recent = [*newest_checks(store, spec.name)][::-1]
         """The newest checks, the last one last; of any champion."""
         self._last = self.recent[-1] if self.recent else None
@@ -110,7 +96,7 @@ class Monitor:
             self._spec,
             self._stream,
             Quarantine(self._store, self._spec.name),
-            self._rules.suite,
+            self._expectations.suite,
             past=self._past(),
             memory=None if self._last is None else self._last.memory,
             first=first,
@@ -126,10 +112,10 @@ class Monitor:
             self.recent.append(check)
             yield check
 
-    def _begin(self, window: str) -> Look:
+    def _begin(self, window: str) -> Facts:
         """Note what is known at this look."""
-        name, suite = self._spec.name, self._rules.suite
-        return Look(
+        name, suite = self._spec.name, self._expectations.suite
+        return Facts(
             window=window,
             at=self._clock(),
             declaration=keep_fact(self._store, name, self._spec.model_dump(mode="json")),
@@ -142,7 +128,7 @@ class Monitor:
     def _check(
         self,
         name: str,
-        look: Look,
+        facts: Facts,
         window: Window,
         place: Place,
         examiner: Examiner,
@@ -187,12 +173,12 @@ class Monitor:
             estimated=estimated,
         )
         end = Place(end=window.end, pending=(*away, *left)[-_PENDING_WINDOWS:])
-        past = read_past(self._store, self._spec.name)
+        past = self._history_fold.read()
         decision = self._decide(seen, found, past)
         return WindowCheck(
             **dict(seen),
             pipeline=self._spec.name,
-            look=look,
+            facts=facts,
             known=past.entry,
             cursor=end.model_dump(mode="json"),
             rows=len(window.frame),
@@ -206,7 +192,7 @@ class Monitor:
             refused=found.refused,
             memory=inspector.memory,
             feedback=self._feedback(examiner, window),
-            suite_fault=self._rules.fault,
+            suite_fault=self._expectations.fault,
             source_away=self._stream.away,
             at=self._clock(),
         )
@@ -234,7 +220,7 @@ class Monitor:
     ) -> list[HeadTrial]:
         """Try heads on a window whose labels have come, fitted on what was labelled when its rows
         were answered: windows that came in as late before it."""
-        end = window_number(due.stretch.window) - _windows_between(due.stretch.window, now)
+        end = window_number(due.stretch.window) - windows_between(due.stretch.window, now)
         labelled = {loss.window for check in self.history for loss in check.losses}
         before = {window for window in labelled if window_number(window) < end}
         return examiner.trial(
@@ -271,17 +257,14 @@ class Monitor:
             return decision.reason
         if not left:
             return None
-        waited = _windows_between(left[0].window, name)
-        lags = [_windows_between(loss.window, c.window) for c in self.history for loss in c.losses]
-        if lags:
-            patience, words = _LATE * max(lags) + 1, f"{max(lags)} at most before"
-        else:
-            declared = ceil((label_lag(self._spec, self._stream.source) - 1) / self._window_rows)
-            patience, words = _LATE * declared + _UNTOLD, "none have come yet"
-        if waited <= min(patience, _PENDING_WINDOWS - 1):
+        lags = [windows_between(loss.window, c.window) for c in self.history for loss in c.losses]
+        lag = label_lag(self._spec, self._stream.source) - 1
+        waited = windows_between(left[0].window, name)
+        silence = told_of_silence(waited, lags, ceil(lag / self._window_rows), _PENDING_WINDOWS - 1)
+        if silence is None:
             return None
         silent = in_words(left[0].window, {c.window: c.dates for c in self.recent})
-        return f"no labels have come for {silent}, {waited} windows ago; {words}"
+        return f"no labels have come for {silent}, {silence}"
 
     def _trials(self) -> list[HeadTrial]:
         """What heads on the champion's base have shown, the oldest first."""
@@ -349,7 +332,7 @@ class Monitor:
     def _heals(self, seen: Verdicts, past: Past) -> HealRecord:
         """What became of earlier heals. After a heal that was undone on live traffic, heads wait
         too: the same rows would bring the same head back."""
-        since = None if past.answered is None else _windows_between(past.answered, seen.window)
+        since = None if past.answered is None else windows_between(past.answered, seen.window)
         return HealRecord(
             windows_since=since,
             retrain_windows=None if past.retrained is None else self._since(past.retrained, seen),
@@ -365,7 +348,3 @@ class Monitor:
         if self.recent and self.recent[0].at <= moment:
             return 1 + sum(check.at > moment for check in self.recent)
         return window_number(seen.window) - windows_by(self._store, self._spec.name, moment)
-
-
-def _windows_between(earlier: str, later: str) -> int:
-    return window_number(later) - window_number(earlier)

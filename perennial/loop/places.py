@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from perennial.datasets.stream import Cursor
+from perennial.store.layout import window_number
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,8 @@ class Place(BaseModel):
 
     end: Cursor
     pending: tuple[PendingWindow, ...] = ()
+
+
+def windows_between(earlier: str, later: str) -> int:
+    """How many windows lie from one to a later one."""
+    return window_number(later) - window_number(earlier)

@@ -94,7 +94,7 @@ def check_healable(champion: Champion | None, name: str, depth: Cure) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class RowSplit:
     """Labelled rows in time order, and what becomes of them."""
 
     frame: pd.DataFrame
@@ -107,7 +107,7 @@ class Rows:
     """Newest rows by which the trial is judged."""
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, recipe: Recipe) -> Rows:
+    def of(cls, frame: pd.DataFrame, recipe: Recipe) -> RowSplit:
         """Divide the rows of a snapshot as for what was made of them."""
         first = len(frame) - recipe.head_rows - recipe.trained_rows
         return cls(frame, first, recipe.head_rows or recipe.judged_rows, recipe.judged_rows)

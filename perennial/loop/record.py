@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from perennial.datasets.feedback import FeedbackSeen
 from perennial.datasets.log_reader import Arrived
+from perennial.drift.decision import Decision
 from perennial.drift.record import Check
 from perennial.errors import Damaged
 from perennial.store import Store, layout, read_record
@@ -21,7 +22,19 @@ from perennial.validation.triage import Memory, TriageVerdict
 _REMEMBERED = 60
 
 
-class Look(BaseModel):
+class Decided(Protocol):
+    """Whatever carries a decision, such as a check or a reference to one."""
+
+    @property
+    def decision(self) -> Decision:
+        """What was decided."""
+        ...
+
+
+C = TypeVar("C", bound=Decided)
+
+
+class Facts(BaseModel):
     """What was known at a look at the stream: what its decisions can be made again from."""
 
     model_config = ConfigDict(frozen=True)
@@ -44,7 +57,7 @@ class Look(BaseModel):
 class WindowCheck(Check):
     """A check with what triage said of the data."""
 
-    look: Look
+    facts: Facts
     known: str | None
     """The newest entry of the history that the decision goes by; None: there was none."""
     data: tuple[TriageVerdict, ...] = ()
@@ -106,6 +119,12 @@ def all_checks(store: Store, pipeline: str) -> Iterator[WindowCheck]:
         yield _read(store, key)
 
 
+def oldest_remembered(store: Store, pipeline: str) -> WindowCheck | None:
+    """Read the oldest of those that `newest_checks` yields."""
+    keys = _keys(store, pipeline)[-_REMEMBERED:]
+    return _read(store, keys[0]) if keys else None
+
+
 def count_checks(store: Store, pipeline: str) -> int:
     """Count the windows that have been checked."""
     return len(_keys(store, pipeline))
@@ -124,6 +143,20 @@ def unanswered(store: Store, pipeline: str, answered: str | None) -> Check | Non
     """
     checks = newest_checks(store, pipeline, after=answered)
     return next((check for check in checks if check.decision.action == "heal"), None)
+
+
+def asks_for_heal(
+    store: Store, pipeline: str, look: Sequence[C], answered: str | None
+) -> C | Check | None:
+    """Find the check that asks for a heal: the first of this look that does, or else an older
+    one that nobody has answered, as its event may be lost.
+
+    Args:
+        look: checks of this look, of which nobody can have heard yet.
+        answered: the last window that a retrain has answered.
+    """
+    fresh = next((check for check in look if check.decision.action == "heal"), None)
+    return unanswered(store, pipeline, answered) if fresh is None else fresh
 
 
 def _keys(store: Store, pipeline: str, after: str | None = None) -> list[str]:

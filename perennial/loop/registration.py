@@ -60,7 +60,7 @@ Pages = Callable[[Manifest], Mapping[str, bytes]]
 
 
 @dataclass(frozen=True)
-class Order:
+class Provenance:
     """What a candidate was made by."""
 
     declaration: Declaration
@@ -78,7 +78,7 @@ def is_answered(store: Store, pipeline: str, request: RetrainRequest) -> bool:
 def register_candidate(
     store: Store,
     lease: Lease,
-    order: Order,
+    provenance: Provenance,
     candidate: Candidate,
     judgement: Judgement,
     *,
@@ -90,8 +90,8 @@ def register_candidate(
     Raises:
         LeaseLost: another run may change this pipeline by now; nothing was registered.
     """
-    spec, request = order.declaration.spec, order.request
-    manifest = _write(store, lease, order, candidate, judgement, pages, clock())
+    spec, request = provenance.declaration.spec, provenance.request
+    manifest = _write(store, lease, provenance, candidate, judgement, pages, clock())
     register(store, lease, manifest)
     entry = _entry("version.registered", manifest.version, candidate, judgement, request, clock())
 
@@ -105,7 +105,7 @@ def register_candidate(
 def refuse_candidate(
     store: Store,
     lease: Lease,
-    order: Order,
+    provenance: Provenance,
     candidate: Candidate,
     judgement: Judgement,
     *,
@@ -119,12 +119,12 @@ def refuse_candidate(
     Raises:
         LeaseLost: another run may change this pipeline by now.
     """
-    request = order.request
-    manifest = _write(store, lease, order, candidate, judgement, pages, clock())
+    request = provenance.request
+    manifest = _write(store, lease, provenance, candidate, judgement, pages, clock())
     kept = RefusedCandidate(
         **dict(manifest),
         reason=judgement.decision.reason,
-        keep_until=manifest.created_at + order.declaration.spec.gates.keep_refused,
+        keep_until=manifest.created_at + provenance.declaration.spec.gates.keep_refused,
     )
     refuse(store, lease, kept)
     entry = _entry("version.refused", manifest.version, candidate, judgement, request, clock())
@@ -164,14 +164,14 @@ def refuse_untried(
 def _write(
     store: Store,
     lease: Lease,
-    order: Order,
+    provenance: Provenance,
     candidate: Candidate,
     judgement: Judgement,
     pages: Pages | None,
     now: datetime,
 ) -> Manifest:
     """Write a candidate's files, its pages too, and give its manifest, which is not written yet."""
-    spec = order.declaration.spec
+    spec = provenance.declaration.spec
     version = next_version(store, spec.name, candidate.model.graph)
 
     def write(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
@@ -179,7 +179,7 @@ def _write(
             name: write_file(store, spec.name, version, name, data) for name, data in files.items()
         }
 
-    files = write(_files(order, candidate, judgement))
+    files = write(_files(provenance, candidate, judgement))
     manifest = Manifest(
         pipeline=spec.name,
         version=version,
@@ -187,7 +187,7 @@ def _write(
         created_at=now,
         fence=lease.token,
         files=files,
-        lineage=_lineage(order, candidate, files[ENVIRONMENT_FILE].sha256),
+        lineage=_lineage(provenance, candidate, files[ENVIRONMENT_FILE].sha256),
         runtime=judgement.runtime,
         metrics=judgement.metrics.model_dump(mode="json"),
     )
@@ -196,13 +196,13 @@ def _write(
     return manifest.model_copy(update={"files": {**files, **write(pages(manifest))}})
 
 
-def _files(order: Order, candidate: Candidate, judgement: Judgement) -> dict[str, bytes]:
+def _files(provenance: Provenance, candidate: Candidate, judgement: Judgement) -> dict[str, bytes]:
     model = candidate.model
     files = {
         MODEL_FILE: model.graph,
         SIGNATURE_FILE: _json(model.signature),
         REFERENCE_FILE: _parquet(candidate.reference),
-        SPEC_FILE: _json(order.declaration.spec),
+        SPEC_FILE: _json(provenance.declaration.spec),
         ENVIRONMENT_FILE: _json(describe_environment()),
         GATE_FILE: _json(judgement.decision),
         JUDGED_FILE: _parquet(with_answers(judgement.answered)),
@@ -219,10 +219,10 @@ def _files(order: Order, candidate: Candidate, judgement: Judgement) -> dict[str
     return files
 
 
-def _lineage(order: Order, candidate: Candidate, lock: str) -> Lineage:
-    declaration, request = order.declaration, order.request
+def _lineage(provenance: Provenance, candidate: Candidate, lock: str) -> Lineage:
+    declaration, request = provenance.declaration, provenance.request
     return Lineage(
-        snapshot=order.snapshot,
+        snapshot=provenance.snapshot,
         spec=declaration.sha256,
         code=__version__,
         sources=source_sha256(),

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from perennial.datasets.dates import Dates
@@ -17,11 +18,12 @@ from perennial.datasets.log_reader import SegmentReader
 from perennial.datasets.source import Fetch
 from perennial.datasets.stream import Cursor, Window
 from perennial.errors import NotFound, PerennialError
+from perennial.loop.inspection import Expectations
 from perennial.loop.log_stream import LogStream, see_source
 from perennial.loop.made_again import made_again, recorded
-from perennial.loop.monitor import Monitor, Rules
+from perennial.loop.monitor import PipelineMonitor
 from perennial.loop.places import Place
-from perennial.loop.record import Look, WindowCheck, all_checks, read_fact
+from perennial.loop.record import Facts, WindowCheck, all_checks, read_fact
 from perennial.loop.versions import read_champion
 from perennial.registry import (
     Declaration,
@@ -35,13 +37,13 @@ from perennial.store import Store, layout, read_record
 from perennial.store.view import View
 from perennial.validation.quarantine import Record, Release
 
-_UNTOLD = {"at", "look"}
+_UNTOLD = {"at", "facts"}
 """Of a check: when it was made, and what it goes by; no decision."""
 _SAME = 1e-9
 """Figures that differ by a smaller share are the same: another machine's sums end otherwise."""
 
 
-class Difference(BaseModel):
+class Mismatch(BaseModel):
     """A figure, or a word, that does not come out as it was written down."""
 
     model_config = ConfigDict(frozen=True)
@@ -55,7 +57,7 @@ class Difference(BaseModel):
         return f"{self.field}: {_short(self.recorded)} recorded, {_short(self.again)} again"
 
 
-class Replayed(BaseModel):
+class ReplayedWindow(BaseModel):
     """One window, decided again."""
 
     model_config = ConfigDict(frozen=True)
@@ -67,7 +69,7 @@ class Replayed(BaseModel):
     recorded: str
     """The decision: keep, hold, or the depth of a heal."""
     reason: str
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[Mismatch, ...] = ()
     lost: str | None = None
     """Why it cannot be decided again: a fact is not there any more."""
 
@@ -90,14 +92,36 @@ class _RecordedStream(LogStream):
             place = end
 
 
+@dataclass(frozen=True, eq=False)
+class _Sources:
+    """The source as each declaration reads it, read once."""
+
+    declaration: Declaration
+    """Says where it lies."""
+    fetch: Fetch
+    _read: dict[str, tuple[pd.DataFrame, str | None]] = field(default_factory=dict)
+
+    def read(
+        self, store: Store, spec: PipelineSpec, champion: Manifest
+    ) -> tuple[pd.DataFrame, str | None]:
+        """Give what `see_source` gives."""
+        declared = self.declaration.model_copy(update={"spec": spec})
+        if declared.sha256 not in self._read:
+            found = see_source(store, declared, champion, self.fetch)
+            if found[1] is not None:  # what stands in is another one for each champion
+                return found
+            self._read[declared.sha256] = found
+        return self._read[declared.sha256]
+
+
 class _Then(View):
     """The store as it was when a window of a look was decided."""
 
-    def __init__(self, store: Store, pipeline: str, look: Look, refused: dict[str, datetime]):
+    def __init__(self, store: Store, pipeline: str, facts: Facts, refused: dict[str, datetime]):
         super().__init__(store, self._is_later)
         self._pipeline = pipeline
-        self._later = {prefix for prefix, at in refused.items() if at > look.at}
-        self.window = look.window
+        self._later = {prefix for prefix, at in refused.items() if at > facts.at}
+        self.window = facts.window
         """Checks from this one on were not there."""
         self.known: str | None = None
         """The newest entry of the history."""
@@ -113,7 +137,7 @@ class _Then(View):
 
 def replay(
     store: Store, declaration: Declaration, *, since: datetime | None = None, fetch: Fetch
-) -> Iterator[Replayed]:
+) -> Iterator[ReplayedWindow]:
     """Decide again what the monitor of a pipeline has decided, and write nothing.
 
     Args:
@@ -126,25 +150,24 @@ def replay(
     """
     name = declaration.spec.name
     made = _made(store, name)
-    checks = [c for c in all_checks(store, name) if since is None or c.look.at >= since]
-    refused = _quarantined(store, name)
-    for _, group in groupby(checks, key=lambda check: check.look.window):
+    checks = [c for c in all_checks(store, name) if since is None or c.facts.at >= since]
+    refused, sources = _quarantined(store, name), _Sources(declaration, fetch)
+    for _, group in groupby(checks, key=lambda check: check.facts.window):
         look = list(group)
-        for window in _replay_look(store, declaration, look, refused, fetch):
+        for window in _replay_look(store, look, refused, sources):
             yield _with_candidates(store, window, made.get(window.window, ()))
 
 
 def _replay_look(
     store: Store,
-    declaration: Declaration,
     checks: Sequence[WindowCheck],
     refused: dict[str, datetime],
-    fetch: Fetch,
-) -> Iterator[Replayed]:
-    look, name = checks[0].look, declaration.spec.name
-    then = _Then(store, name, look, refused)
+    sources: _Sources,
+) -> Iterator[ReplayedWindow]:
+    facts, name = checks[0].facts, checks[0].pipeline
+    then = _Then(store, name, facts, refused)
     try:
-        made = _monitor(then, declaration, checks, fetch).checks()
+        made = _monitor(then, checks, sources).checks()
         for check in checks:
             then.window, then.known = check.window, check.known
             yield _compare(check, next(made))
@@ -153,33 +176,30 @@ def _replay_look(
         yield from (_told(check, lost=str(error)) for check in left)
 
 
-def _monitor(
-    then: _Then, declaration: Declaration, checks: Sequence[WindowCheck], fetch: Fetch
-) -> Monitor:
-    look, name = checks[0].look, declaration.spec.name
-    spec = PipelineSpec.model_validate(read_fact(then, name, look.declaration))
-    suite = None if look.suite is None else read_fact(then, name, look.suite)
+def _monitor(then: _Then, checks: Sequence[WindowCheck], sources: _Sources) -> PipelineMonitor:
+    facts, name = checks[0].facts, checks[0].pipeline
+    spec = PipelineSpec.model_validate(read_fact(then, name, facts.declaration))
+    suite = None if facts.suite is None else read_fact(then, name, facts.suite)
     champion = read_champion(then, read_manifest(then, name, checks[0].champion))
-    declared = declaration.model_copy(update={"spec": spec})
-    source, away = see_source(then, declared, champion.version, fetch)
-    if len(source) < look.source_rows:
+    source, away = sources.read(then, spec, champion.version)
+    if len(source) < facts.source_rows:
         raise PerennialError(
-            f"the source had {look.source_rows:,} rows then, it has {len(source):,} now"
+            f"the source had {facts.source_rows:,} rows then, it has {len(source):,} now"
         )
     reader = SegmentReader(then)
     reader.known = {
-        layout.prediction_log(name): look.requests,
-        layout.feedback_log(name): look.labels,
+        layout.prediction_log(name): facts.requests,
+        layout.feedback_log(name): facts.labels,
     }
     stream = _RecordedStream(
         reader,
         spec,
-        source.iloc[: look.source_rows],
+        source.iloc[: facts.source_rows],
         away,
         tuple(Place.model_validate(check.cursor).end for check in checks),
     )
-    rules = Rules(suite, checks[0].suite_fault)
-    return Monitor(then, spec, stream, champion, rules, clock=lambda: look.at)
+    expectations = Expectations(suite, checks[0].suite_fault)
+    return PipelineMonitor(then, spec, stream, champion, expectations, clock=lambda: facts.at)
 
 
 def _quarantined(store: Store, pipeline: str) -> dict[str, datetime]:
@@ -205,7 +225,9 @@ def _made(store: Store, pipeline: str) -> dict[str, list[Manifest]]:
     return found
 
 
-def _with_candidates(store: Store, window: Replayed, made: Sequence[Manifest]) -> Replayed:
+def _with_candidates(
+    store: Store, window: ReplayedWindow, made: Sequence[Manifest]
+) -> ReplayedWindow:
     """Make and judge again what the window has asked for."""
     differences, lost = list(window.differences), window.lost
     view = View(store, lambda _: False)
@@ -219,15 +241,15 @@ def _with_candidates(store: Store, window: Replayed, made: Sequence[Manifest]) -
     return window.model_copy(update={"differences": tuple(differences), "lost": lost})
 
 
-def _compare(check: WindowCheck, again: WindowCheck) -> Replayed:
+def _compare(check: WindowCheck, again: WindowCheck) -> ReplayedWindow:
     before, after = (model.model_dump(mode="json", exclude=_UNTOLD) for model in (check, again))
     return _told(check, tuple(_differences("", before, after)))
 
 
 def _told(
-    check: WindowCheck, differences: tuple[Difference, ...] = (), *, lost: str | None = None
-) -> Replayed:
-    return Replayed(
+    check: WindowCheck, differences: tuple[Mismatch, ...] = (), *, lost: str | None = None
+) -> ReplayedWindow:
+    return ReplayedWindow(
         window=check.window,
         dates=check.dates,
         at=check.at,
@@ -238,7 +260,7 @@ def _told(
     )
 
 
-def _differences(path: str, one: Any, other: Any) -> Iterator[Difference]:
+def _differences(path: str, one: Any, other: Any) -> Iterator[Mismatch]:
     if isinstance(one, dict) and isinstance(other, dict):
         for key in {**one, **other}:
             below = f"{path}.{key}" if path else str(key)
@@ -247,7 +269,7 @@ def _differences(path: str, one: Any, other: Any) -> Iterator[Difference]:
         for number, (a, b) in enumerate(zip(one, other, strict=True)):
             yield from _differences(f"{path}.{number}", a, b)
     elif not _is_same(one, other):
-        yield Difference(field=path, recorded=one, again=other)
+        yield Mismatch(field=path, recorded=one, again=other)
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -12,7 +12,7 @@ from perennial.datasets.snapshot import find_snapshot, load_snapshot
 from perennial.datasets.source import read_source
 from perennial.evaluation.decision import GateDecision
 from perennial.loop.made_again import made_again, recorded
-from perennial.loop.recipe import Rows
+from perennial.loop.recipe import RowSplit
 from perennial.registry import (
     find_version,
     list_refused,
@@ -43,7 +43,7 @@ def rows_of(store, manifest):
     """What became of the rows that a version was made of."""
     name = manifest.lineage.snapshot
     frame = load_snapshot(store, find_snapshot(store, "line", name))
-    return Rows.of(frame, manifest.lineage.recipe)
+    return RowSplit.of(frame, manifest.lineage.recipe)
 
 
 def judged_on(store, manifest):

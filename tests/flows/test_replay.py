@@ -114,5 +114,5 @@ def test_a_part_is_decided_again_by_itself_and_what_is_lost_is_told(record):
     assert 0 < len(later) <= len(found) - 5
     assert all(window.same for window in later)
     first = json.loads(record.get(layout.check("line", "w000001")).data)
-    record.delete(layout.fact("line", first["look"]["declaration"]))
+    record.delete(layout.fact("line", first["facts"]["declaration"]))
     assert {w.lost is not None for w in again(record)} == {True}

@@ -4,13 +4,13 @@ import tasks.lease
 from flows.monitor import monitor
 from perennial.datasets.log_reader import Arrived
 from perennial.drift import Decision
-from perennial.loop.record import Look, WindowCheck, newest_checks, windows_by
+from perennial.loop.record import Facts, WindowCheck, newest_checks, windows_by
 from perennial.store import acquire_lease, layout
 from tests.flows.test_flows import run, trained
 
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
 NOTHING = Arrived(newest=0)
-LOOK = Look(
+FACTS = Facts(
     window="w000001",
     at=BEGAN,
     declaration="",
@@ -33,7 +33,7 @@ def test_windows_are_counted_however_many_are_remembered(connected):
             champion="0001",
             decision=Decision(action="keep", ground="none", reason="r"),
             at=BEGAN + timedelta(hours=number),
-            look=LOOK,
+            facts=FACTS,
             known=None,
         )
         connected.put_json(layout.check("line", made.window), made)

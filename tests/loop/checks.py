@@ -7,7 +7,7 @@ from typing import Any
 
 from perennial.datasets.log_reader import Arrived
 from perennial.drift.decision import Decision
-from perennial.loop.record import Look, WindowCheck
+from perennial.loop.record import Facts, WindowCheck
 from perennial.store import Store, layout
 from perennial.store.layout import window_name
 from tests.loop.making import NOW
@@ -24,7 +24,7 @@ def check(number: int, **changes: Any) -> WindowCheck:
     """Of window ``number``, judged an hour after the one before it."""
     name, at = window_name(number), moment(number)
     kept = Decision(action="keep", ground="none", reason="nothing")
-    look = Look(
+    facts = Facts(
         window=name,
         at=at,
         declaration="d",
@@ -36,7 +36,7 @@ def check(number: int, **changes: Any) -> WindowCheck:
     known: dict[str, Any] = {
         "window": name,
         "pipeline": "p",
-        "look": look,
+        "facts": facts,
         "known": None,
         "rows": 40,
         "champion": "0001",

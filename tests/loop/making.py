@@ -16,7 +16,7 @@ from perennial.loop.candidate import Candidate, make_candidate
 from perennial.loop.gate import Judgement, judge_candidate
 from perennial.loop.gathered import Gathered
 from perennial.loop.recipe import Learned, divide_rows
-from perennial.loop.registration import Order, register_candidate
+from perennial.loop.registration import Provenance, register_candidate
 from perennial.loop.request import RetrainRequest
 from perennial.loop.sound import fix_rows, learn_first
 from perennial.loop.versions import Champion, find_champion
@@ -135,7 +135,7 @@ class Pipeline:
     ) -> Manifest:
         """Register a candidate and let it answer."""
         lease = acquire_lease(self.store, "p", "test")
-        order = Order(self.declaration, snapshot.sha256, request(candidate.depth, cause))
+        order = Provenance(self.declaration, snapshot.sha256, request(candidate.depth, cause))
         made = register_candidate(self.store, lease, order, candidate, judgement)
         lease.release()
         change_state(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from perennial.loop.fold import Past, fold, read_past
+from perennial.loop.fold import HistoryFold, Past, fold
 from perennial.registry import HistoryEntry, change_state, new_entry, read_state
 from perennial.registry.history import Event, Standing
 from perennial.store import layout
@@ -105,5 +105,5 @@ def test_the_last_change_counts_though_its_writer_died_before_it_wrote_the_histo
         )
     last = read_state(store, "p").state.last_change
     store.delete(layout.history_entry("p", last.id))
-    past = read_past(store, "p")
+    past = HistoryFold(store, "p").read()
     assert (past.champion, past.entry) == ("2", last.id)

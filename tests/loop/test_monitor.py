@@ -7,7 +7,8 @@ import pytest
 
 from perennial.backtest.memory import MemorySnapshots, MemoryStream
 from perennial.backtest.stream import Cut, Recorded
-from perennial.loop.monitor import Monitor, Rules
+from perennial.loop.inspection import Expectations
+from perennial.loop.monitor import PipelineMonitor
 from perennial.loop.places import Place
 from perennial.loop.record import newest_checks, read_fact
 from perennial.registry import change_state, new_entry
@@ -46,10 +47,10 @@ class Watched:
         """Look at the next window, and keep what was found."""
         where = Cut(FIRST + WINDOW * np.arange(11), self.late)
         recorded = Recorded(joined(OLD, self.rows), self.pipeline.spec, where)
-        rules = Rules(need_suite(self.store, self.pipeline.declaration))
+        rules = Expectations(need_suite(self.store, self.pipeline.declaration))
         seen = MemoryStream(recorded, len(self.checks))
         champion = self.pipeline.champion
-        (check,) = Monitor(self.store, self.pipeline.spec, seen, champion, rules).checks()
+        (check,) = PipelineMonitor(self.store, self.pipeline.spec, seen, champion, rules).checks()
         self.store.put_json(layout.check("p", check.window), check)
         self.checks.append(check)
         return check
@@ -100,12 +101,12 @@ def test_silence_is_told_after_a_while(watched):
 
 def test_what_is_known_at_a_look_is_written_down(watched):
     check = watched.look()
-    assert check.look.window == check.window == "w000001"
-    assert check.look.source_rows == FIRST
-    assert read_fact(watched.store, "p", check.look.declaration)["name"] == "p"
-    assert read_fact(watched.store, "p", check.look.suite)["expectations"]
+    assert check.facts.window == check.window == "w000001"
+    assert check.facts.source_rows == FIRST
+    assert read_fact(watched.store, "p", check.facts.declaration)["name"] == "p"
+    assert read_fact(watched.store, "p", check.facts.suite)["expectations"]
     assert (check.champion, check.known) != (None, None)
-    assert watched.look().look.window == "w000002"
+    assert watched.look().facts.window == "w000002"
 
 
 def test_a_broken_window_is_held_and_never_is_evidence(watched):

@@ -6,7 +6,7 @@ import pytest
 
 from perennial.errors import TrainingError
 from perennial.evaluation.division import Division
-from perennial.loop.recipe import Learned, Rows, check_healable, choose_rows, divide_rows
+from perennial.loop.recipe import Learned, RowSplit, check_healable, choose_rows, divide_rows
 from perennial.registry import Recipe
 from tests.loop.making import Pipeline, joined, spec, stream
 
@@ -23,7 +23,7 @@ def told(rows):
 
 
 def test_the_rows_lie_one_behind_the_other():
-    rows = Rows(stream(100), first=10, held=30, judged=20)
+    rows = RowSplit(stream(100), first=10, held=30, judged=20)
     assert told(rows) == [[10, 99], [10, 69], [70, 99], [70, 79], [80, 99]]
     assert numbers(rows.before_judged) == [20, 79]
 
@@ -47,7 +47,7 @@ def test_the_rows_lie_one_behind_the_other():
     ids=["made of all", "with heads of its own", "a head"],
 )
 def test_a_recipe_tells_them_again(recipe, expected):
-    assert told(Rows.of(stream(100), recipe)) == expected
+    assert told(RowSplit.of(stream(100), recipe)) == expected
 
 
 def test_without_a_champion_the_newest_rows_are_held_for_the_gate_alone():

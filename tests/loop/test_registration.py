@@ -9,7 +9,7 @@ import pytest
 
 from perennial.errors import LeaseLost
 from perennial.loop.registration import (
-    Order,
+    Provenance,
     is_answered,
     refuse_candidate,
     refuse_untried,
@@ -38,7 +38,7 @@ def made():
     snapshot = pipeline.fix(stream(300))
     candidate = pipeline.make(snapshot)
     judgement = pipeline.judge(candidate)
-    order = Order(pipeline.declaration, snapshot.sha256, request(cause=CAUSE))
+    order = Provenance(pipeline.declaration, snapshot.sha256, request(cause=CAUSE))
     return pipeline.store, order, candidate, judgement
 
 

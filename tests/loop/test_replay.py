@@ -7,8 +7,9 @@ import json
 import pytest
 
 from perennial.backtest.memory import MemorySnapshots
+from perennial.loop.inspection import Expectations
 from perennial.loop.log_stream import LogStream, reader_from
-from perennial.loop.monitor import Monitor, Rules
+from perennial.loop.monitor import PipelineMonitor
 from perennial.loop.replay import replay
 from perennial.registry import Declaration
 from perennial.store import layout
@@ -26,9 +27,11 @@ def nobody(bucket: str, key: str) -> bytes:
 def look(pipeline, rows):
     """Look at the windows among the first rows of the source."""
     reader = reader_from(pipeline.store, "p", None)
-    rules = Rules(need_suite(pipeline.store, pipeline.declaration))
+    rules = Expectations(need_suite(pipeline.store, pipeline.declaration))
     seen = LogStream(reader, pipeline.spec, FRAME.iloc[:rows])
-    for check in Monitor(pipeline.store, pipeline.spec, seen, pipeline.champion, rules).checks():
+    for check in PipelineMonitor(
+        pipeline.store, pipeline.spec, seen, pipeline.champion, rules
+    ).checks():
         pipeline.store.put_json(layout.check("p", check.window), check)
 
 
