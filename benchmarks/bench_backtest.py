@@ -211,7 +211,7 @@ _COLUMNS = (
 
 def _cells(row: Row, shown: list[Row]) -> list[str]:
     scores = (row.never, row.every, row.hindsight, row.score)
-    heads = row.heals["recalibrate"] + row.heals["correct"]
+    heads = row.heals["correct"]
     retrains = f"{row.retrains} ({row.refused})" if row.refused else str(row.retrains)
     same = [] if row.control else [other for other in shown if other.stream == row.stream]
     shares = [other.recovered for other in same if other.recovered is not None]

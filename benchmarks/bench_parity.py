@@ -101,7 +101,7 @@ def _window(check: WindowCheck, outcome: HistoryEntry | None) -> Window:
     return Window(
         action=decision.action,
         depth=decision.depth,
-        shares=() if decision.mixture is None else decision.mixture.shares,
+        shares=() if decision.mixture is None else tuple(decision.mixture.shares.tolist()),
         losses=tuple(loss.loss for loss in check.losses),
         rows=details.get("trained_rows"),
         passed=None if outcome is None else not refused,
@@ -162,7 +162,7 @@ def compare(plan: Plan, home: Path, directory: Path, console: Console) -> Row:
     return Row(
         stream=plan.title,
         windows=plan.cut.windows,
-        heads=run.heals("recalibrate") + run.heals("correct"),
+        heads=run.heals("correct"),
         retrains=run.heals("retrain"),
         refused=len(run.refused),
         differ=differ,

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from flows.names import with_reason
 from flows.outcome import explained, is_tried_too_often, notable, outcome
-from perennial.spec import Cure
+from perennial.spec import Depth
 
 if TYPE_CHECKING:
     from perennial.loop.request import RetrainRequest
@@ -29,7 +29,7 @@ def _tell_failed(of: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
 def retrain(
     pipeline: str,
     reason: str = "asked for by hand",
-    depth: Cure = "retrain",
+    depth: Depth = "retrain",
     span: Annotated[int, Field(ge=1)] | None = None,
     cause: str | None = None,
     attempt: Annotated[int, Field(ge=1)] = 1,
@@ -42,9 +42,11 @@ def retrain(
     Args:
         pipeline: Name of the pipeline.
         reason: Why, in words; it is kept in the version's lineage.
-        depth: retrain: train a new model. recalibrate: map the champion's answers anew. correct:
-            add a small residual model to it. unhead: take such a correction off again.
-        span: Newest labelled rows that a correction is fitted on. Left out: up to five windows.
+        depth: retrain: train new models beside the first one, or begin anew where what is declared
+            of the model or its features has changed. correct: fit small models of the newest rows
+            anew, and weigh all of them.
+        span: Newest labelled rows that small models are fitted on. Left out: five windows, more
+            where labels are late.
         cause: Leave it empty. The monitor puts here the key of the check that asks for this run.
         attempt: Leave it at 1. It counts the tries of a run that crashed.
     """

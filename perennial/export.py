@@ -34,9 +34,9 @@ class Source:
     files: dict[str, bytes]
     """It, and ``requirements.txt``: the releases that wrote it, for pip."""
     of: str
-    """The version that trained it: another one where this is a head on that one's model."""
-    has_head: bool
-    """Whether model.onnx has a head that the source lacks."""
+    """The version that trained it: another one where this one's mixture began with that model."""
+    has_others: bool
+    """Whether model.onnx has members that the source lacks."""
     rows: int
     """On which it was seen to answer as its graph does."""
 
@@ -78,8 +78,8 @@ def read_source(store: Store, manifest: Manifest) -> Source:
         )
     lock = Environment.model_validate_json(read_file(store, base, ENVIRONMENT_FILE))
     files = {name: data, REQUIREMENTS_FILE: lock.requirements().encode()}
-    has_head = graph != read_file(store, manifest, MODEL_FILE)
-    return Source(name, files, base.version, has_head, parity.rows)
+    has_others = graph != read_file(store, manifest, MODEL_FILE)
+    return Source(name, files, base.version, has_others, parity.rows)
 
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> None:

@@ -15,7 +15,7 @@ from perennial.packaging.predictor import Packaged
 from perennial.registry import (
     Environment,
     Manifest,
-    base_of,
+    bases_of,
     describe_environment,
     read_base,
     read_file,
@@ -23,7 +23,7 @@ from perennial.registry import (
 )
 from perennial.registry.environment import source_sha256
 from perennial.registry.manifest import ENVIRONMENT_FILE, MODEL_FILE, SPEC_FILE
-from perennial.spec import PipelineSpec
+from perennial.spec import BaseName, PipelineSpec
 from perennial.store import Store
 
 
@@ -67,7 +67,7 @@ def reproduce(store: Store, manifest: Manifest) -> Reproduction:
     spec = _spec(store, manifest, differences)
     frame = _snapshot(store, manifest, differences)
     if spec is not None and frame is not None:
-        model = make_again(frame, spec, manifest.lineage, _base(store, manifest))
+        model = make_again(frame, spec, manifest.lineage, _bases(store, manifest))
         again = hashlib.sha256(model).hexdigest()
     expected = manifest.files[MODEL_FILE].sha256
     return Reproduction(
@@ -81,12 +81,13 @@ def reproduce(store: Store, manifest: Manifest) -> Reproduction:
     )
 
 
-def _base(store: Store, manifest: Manifest) -> Packaged | None:
-    """The graph of the version that it stands on; None: it was trained anew."""
-    if manifest.lineage.base is None:
-        return None
-    base = base_of(store, manifest)
-    return Packaged(read_base(store, base), read_signature(store, base))
+def _bases(store: Store, manifest: Manifest) -> dict[BaseName, Packaged]:
+    """The trained graphs that it has taken over; none: it begins a mixture."""
+    return {
+        name: Packaged(read_base(store, base, name), read_signature(store, base))
+        for name, base in bases_of(store, manifest).items()
+        if name in manifest.lineage.bases
+    }
 
 
 def _code(manifest: Manifest) -> list[Difference]:

@@ -120,7 +120,7 @@ def _markdown(found: Backtest) -> str:
             name,
             result.score,
             _share(found, name),
-            result.heals["recalibrate"] + result.heals["correct"],
+            result.heals["correct"],
             result.retrains,
             result.fits,
             result.cpu_seconds,

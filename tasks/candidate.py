@@ -8,8 +8,10 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
 from perennial.datasets.snapshot import Snapshot, StoredSnapshots
+from perennial.drift.reasons import parts_of
 from perennial.evaluation.decision import GateDecision, Leak
 from perennial.evaluation.division import Division
+from perennial.evaluation.mixing import Mixture
 from perennial.loop import candidate as making
 from perennial.loop import gate
 from perennial.loop.candidate import Candidate
@@ -47,7 +49,7 @@ def divide_snapshot(
     """Divide the rows of a snapshot by what the champion has learned from.
 
     Raises:
-        TrainingError: there is no champion, no head to take off, or too few rows to fit one on.
+        TrainingError: there is no champion, or there are too few rows to learn from.
     """
     spec = declaration.spec
     champion = find_champion(store(), spec.name)
@@ -55,8 +57,16 @@ def divide_snapshot(
     snapshots = StoredSnapshots(store(), spec.name)
     learned = None if champion is None else Learned.of(champion, snapshots)
     frame = snapshots.rows(snapshot.sha256)
+    asked = request.decision(store(), spec.name)
     rows = divide_rows(
-        frame, spec, request.depth, learned, span=request.span, asked_by_hand=request.by_hand
+        frame,
+        spec,
+        request.depth,
+        champion,
+        learned,
+        span=request.span,
+        late=0 if asked is None else asked.late,
+        asked_by_hand=request.by_hand,
     )
     name = None if champion is None else champion.name
     return RowsDivided(snapshot=snapshot, rows=rows, champion=name)
@@ -66,29 +76,30 @@ def divide_snapshot(
 def make_candidate(
     declaration: Declaration, divided: RowsDivided, request: RetrainRequest
 ) -> Candidate:
-    """Train and package a candidate, or put a head on the champion's base.
+    """Make and package a candidate: of the champion's mixture, or one that begins another.
 
     Raises:
         TrainingError: there is nothing to learn from.
     """
     spec, snapshot = declaration.spec, divided.snapshot
+    asked = request.decision(store(), spec.name)
     candidate = making.make_candidate(
         StoredSnapshots(store(), spec.name).rows(snapshot.sha256),
         spec,
         divided.rows,
         divided.rival(),
         depth=request.depth,
-        mixture=request.mixture(store()),
+        mixture=None if asked is None else asked.mixture,
     )
     get_run_logger().info(
-        "%s, %s on %s in %.1f s, parity within %.2g",
+        "%s, %s on %s rows in %.1f s, parity within %.2g",
         candidate.depth,
         candidate.estimator,
-        candidate.span,
+        candidate.recipe.trained_rows,
         candidate.seconds,
         candidate.parity.max_abs,
     )
-    key = "training" if candidate.stands_on is None else "heal"
+    key = "training" if candidate.afresh else "heal"
     publish(key, spec.name, _markdown(candidate), description=_told(candidate))
     return candidate
 
@@ -119,13 +130,16 @@ def _told(candidate: Candidate) -> str:
 
 def _markdown(candidate: Candidate) -> str:
     recipe, parity = candidate.recipe, candidate.parity
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in recipe.shares.items())
+    shares = parts_of(Mixture(**recipe.shares)) if recipe.shares else ""
+    made = ", ".join(f"{name} {version}" for name, version in candidate.bases.items())
+    fresh = ", ".join(f"{name} on {count:,} rows" for name, count in recipe.bases.items())
     rows = [
         ("depth", candidate.depth),
         ("family", candidate.estimator),
-        ("stands on", candidate.stands_on or "a base of its own"),
-        ("learned from", str(candidate.span)),
-        ("heads in its answers", shares or "none"),
+        ("trained for it", fresh or "nothing"),
+        ("taken over", made or "nothing"),
+        ("small models", f"of {recipe.head_rows:,} rows" if recipe.head_rows else "none"),
+        ("answers", shares or "by one model"),
         ("the gate's trial learned from", f"{recipe.trial_rows:,} rows"),
         ("judged by", f"the newest {recipe.judged_rows:,} rows"),
         ("answers as its source", f"on {parity.rows:,} rows, to within {parity.max_abs:.2g}"),

@@ -304,7 +304,7 @@ def _of_baseline(run: BaselineRun, recorded: Recorded, reason: str) -> PolicyRes
     retrains = len(run.starts) - 1
     return PolicyResult(
         score=run.score,
-        heals={"recalibrate": 0, "correct": 0, "retrain": retrains},
+        heals={"correct": 0, "retrain": retrains},
         retrains=retrains,
         fits=run.fits,
         cpu_seconds=run.cpu_seconds,

@@ -45,7 +45,7 @@ from perennial.registry import (
     read_manifest,
     read_state,
 )
-from perennial.spec import MIN_WINDOW_ROWS, Cure, PipelineSpec, Rollout, Span
+from perennial.spec import MIN_WINDOW_ROWS, Depth, PipelineSpec, Rollout, Span
 from perennial.store import Lease, acquire_lease, layout
 from perennial.store.memory import MemoryStore
 from perennial.validation.quarantine import Quarantine
@@ -72,7 +72,7 @@ class ReplayedRun:
     seconds: float
     """On the wall, of all."""
 
-    def heals(self, depth: Cure) -> int:
+    def heals(self, depth: Depth) -> int:
         """How many heals of a depth took over, behind version 1."""
         made = {e.version: e.details["depth"] for e in self._of("version.registered")}
         over = [entry.version for entry in self._of("rollout.promoted")]
@@ -207,7 +207,7 @@ class _Pipeline:
         self._checks.append(check)
         return check
 
-    def _heal(self, stream: MemoryStream, reason: str, depth: Cure, cause: str | None) -> None:
+    def _heal(self, stream: MemoryStream, reason: str, depth: Depth, cause: str | None) -> None:
         request = RetrainRequest(
             reason=reason,
             cause=cause,
@@ -245,8 +245,15 @@ class _Pipeline:
             return
         frame, champion = self._snapshots.rows(fixed.snapshot.sha256), self._champion()
         learned = None if champion is None else Learned.of(champion, self._snapshots)
+        asked = request.decision(self.store, self._name)
         division = divide_rows(
-            frame, self._spec, request.depth, learned, asked_by_hand=request.by_hand
+            frame,
+            self._spec,
+            request.depth,
+            champion,
+            learned,
+            late=0 if asked is None else asked.late,
+            asked_by_hand=request.by_hand,
         )
         if division.refusal is not None:
             refuse_untried(self.store, lease, request, division.refusal, clock=self._clock)
@@ -257,7 +264,7 @@ class _Pipeline:
             division,
             champion,
             depth=request.depth,
-            mixture=request.mixture(self.store),
+            mixture=None if asked is None else asked.mixture,
             meter=self._meter,
         )
         if candidate.refusal is not None:

@@ -21,7 +21,7 @@ _LABELS = {
     "hindsight": "best moments, seen afterwards",
 }
 _COLOURS = {**COLOURS, "periodic-5": "#6b7280", "hindsight": "#7c3aed"}
-_SHAPES = {"recalibrate": "|", "correct": ".", "retrain": "^", "unhead": "x", "hold": "s"}
+_SHAPES = {"correct": ".", "retrain": "^", "hold": "s"}
 
 
 def render_backtest(found: Backtest) -> str:
@@ -141,7 +141,7 @@ def _facts(found: Backtest) -> list[tuple[str, str]]:
     facts = [
         (f"{mine.score:.4g}", found.metric),
         (str(mine.retrains), "retrains"),
-        (str(mine.heals["recalibrate"] + mine.heals["correct"]), "corrections put on"),
+        (str(mine.heals["correct"]), "corrections put on"),
         (f"{mine.cpu_seconds:.1f} s", "CPU of all fits"),
     ]
     if found.caveat:
@@ -195,7 +195,7 @@ def _row(found: Backtest, name: str) -> list[str]:
         _LABELS[name],
         f"{result.score:.4g}",
         "" if recovered is None else f"{recovered:.2f}",
-        str(result.heals["recalibrate"] + result.heals["correct"]),
+        str(result.heals["correct"]),
         str(result.retrains),
         str(result.fits),
         f"{result.cpu_seconds:.1f}",

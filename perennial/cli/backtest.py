@@ -179,7 +179,7 @@ def _print(console: Console, found: Backtest) -> None:
     for column in ("policy", found.metric, "recovered", "corrections", "retrains", "fits", "CPU s"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for name, result in found.policies.items():
-        heads = result.heals["recalibrate"] + result.heals["correct"]
+        heads = result.heals["correct"]
         recovered = found.policies[name].recovered
         table.add_row(
             name,

@@ -96,7 +96,7 @@ def export(
     typer.echo(f"{manifest.version} of {pipeline} is written to {to}: {', '.join(files)}.")
     if found is not None:
         typer.echo(f"{found.name} answers as its graph does, on {found.rows:,} rows.")
-    if found is not None and found.has_head:
+    if found is not None and found.has_others:
         typer.echo(
             f"It is the model that {found.of} trained; model.onnx has a correction on it besides."
         )

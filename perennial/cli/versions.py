@@ -89,8 +89,9 @@ def _shown(manifest: Manifest, entries: Sequence[HistoryEntry]) -> list[tuple[st
     lines = [
         (
             "estimator",
-            lineage.estimator + ("" if lineage.depth == "retrain" else f", {_head(manifest)}"),
+            lineage.estimator,
         ),
+        ("answers", _answers(manifest)),
         ("score", score),
         ("at its gate", gate_text(told)),
         ("live", live_text(entries, manifest.version)),
@@ -100,10 +101,16 @@ def _shown(manifest: Manifest, entries: Sequence[HistoryEntry]) -> list[tuple[st
     return [(what, text) for what, text in lines if text]
 
 
-def _head(manifest: Manifest) -> str:
-    """How a version came of its base, where it was not trained anew."""
-    base = manifest.lineage.base
-    return f"no head on {base}" if manifest.lineage.depth == "unhead" else f"a head on {base}"
+def _answers(manifest: Manifest) -> str:
+    """With what share each model counts that answers, and which version trained it."""
+    from perennial.drift.reasons import parts_of
+    from perennial.evaluation.mixing import Mixture
+
+    lineage = manifest.lineage
+    if not lineage.recipe.shares:
+        return ""
+    taken = ", ".join(f"{name} of {of}" for name, of in lineage.bases.items())
+    return f"{parts_of(Mixture(**lineage.recipe.shares))} ({taken})"
 
 
 @app.command()

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from perennial.datasets.dates import Dates
 from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict
-from perennial.evaluation.mixing import HeadGain, HeadTrial, Mixture
-from perennial.spec import Costs, Cure
+from perennial.evaluation.mixing import MemberErrors, Mixture
+from perennial.spec import Costs, Depth
 
 
 class Verdicts(BaseModel):
@@ -23,8 +23,8 @@ class Verdicts(BaseModel):
     """Of its rows; None: they have no times."""
     input: InputVerdict | None = None
     losses: tuple[LossVerdict, ...] = ()
-    trials: tuple[HeadTrial, ...] = ()
-    """Of heads on the champion's base."""
+    errors: tuple[MemberErrors, ...] = ()
+    """Of the members of the versions that answered these windows."""
     unknown: float = 0.0
     """Share of the labels that came which are of classes that the champion has never seen."""
     estimated: LossVerdict | None = None
@@ -44,12 +44,12 @@ class HealRecord(BaseModel):
     """The same for a retrain, taken over or refused."""
     windows: int | None = None
     """Windows checked in all, this one included; None: those of the history are all there are."""
-    refused: int = 0
-    """Candidates in a row that the gate refused, or that were rolled back, up to now."""
     undone: int = 0
     """Versions in a row that live traffic has rolled back, up to now."""
-    headed: bool = False
-    """Whether the champion has a head."""
+    standing: Mixture = Mixture.alone()
+    """The shares by which the champion answers."""
+    small: bool = False
+    """Whether it has small models beside those that are trained."""
     costs: Costs = Costs()
     """CPU seconds that the last heal of each depth took."""
 
@@ -60,11 +60,13 @@ class Decision(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     action: Literal["keep", "heal", "hold"]
-    depth: Cure | None = None
+    depth: Depth | None = None
     """Of a heal."""
     mixture: Mixture | None = None
-    """Of a heal by heads."""
-    ground: Literal["loss", "input", "heads", "data", "none"]
+    """The shares that the windows with labels speak for; None: there are none."""
+    late: int = 0
+    """Windows by which labels came behind the window's end."""
+    ground: Literal["loss", "input", "members", "data", "none"]
     """Which evidence it rests on."""
     reason: str
     windows: tuple[str, ...] = ()
@@ -73,8 +75,8 @@ class Decision(BaseModel):
     """The features that carry the shift, the strongest first."""
     loss_ratio: float | None = None
     """Loss over promise in those windows."""
-    gain: HeadGain | None = None
-    """What heads on the base were worth in the newest trials."""
+    gain: float | None = None
+    """Share of the loss that the heal is expected to take away; None: none was in question."""
     price: float | None = None
     """Share of the loss that the heal in question has to take away; None: none was in question."""
     cpu_seconds: float | None = None

@@ -1,14 +1,14 @@
-"""Keep, heal (and how deep) or hold: a pure function of the verdicts on one base.
+"""Keep, heal (and how deep) or hold: a pure function of the verdicts on one champion.
 
-Labels are the stronger evidence, because only they show whether the model suffers, and whether it
-has to: where they have come for the newest windows, what heads fitted on the newest rows do on rows
-that they have not seen (`perennial.evaluation.mixing`) decides. A head is put on wherever it takes
-away as much of the loss as it costs (`perennial.drift.pricing`), and taken off where it has earned
-no share. A new model costs a training: it is worth that once heads carry a good part of the work,
-since then the base no longer knows its world. A loss that has risen where no head does better is
-harder rows, not a worse model, and is left alone. Where labels are late or absent, an input shift
-that lasts confirms, if the loss that is estimated for such inputs has risen too; where no label has
-come since the model was trained, a retrain would learn nothing, and labels are asked for.
+Labels are the stronger evidence, because only they show what a model is worth. Where they have come
+for the newest windows, what the members of the champion's mixture answered live gives each its
+share (`perennial.evaluation.mixing`), and a heal is asked for as soon as other shares, or small
+models of newer rows, are expected to take away as much of the loss as they cost
+(`perennial.drift.pricing`). A new model beside them is due by the clock, within the budget; later,
+where such models have earned nothing and the loss has not risen. Where labels are late or absent,
+an input shift that lasts confirms, if the loss that is estimated for such inputs has risen too;
+where no label has come since the model was trained, a retrain would learn nothing, and labels are
+asked for.
 """
 
 from __future__ import annotations
@@ -20,35 +20,41 @@ from typing import Any
 from perennial.drift.decision import Decision, HealRecord, Verdicts
 from perennial.drift.loss import LossVerdict, pool
 from perennial.drift.pricing import Pricing, backoff
-from perennial.drift.reasons import (
-    Known,
-    correction_worth,
-    corrections_tried,
-    count_windows,
-    loss_compared,
-    parts_of,
-    percent,
+from perennial.drift.reasons import Known, count_windows, loss_compared, parts_of, percent
+from perennial.evaluation.division import MIN_HEAD_ROWS
+from perennial.evaluation.mixing import (
+    BASES,
+    HEADS,
+    MemberErrors,
+    Mixture,
+    expected_gain,
+    weigh,
 )
-from perennial.evaluation.mixing import HeadTrial, expected_gain, gain, mix
-from perennial.spec import Depth, Policy
+from perennial.spec import Depth, MemberName, Policy
 
-WEIGHED = 6
-"""How many of the newest trials say whether a retrain is due."""
-MIN_TRIALS = 3
+MIN_WINDOWS = 3
+"""In a row that have labels of a class which the model has never seen."""
 _CLASS_ROWS = 90
 """Since a new class came: of fewer, those that a retrain leaves to its gate are nearly all."""
-_SIGNIFICANT = 1.65
-"""Student's t from which on a gain is no chance: one-sided 5% for many rows."""
+_IDLE = 2
+"""Times the usual wait, after which a new model is due where such models have earned nothing."""
 
 
-def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision:
+def decide(
+    history: Sequence[Verdicts],
+    record: Sequence[MemberErrors],
+    heals: HealRecord,
+    policy: Policy,
+) -> Decision:
     """Judge whether the champion needs a heal now, and of what depth.
 
     Args:
-        history: verdicts since the champion's base took over, the oldest first, the present window
-            last.
-        heals: when a heal was last asked for, and how often in a row one failed. What live traffic
-            has undone is not brought back by the same rows: the wait grows with failures in a row.
+        history: verdicts since the newest of the champion's trained models took over, the oldest
+            first, the present window last.
+        record: what the members answered live, in windows whose labels have come, the oldest first;
+            since the mixture began.
+        heals: when a heal was last asked for. What live traffic has undone is not brought back by
+            the same rows: the wait grows with failures in a row.
         policy: levels, persistence, cool-down.
     """
     quiet = max(policy.cooldown, backoff(heals.undone) - 1)
@@ -58,23 +64,22 @@ def decide(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> De
         )
         return _keep(words, put_off=True)
     losses = [verdict for seen in history for verdict in seen.losses]
-    trials = [trial for seen in history for trial in seen.trials]
     if not labels_are_recent(history, policy):
         return _by_input(history, heals, policy)
     moved = _lasting(history)
     foreign = _by_classes(history, heals, policy)
     if foreign is not None:
         return foreign
-    if trials:
+    if record:
         windows = len(history) if heals.windows is None else heals.windows
-        return _by_trials(trials, losses, moved, heals, policy, windows, _dates(history))
+        return _by_record(record, losses, moved, heals, policy, windows, _dates(history))
     return _by_loss(losses, moved, heals, policy, _dates(history))
 
 
 def labels_are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
     """Labels count as there while some came in the last few windows."""
     newest = history[-(policy.persistence + 1) :]
-    return any(seen.losses or seen.trials for seen in newest)
+    return any(seen.losses or seen.errors for seen in newest)
 
 
 def _by_classes(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision | None:
@@ -83,7 +88,7 @@ def _by_classes(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) 
     run = list(takewhile(lambda seen: seen.unknown > 0, reversed(labelled)))
     rows = sum(verdict.rows for seen in run for verdict in seen.losses)
     share = sum(seen.unknown for seen in run) / max(len(run), 1)
-    enough = len(run) >= MIN_TRIALS and rows >= _CLASS_ROWS
+    enough = len(run) >= MIN_WINDOWS and rows >= _CLASS_ROWS
     if not enough or _no_retrain(share, heals, policy):
         return None
     return Decision(
@@ -97,8 +102,8 @@ def _by_classes(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) 
     )
 
 
-def _by_trials(
-    trials: Sequence[HeadTrial],
+def _by_record(
+    record: Sequence[MemberErrors],
     losses: Sequence[LossVerdict],
     moved: dict[str, str],
     heals: HealRecord,
@@ -106,60 +111,87 @@ def _by_trials(
     windows: int,
     known: Known,
 ) -> Decision:
-    weighed = list(trials[-WEIGHED:])
-    found, mixture = gain(weighed), mix(trials)
+    mixture = weigh(record, policy.harm)
     alarm = _alarm(losses, policy)
+    gain = max(expected_gain(record, mixture, heals.standing), _saved(record, mixture, HEADS))
     evidence: dict[str, Any] = {
-        "ground": "heads",
-        "windows": (weighed[0].window, weighed[-1].window),
+        "ground": "members",
+        "mixture": mixture,
+        "late": record[-1].late,
+        "windows": (record[0].window, record[-1].window),
         "features": tuple(moved),
         "loss_ratio": None if alarm is None else alarm.ratio,
-        "gain": found,
     }
-    due = (
-        found.windows >= MIN_TRIALS
-        and found.share >= policy.retrain_gain
-        and found.t >= _SIGNIFICANT
-    )
-    put_off = _no_retrain(found.share, heals, policy)
-    if due and put_off is None and _base_had_its_time(heals, policy, windows):
-        words = f"the model no longer knows its world: {corrections_tried(found)}"
-        reason = "; ".join([words, *moved.values()])
-        evidence |= _bill("retrain", heals, policy)
-        return Decision(action="heal", depth="retrain", reason=reason, **evidence)
-    if mixture.depth is not None and mixture.counts:
-        expected = expected_gain(trials, mixture)
-        evidence |= _bill(mixture.depth, heals, policy)
-        worth = correction_worth(mixture.depth, expected)
-        objection = _pricing(heals, policy).objection(mixture.depth, expected)
-        if objection is not None:
-            return _keep(f"{worth}, {objection}", **evidence)
-        tried = f"the gate will try it ({parts_of(mixture)})"
-        waiting = put_off if due else None
-        reason = "; ".join(filter(None, [worth, tried, waiting, *moved.values()]))
+    risen = alarm is not None and alarm.risen
+    shares = f"shares by what each has answered live: {parts_of(mixture)}"
+    if _new_model_is_due(record, mixture, heals, policy, windows, risen=risen):
+        evidence |= {"gain": gain, **_bill("retrain", heals, policy)}
+        since = count_windows(min(windows, len(record)))
+        words = f"a new model is due, {since} have come with their labels"
+        if risen and alarm is not None:
+            words = f"{words}; {loss_compared(alarm, known)}"
         return Decision(
-            action="heal", depth=mixture.depth, mixture=mixture, reason=reason, **evidence
-        )
-    if heals.headed:
-        reason = f"the correction of the model no longer helps: {corrections_tried(found)}"
-        return Decision(action="heal", depth="unhead", reason=reason, **evidence)
-    if alarm is not None and alarm.risen:
-        return _keep(
-            "harder rows, not a worse model: what is fitted on the newest rows does no better, "
-            f"though {loss_compared(alarm, known)}",
+            action="heal",
+            depth="retrain",
+            reason="; ".join([words, shares, *moved.values()]),
             **evidence,
         )
-    return _keep(f"no correction is worth it: {corrections_tried(found)}", **evidence)
+    if sum(errors.rows for errors in record) < MIN_HEAD_ROWS:
+        return _keep("too few labels have come to correct the model by", **evidence)
+    evidence |= {"gain": gain, **_bill("correct", heals, policy)}
+    if not heals.small:
+        words = "small models of the newest rows are tried beside the model"
+        reason = "; ".join([words, *moved.values()])
+        return Decision(action="heal", depth="correct", reason=reason, **evidence)
+    objection = _pricing(heals, policy).objection("correct", gain)
+    if objection is None:
+        words = f"newer small models and shares are worth {percent(gain)} of the loss"
+        reason = "; ".join([words, shares, *moved.values()])
+        return Decision(action="heal", depth="correct", reason=reason, **evidence)
+    words = f"newer small models and shares are worth {percent(gain)} of the loss, {objection}"
+    if risen and alarm is not None:
+        words = (
+            "harder rows, not a worse model: what is fitted on the newest rows does no better, "
+            f"though {loss_compared(alarm, known)}; {words}"
+        )
+    return _keep(words, **evidence)
 
 
-def _base_had_its_time(heals: HealRecord, policy: Policy, windows: int) -> bool:
-    """A first base is given time too: heads bridge it, and a new one has little more to learn."""
+def _new_model_is_due(
+    record: Sequence[MemberErrors],
+    mixture: Mixture,
+    heals: HealRecord,
+    policy: Policy,
+    windows: int,
+    *,
+    risen: bool,
+) -> bool:
+    """By the clock; later, where earlier ones have earned nothing and the loss has not risen."""
+    pricing = _pricing(heals, policy)
     waited = windows if heals.retrain_windows is None else heals.retrain_windows
-    return waited > _pricing(heals, policy).quiet_windows
+    quiet = pricing.quiet_windows
+    tried = heals.retrain_windows is not None
+    new: tuple[MemberName, ...] = BASES[1:]
+    if tried and not risen and _saved(record, mixture, new) < policy.takeover_price:
+        quiet = _IDLE * (quiet + 1) - 1
+    return min(waited, len(record)) > quiet
+
+
+def _saved(
+    record: Sequence[MemberErrors], mixture: Mixture, members: Sequence[MemberName]
+) -> float:
+    """Share of the loss that some members have saved: against the others without them."""
+    shares = {name: share for name, share in mixture.parts.items() if name not in members}
+    whole = sum(shares.values())
+    if not whole:
+        without = Mixture.alone()
+    else:
+        without = Mixture(**{name: share / whole for name, share in shares.items()})
+    return expected_gain(record, mixture, without)
 
 
 def _pricing(heals: HealRecord, policy: Policy) -> Pricing:
-    return Pricing(policy, heals.costs, heals.refused)
+    return Pricing(policy, heals.costs)
 
 
 def _bill(depth: Depth, heals: HealRecord, policy: Policy) -> dict[str, Any]:
@@ -247,8 +279,7 @@ def _no_retrain(gain: float, heals: HealRecord, policy: Policy) -> str | None:
     quiet, waited = _pricing(heals, policy).quiet_windows, heals.retrain_windows
     if waited is None or waited > quiet:
         return None
-    failed = f", longer for {heals.refused} that failed" if heals.refused else ""
-    return f"no retrain is asked for yet: window {waited} of {quiet} after the last one{failed}"
+    return f"no retrain is asked for yet: window {waited} of {quiet} after the last one"
 
 
 def _lasting(history: Sequence[Verdicts]) -> dict[str, str]:

@@ -34,8 +34,6 @@ class Pricing:
     policy: Policy
     measured: Costs = field(default_factory=Costs)
     """At the last heal of each depth; None: there was none yet, and it counts as free."""
-    refused: int = 0
-    """Candidates in a row."""
 
     def seconds(self, depth: Depth) -> float:
         """CPU seconds that a heal is expected to take."""
@@ -63,12 +61,10 @@ class Pricing:
 
     @property
     def quiet_windows(self) -> int:
-        """Windows after a retrain in which no other is asked for: as declared, longer after
-        candidates that were refused (`backoff`), and until the budget has paid for one."""
-        wait = max(self.policy.retrain_wait, min(self.refused, 1)) * backoff(self.refused)
-        heads = max(self.seconds("recalibrate"), self.seconds("correct"))
-        left = self._budget - min(heads, self._for_heads)
-        return max(wait, math.ceil(self.seconds("retrain") / left) - 1)
+        """Windows after a retrain in which no other is asked for: as declared, and until the budget
+        has paid for one."""
+        left = self._budget - min(self.seconds("correct"), self._for_heads)
+        return max(self.policy.retrain_wait, math.ceil(self.seconds("retrain") / left) - 1)
 
     @property
     def _budget(self) -> float:

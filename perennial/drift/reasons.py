@@ -6,24 +6,25 @@ from collections.abc import Mapping
 
 from perennial.datasets.dates import Dates, in_words
 from perennial.drift.loss import LossVerdict
-from perennial.evaluation.mixing import HeadGain, Mixture
-from perennial.spec import HeadName
+from perennial.evaluation.mixing import Mixture
+from perennial.spec import MemberName
 
 Known = Mapping[str, Dates | None]
 """Windows by their names, and of when their rows are."""
 
-_PARTS: dict[HeadName, str] = {
-    "recalibrate": "answers recalibrated",
-    "renew": "model of the newest rows",
+_PARTS: dict[MemberName, str] = {
+    "first": "first model",
+    "recent": "model of recent rows",
+    "all": "model of all rows",
+    "recalibrate": "recalibrated answers",
+    "renew": "small model of the newest rows",
     "correct": "residual model",
 }
 _ACTIONS = {
     "keep": "keep the model",
     "hold": "hold the data",
     "retrain": "retrain",
-    "recalibrate": "recalibrate the answers",
-    "correct": "add a correction",
-    "unhead": "take the correction off",
+    "correct": "correct the answers",
 }
 _VISIBLE = 0.005
 """A part below this would be told as 0%."""
@@ -44,26 +45,10 @@ def loss_compared(alarm: LossVerdict, known: Known) -> str:
     )
 
 
-def correction_worth(depth: str, expected: float) -> str:
-    """What a small correction is expected to do to the loss."""
-    what = "recalibrating the answers" if depth == "recalibrate" else "a small correction"
-    return f"{what} would cut the loss by {percent(expected)}"
-
-
 def parts_of(mixture: Mixture) -> str:
-    """What a correction would consist of, and with what share each part of it counts."""
-    shares = [(_PARTS[name], getattr(mixture, name)) for name in _PARTS]
-    return ", ".join(f"{what} {share:.0%}" for what, share in shares if share >= _VISIBLE)
-
-
-def corrections_tried(found: HeadGain) -> str:
-    """What corrections have done in trials."""
-    over = f"over {count_windows(found.windows)} that they had not seen, t {found.t:.1f}"
-    if found.share <= 0:
-        return f"corrections fitted on the newest rows would not cut the loss ({over})"
-    return (
-        f"corrections fitted on the newest rows would cut the loss by {percent(found.share)} "
-        f"({over})"
+    """What answers, and with what share each part of it counts."""
+    return ", ".join(
+        f"{_PARTS[name]} {share:.0%}" for name, share in mixture.parts.items() if share >= _VISIBLE
     )
 
 

@@ -1,13 +1,12 @@
-"""Which of the labelled rows train a candidate, which its heads are tried on, and which judge it.
+"""Which of the labelled rows train a candidate, which its small models, and which judge it.
 
 The rule that everything else follows from: candidate and champion are compared only on rows that
-neither has learned from. The trial of a new base leaves the newest rows out, and of these only such
-count as the champion's base does not know either; a head is held against the champion as it
-answers, so on rows that neither its base nor its head knows. On rows that it has learned from, a
-model always looks better than it is. What passes is then made again with all rows: a model that
-serves should know what is known. So where rows have hardly come since, a new base is held against
-the champion's as it was before that: its trial, which does not know the newest rows either. Where
-there is none, or a head is asked for, nothing is judged.
+neither has learned from. On rows that it has learned from, a model always looks better than it is.
+So a refitted model leaves the newest rows out that the champion does not know either, and ships as
+it was judged; small models are fitted on all of them, and until then those that stand answer in the
+trial. A model that begins a mixture is judged by a trial and then made again with all rows. Where
+rows have hardly come since, it is held against the champion's as it was before that: its trial,
+which does not know the newest rows either. Where there is none, nothing is judged.
 """
 
 from __future__ import annotations
@@ -15,23 +14,27 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from perennial.errors import TrainingError
-from perennial.spec import Cure, Gates
+from perennial.spec import Depth, Gates
 
 MIN_ROWS = 10
 """With fewer rows nothing is judged."""
 _WANTED_ROWS = 30
-HEAD_WINDOWS = 5
-"""A head is fitted on no more than so many windows of the newest rows, unless they are short."""
 TRIAL_SHARE = 3
 """Of the rows that a model learns from, one part in so many is the most that is left out to judge
 by."""
 MIN_HEAD_ROWS = TRIAL_SHARE * MIN_ROWS
 FEWEST_HEAD_ROWS = 5 * MIN_HEAD_ROWS
 """Short windows are taken together until they hold so many rows, or there are no more."""
+HEAD_WINDOWS, MOST_HEAD_WINDOWS = 5, 12
+"""Newest windows that small models are fitted on: one more for each by which labels are late, up to
+the second. What was learned from few windows does not hold for long."""
+MOST_HEAD_ROWS = 6_000
+"""Of longer windows fewer are taken, one at least: so small a model learns no more."""
 HELD_WINDOWS = 2
-"""Newest windows that a retrain leaves out: on the first a head is fitted, on the second both are
-judged, and then the head is fitted on both, or the base on all. Short ones are taken together here
-too."""
+"""Newest windows that a model which begins a mixture is judged by, where it takes another one's
+place."""
+JUDGED_SHARE = 4
+"""A refitted model is judged by one part in so many of a window: it ships without those rows."""
 
 
 class Unseen(BaseModel):
@@ -40,11 +43,11 @@ class Unseen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     base: int
-    """That its base does not know."""
+    """That the model does not know with which its mixture began."""
     champion: int
-    """That neither its base nor its head knows: as many, or fewer."""
+    """That none of its models knows: as many, or fewer."""
     trial: int | None = None
-    """That the trial of its base does not know: as many as its base, or more; None: it was not
+    """That the trial of its first model does not know: as many as that, or more; None: it was not
     kept."""
 
 
@@ -53,17 +56,12 @@ class Division(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    held: int
-    """Newest rows that the trial of a new base does not learn from; of a head: all that it is
-    fitted on."""
     judged: int
-    """Newest of these, which judge: no trial learns from them."""
-    heads: bool
-    """Whether heads are fitted on the held rows. They are tried on those judged, each on its base,
-    so it is bases that must not know the held rows, and a head that a champion has is left aside.
-    Else the champion is judged as it answers."""
-    unseen: int = 0
-    """Newest rows that the champion's base has not learned from; without a champion 0."""
+    """Newest rows, which judge: no model of the trial learns from them."""
+    heads: int = 0
+    """Newest rows on which small models are fitted; 0: there are none."""
+    afresh: bool = False
+    """Whether the model begins a mixture of its own. Else it goes on with the champion's."""
     rematch: bool = False
     """Whether the champion's trial stands for it: both are judged as they were before they learned
     the newest rows."""
@@ -72,13 +70,14 @@ class Division(BaseModel):
 
 
 def divide(
-    depth: Cure,
+    depth: Depth,
     rows: int,
     window: int,
     *,
     gates: Gates,
     unseen: Unseen | None,
-    span: int | None = None,
+    afresh: bool = False,
+    span: int,
 ) -> Division:
     """Divide the labelled rows of a snapshot.
 
@@ -88,68 +87,70 @@ def divide(
         window: rows that are judged together.
         unseen: what the champion has not learned from; None: there is none, a first version is made
             and judged by itself.
-        span: newest rows that are wished for to fit a head on; None: a few windows.
+        afresh: whether a retrain is to begin a mixture of its own.
+        span: newest rows that are wished for to fit small models on.
 
     Raises:
-        TrainingError: too few rows to fit a head on.
+        TrainingError: too few rows to fit small models on.
     """
     if unseen is None:
         held = holdout_rows(rows, window, gates)
-        return Division(held=held, judged=held, heads=False, refusal=_too_few_to_begin(held, rows))
-    if depth != "retrain":
-        fitted = head_rows(unseen.base, window, span)
+        return Division(judged=held, afresh=True, refusal=_too_few_to_begin(held, rows))
+    if afresh:
+        return _against_another(rows, window, unseen)
+    if depth == "correct":
+        fitted = head_rows(unseen.base, span)
         judged = min(max(window, MIN_ROWS), fitted // TRIAL_SHARE, unseen.champion)
-        return _divided(unseen, fitted, judged, heads=True)
-    held = min(held_rows(rows, window), unseen.base)
-    judged = held // 2
-    if judged >= MIN_HEAD_ROWS:
-        return _divided(unseen, held, judged, heads=True)
-    # Too few for heads: both models are judged as they stand, on all that neither knows.
-    judged = min(held, unseen.champion)
+        return Division(judged=judged, heads=fitted, refusal=_too_few(judged))
+    wanted = max(window // JUDGED_SHARE, _WANTED_ROWS)
+    judged = min(wanted, rows // TRIAL_SHARE, unseen.champion)
+    enough = unseen.base >= MIN_HEAD_ROWS
+    fitted = head_rows(unseen.base, span) if enough else 0
+    return Division(judged=judged, heads=fitted, refusal=_too_few(judged))
+
+
+def _against_another(rows: int, window: int, unseen: Unseen) -> Division:
+    judged = min(held_rows(rows, window), unseen.champion)
     again = min(unseen.trial or 0, rows // TRIAL_SHARE)
     if judged < MIN_ROWS <= again:
-        return Division(held=again, judged=again, heads=False, unseen=unseen.base, rematch=True)
-    return _divided(unseen, judged, judged, heads=False)
+        return Division(judged=again, afresh=True, rematch=True)
+    return Division(judged=judged, afresh=True, refusal=_too_few(judged))
 
 
-def _divided(unseen: Unseen, held: int, judged: int, *, heads: bool) -> Division:
-    return Division(
-        held=held, judged=judged, heads=heads, unseen=unseen.base, refusal=_too_few(judged)
-    )
-
-
-def head_span(window: int) -> int:
-    """How many of the newest rows a head is fitted on, where there are so many.
+def head_span(window: int, late: int = 0) -> int:
+    """How many of the newest rows small models are fitted on, where there are so many.
 
     Args:
         window: rows that are judged together.
+        late: windows by which labels come behind a window's end.
     """
-    return max(HEAD_WINDOWS * window, FEWEST_HEAD_ROWS)
+    windows = min(HEAD_WINDOWS + late, MOST_HEAD_WINDOWS)
+    windows = max(1, min(windows, MOST_HEAD_ROWS // window))
+    return max(windows * window, FEWEST_HEAD_ROWS)
 
 
-def head_rows(unseen: int, window: int, span: int | None) -> int:
-    """How many of the newest rows to fit a head on: ``span``, or a few windows.
+def head_rows(unseen: int, span: int) -> int:
+    """How many of the newest rows to fit small models on.
 
     Args:
         unseen: the newest rows that the base has not been trained on. On others it looks better
-            than it is, and a head would learn to leave it alone.
-        window: rows that are judged together.
+            than it is, and a correction would learn to leave it alone.
         span: how many are wished for.
 
     Raises:
         TrainingError: there are too few.
     """
-    rows = min(unseen, head_span(window) if span is None else span)
+    rows = min(unseen, span)
     if rows < MIN_HEAD_ROWS:
         raise TrainingError(
-            f"{rows} labelled rows to fit a head on that its base has not been trained on, "
+            f"{rows} labelled rows to fit a correction on that its base has not been trained on, "
             f"{MIN_HEAD_ROWS} are needed: wait for labels, or retrain"
         )
     return rows
 
 
 def held_rows(rows: int, window: int) -> int:
-    """How many of the newest rows a retrain leaves to its head and its gate: at most a third."""
+    """How many of the newest rows judge a model that takes another one's place: at most a third."""
     return min(HELD_WINDOWS * max(window, MIN_HEAD_ROWS), rows // TRIAL_SHARE)
 
 

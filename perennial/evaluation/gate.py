@@ -33,7 +33,7 @@ def judge(
     answers: Answers,
     gates: Gates,
     *,
-    tried: bool = False,
+    goes_on: bool = False,
     rematch: bool = False,
     frame: pd.DataFrame | None = None,
     features: tuple[str, ...] = (),
@@ -42,8 +42,8 @@ def judge(
 
     Args:
         gates: margins and confidence.
-        tried: trials on earlier windows speak for the candidate, as they do for a head that is
-            renewed: it is refused only where it is clearly worse than the champion.
+        goes_on: the candidate goes on with the champion's mixture: whether it is better its shares
+            will show, and it is refused only where it is clearly worse than a slice may be.
         rematch: the champion's trial answers for it.
         frame: the gate's rows, by which they are cut into slices; None: they are not.
         features: columns of ``frame`` that are searched for slices.
@@ -69,7 +69,7 @@ def judge(
             checks.append(_slices(slices, gates))
         if theirs is not None:
             checks.append(
-                _not_worse_than_champion(mine, theirs, gates, tried=tried, rematch=rematch)
+                _not_worse_than_champion(mine, theirs, gates, goes_on=goes_on, rematch=rematch)
             )
     return decide(checks, rows=len(y), slices=slices)
 
@@ -110,7 +110,9 @@ def _better_than_constant(
 
     A weak signal must not keep a pipeline from starting, nor a champion that is worse in place.
     """
-    change, low, high = _relative(batch_mean(mine - trivial), float(trivial.mean()), gates)
+    change, low, high = _relative(
+        batch_mean(mine - trivial), float(trivial.mean()), gates.confidence
+    )
     passed = change <= 0 if first else low <= 0
     return GateCheck(
         name="better_than_constant",
@@ -130,7 +132,7 @@ def _last_value(mine: NDArray[Any], last: NDArray[Any], gates: Gates, lag: int) 
     It is held against the candidate only where pipeline.yaml says so: that the truth comes back row
     by row, in time to be repeated, is more than a declared delay can promise.
     """
-    change, low, high = _relative(batch_mean(mine - last), float(last.mean()), gates)
+    change, low, high = _relative(batch_mean(mine - last), float(last.mean()), gates.confidence)
     held = gates.last_value == "refuse"
     passed = low <= 0
     return GateCheck(
@@ -216,39 +218,38 @@ def _slices(slices: tuple[SliceResult, ...], gates: Gates) -> GateCheck:
 
 
 def _not_worse_than_champion(
-    mine: NDArray[Any], theirs: NDArray[Any], gates: Gates, *, tried: bool, rematch: bool
+    mine: NDArray[Any], theirs: NDArray[Any], gates: Gates, *, goes_on: bool, rematch: bool
 ) -> GateCheck:
-    change, low, high = _relative(batch_mean(mine - theirs), float(theirs.mean()), gates)
-    passed = (low if tried else high) <= gates.margin
+    level = 1 - ALPHA if goes_on else gates.confidence
+    margin = max(gates.margin, gates.slice_margin) if goes_on else gates.margin
+    change, low, high = _relative(batch_mean(mine - theirs), float(theirs.mean()), level)
+    passed = (low if goes_on else high) <= margin
     rival = "the champion's trial" if rematch else "the champion"
     return GateCheck(
         name="not_worse_than_champion",
         figure=_number(change),
-        threshold=gates.margin,
+        threshold=margin,
         low=_number(low),
         high=_number(high),
         verdict=_verdict(passed),
         detail=f"loss {change:+.1%} against {rival} on the same {_rows(len(mine))}"
-        + _in_words(low, high, gates, tried=tried)
+        + _in_words(low, high, margin, level, goes_on=goes_on)
         + ("; both as they were before they learned these rows" if rematch else ""),
     )
 
 
-def _in_words(low: float, high: float, gates: Gates, *, tried: bool) -> str:
+def _in_words(low: float, high: float, margin: float, level: float, *, goes_on: bool) -> str:
     """What the figure was held against, and, where it is too high, what helps."""
-    level, allowed = f"{gates.confidence:.0%} confidence", f"{gates.margin:+.1%} is allowed"
-    if tried:
-        words = f" (at least {low:+.1%} at {level}, {allowed})"
-        if low <= gates.margin:
-            return (
-                f"{words}: a head, for which earlier trials speak, must only not be shown to be "
-                "worse"
-            )
+    sure, allowed = f"{level:.0%} confidence", f"{margin:+.1%} is allowed"
+    if goes_on:
+        words = f" (at least {low:+.1%} at {sure}, {allowed})"
+        if low <= margin:
+            return f"{words}: whether it is better, its shares show"
         return f"{words}: shown to be worse, the champion is the better one on these rows"
-    words = f" (at most {high:+.1%} at {level}, {allowed})"
-    if high <= gates.margin:
+    words = f" (at most {high:+.1%} at {sure}, {allowed})"
+    if high <= margin:
         return words
-    if low > gates.margin:
+    if low > margin:
         return f"{words}: shown to be worse, the champion is the better one on these rows"
     return (
         f"{words}: not shown to be no worse; more labels may show it, or gates.margin allow for it"
@@ -259,9 +260,9 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _relative(difference: BatchMean, base: float, gates: Gates) -> tuple[float, float, float]:
+def _relative(difference: BatchMean, base: float, level: float) -> tuple[float, float, float]:
     """The difference and its one-sided bounds as shares of a loss that it is held against."""
-    low, high = difference.interval(2 * gates.confidence - 1)
+    low, high = difference.interval(2 * level - 1)
     scale = base if base > 0 else 1.0
     return difference.mean / scale, low / scale, high / scale
 

@@ -1,69 +1,100 @@
-"""How far small heads on a base are to be trusted, learned from what they did on rows to come.
+"""How much each member of a mixture counts, learned from what its models have answered live.
 
-A head is fitted on the newest rows and then tried on the next window, which it has not seen: the
-prequential test of Dawid (JRSS A 147, 1984). From a few such trials follow the shares at which the
-heads' answers are mixed with the base's, by least squares under the constraints of a convex mixture
-(stacked regressions; Breiman, Machine Learning 24, 1996). The shares start from none: a head has to
-earn its part, and where no head helps the base stands alone. Squares are weighed by what the rows
-count for in the metric.
+A member is a way to get a model from the labels known so far: `first` keeps the model that the
+mixture began with, `recent` and `all` refit it, three small ones learn from the newest windows.
+What a member's models answered to a window, before its labels were known, says how much it is
+worth, and it keeps this record when its model is refitted: so it is judged at the distance at which
+it answers, however late labels come (the prequential test of Dawid, JRSS A 147, 1984).
+
+The shares are a convex mixture by least squares over products of the members' errors (stacked
+regressions; Breiman, Machine Learning 24, 1996), older windows with less weight. They are shrunk to
+equal shares: averaging is most of the gain, and late labels say little of the windows to come
+(Clemen, International Journal of Forecasting 5, 1989). A member without a model of its own yet
+counts for `first`, so a new one has a share before it has shown anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from perennial.evaluation.metrics import row_weights
-from perennial.evaluation.paired import MAX_BATCHES
-from perennial.spec import HeadDepth, HeadName, MetricName, Task
+from perennial.spec import BaseName, HeadName, MemberName, MetricName, Task
 
-HEADS: tuple[HeadName, ...] = ("recalibrate", "renew", "correct")
-"""The order in which arrays over heads are written."""
-REMEMBERED = 8
-"""Trials older than so many windows are forgotten."""
-_DECAY = 0.8
-_PRIOR_WINDOWS = 0.5
-"""The shares start from none, as if so many windows had shown that no head moves anything."""
-
-
-LEAST_SHARE = 0.05
-"""A mixture in which the heads have less than this together is not worth it: the base stands
-alone."""
+BASES: tuple[BaseName, ...] = get_args(BaseName)
+HEADS: tuple[HeadName, ...] = get_args(HeadName)
+MEMBERS: tuple[MemberName, ...] = (*BASES, *HEADS)
+"""The order in which arrays over members are written."""
+DECAY = 0.9
+"""What a window counts for, against the next one. Anything from .8 to 1 does about as well."""
+PRIOR_WINDOWS = 4.0
+"""Equal shares count as if so many windows, once more for each window by which labels are late, had
+shown that no other shares are better."""
+LEAST_SHARE = 0.03
+"""A member with less takes no part: it costs time in every answer, and moves none."""
+BOUND_WINDOWS = 20
+"""Over which `Policy.harm` is held."""
+_STEPS = 10
+_ERRORS = 2.0
+"""Standard errors that the bound of harm allows for."""
 
 
 class Mixture(BaseModel):
-    """Shares of the heads' answers; the rest is the base's."""
+    """Shares of the members in the answer; their sum is 1."""
 
     model_config = ConfigDict(frozen=True)
 
+    first: float = 0.0
+    recent: float = 0.0
+    all: float = 0.0
     recalibrate: float = 0.0
     renew: float = 0.0
     correct: float = 0.0
 
-    @property
-    def shares(self) -> tuple[float, ...]:
-        """In the order of `HEADS`."""
-        return self.recalibrate, self.renew, self.correct
+    @classmethod
+    def of(cls, shares: NDArray[Any]) -> Mixture:
+        """Take shares in the order of `MEMBERS`."""
+        return cls(**dict(zip(MEMBERS, map(float, shares), strict=True)))
+
+    @classmethod
+    def alone(cls) -> Mixture:
+        """Only the model that it begins with."""
+        return cls(first=1.0)
+
+    @classmethod
+    def equal(cls) -> Mixture:
+        """What counts before there is any evidence."""
+        return cls.of(np.full(len(MEMBERS), 1 / len(MEMBERS)))
 
     @property
-    def counts(self) -> bool:
-        """Whether the heads have a part that is worth it."""
-        return sum(self.shares) >= LEAST_SHARE
+    def shares(self) -> NDArray[np.float64]:
+        """In the order of `MEMBERS`."""
+        return np.array([getattr(self, name) for name in MEMBERS])
 
     @property
-    def depth(self) -> HeadDepth | None:
-        """The deepest head that has a part; None: the base stands alone."""
-        if self.correct > 0 or self.renew > 0:
-            return "correct"
-        return "recalibrate" if self.recalibrate > 0 else None
+    def parts(self) -> dict[MemberName, float]:
+        """Of those that take part."""
+        return {name: getattr(self, name) for name in MEMBERS if getattr(self, name) > 0}
+
+    @property
+    def heads(self) -> float:
+        """Share of the small models together."""
+        return float(sum(getattr(self, name) for name in HEADS))
+
+    def among(self, known: Sequence[MemberName]) -> Mixture:
+        """The same shares, where those of members without a model go to `first`."""
+        shares = {name: share for name, share in self.parts.items() if name in known}
+        lost = sum(self.parts.values()) - sum(shares.values())
+        return Mixture(**{**shares, "first": shares.get("first", 0.0) + lost})
 
 
-class HeadTrial(BaseModel):
-    """What heads fitted before a window did on it, in sufficient statistics.
+class MemberErrors(BaseModel):
+    """What the members of the version that answered a window got wrong, in sufficient statistics.
 
     Answers are compared on their own scale: values, or one probability a class.
     """
@@ -72,60 +103,44 @@ class HeadTrial(BaseModel):
 
     window: str
     rows: int
-    gram: tuple[tuple[float, ...], ...]
-    """Mean products of the heads' moves (answer less the base's), (heads, heads)."""
-    cross: tuple[float, ...]
-    """Mean products of the heads' moves and the base's errors (truth less answer), (heads,)."""
-    base: tuple[float, ...]
-    """Mean losses of the base in equal batches of the window's rows, in time order: squared errors,
-    absolute ones under mae."""
-    mixed: tuple[float, ...]
-    """The same of the mixture that earlier trials asked for."""
+    late: int
+    """Windows after its own end at which its labels were there."""
+    first: str
+    """The version whose trained model is `first`: another one begins another record."""
+    members: tuple[MemberName, ...]
+    """That had a model of their own."""
+    products: tuple[tuple[float, ...], ...]
+    """Mean products of the members' errors, (members, members)."""
+
+    @cached_property
+    def whole(self) -> NDArray[np.float64]:
+        """The products over all `MEMBERS`; one without a model has answered as `first`."""
+        at = [self.members.index(m) if m in self.members else 0 for m in MEMBERS]
+        return np.array(self.products)[np.ix_(at, at)]
 
 
-def try_heads(
-    window: str,
+def measure_errors(
     task: Task,
     y: NDArray[Any],
-    base: NDArray[Any],
-    heads: Sequence[NDArray[Any]],
-    mixture: Mixture,
+    answers: Mapping[MemberName, NDArray[Any]],
+    served: NDArray[Any],
     metric: MetricName | None = None,
-) -> HeadTrial:
-    """Sum up one window.
+) -> tuple[tuple[float, ...], ...]:
+    """Give the mean products of the members' errors on labelled rows, (members, members).
 
     Args:
-        y: true values or class indices (rows,), in time order.
-        base: the base's output (rows, width).
-        heads: output of each head that was fitted before, in the order of `HEADS`.
-        mixture: what was asked for before.
-        metric: under mae the squares stand for absolute errors, under balanced accuracy each class
+        y: true values or class indices (rows,).
+        answers: of each member (rows, width).
+        served: what the mixture of them answered (rows, width).
+        metric: under mae squares stand for absolute errors, under balanced accuracy each class
             counts alike; else, and without one, each row.
     """
-    truth = _on_the_scale(task, y, base.shape[1])
-    errors = truth - base.astype(np.float64)
-    moves = np.stack([head.astype(np.float64) - base for head in heads])
-    left = errors - np.tensordot(np.array(mixture.shares), moves, axes=1)
+    truth = _on_the_scale(task, y, served.shape[1])
+    errors = np.stack([answer.astype(np.float64) - truth for answer in answers.values()])
+    left = served.astype(np.float64) - truth
     weights = _absolute_weights(left) if metric == "mae" else row_weights(metric, y)
-    weighted = moves * weights[:, None]
-    rows = len(y)
-    return HeadTrial(
-        window=window,
-        rows=rows,
-        gram=tuple(tuple(r) for r in (np.einsum("hrw,irw->hi", weighted, moves) / rows).tolist()),
-        cross=tuple((np.einsum("hrw,rw->h", weighted, errors) / rows).tolist()),
-        base=_batches(_losses(metric, errors, weights)),
-        mixed=_batches(_losses(metric, left, weights)),
-    )
-
-
-def _losses(
-    metric: MetricName | None, errors: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    losses: NDArray[np.float64] = (
-        np.abs(errors[:, 0]) if metric == "mae" else weights * np.square(errors).sum(axis=1)
-    )
-    return losses
+    products = np.einsum("mrk,nrk,r->mn", errors, errors, weights) / len(y)
+    return tuple(tuple(row) for row in products.tolist())
 
 
 def _absolute_weights(left: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -142,83 +157,98 @@ def _absolute_weights(left: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights
 
 
-def mix(trials: Sequence[HeadTrial]) -> Mixture:
-    """Choose the shares, from trials on one base, the newest last."""
-    from scipy.optimize import nnls
-
-    if not trials:
-        return Mixture()
-    gram, cross, _ = _weighted(trials)
-    size = float(np.trace(gram)) / len(gram)
-    if size <= 0:
-        return Mixture()
-    # As if some windows more had been seen with moves of the usual size, and nothing to move.
-    seen = min(len(trials), REMEMBERED)
-    shrunk = gram + (_PRIOR_WINDOWS / seen + 1e-9) * size * np.eye(len(gram))
-    factor = np.linalg.cholesky(shrunk)
-    shares, _ = nnls(factor.T, np.linalg.solve(factor, cross))
-    shares = shares / max(1.0, shares.sum())
-    return Mixture(**{name: float(share) for name, share in zip(HEADS, shares, strict=True)})
-
-
-def expected_gain(trials: Sequence[HeadTrial], mixture: Mixture) -> float:
-    """Say what share of the base's loss a mixture would have taken away in these trials."""
-    gram, cross, base = _weighted(trials)
-    shares = np.array(mixture.shares)
-    return float(2 * shares @ cross - shares @ gram @ shares) / base if base > 0 else 0.0
-
-
-def _weighted(
-    trials: Sequence[HeadTrial],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Sum the newest trials up, older ones with less weight: gram, cross, and the base's loss."""
-    recent = trials[-REMEMBERED:]
-    weights = _DECAY ** np.arange(len(recent))[::-1]
-    gram = np.tensordot(weights, np.array([trial.gram for trial in recent]), axes=1)
-    cross = weights @ np.array([trial.cross for trial in recent])
-    return gram, cross, float(weights @ [np.mean(trial.base) for trial in recent])
-
-
-class HeadGain(BaseModel):
-    """How much of the base's loss the heads took away, as tried on rows that they had not seen."""
-
-    model_config = ConfigDict(frozen=True)
-
-    windows: int
-    share: float
-    """Of the base's mean loss."""
-    t: float
-    """Student's t of the difference, over batches of rows."""
-
-
-def gain(trials: Sequence[HeadTrial]) -> HeadGain:
-    """Take trials together, the newest last."""
-    if not trials:
-        return HeadGain(windows=0, share=0.0, t=0.0)
-    base = _pooled([trial.base for trial in trials])
-    mixed = _pooled([trial.mixed for trial in trials])
-    saved = base - mixed
-    spread = float(saved.std(ddof=1)) / np.sqrt(len(saved)) if len(saved) > 1 else 0.0
-    middle, whole = float(saved.mean()), float(base.mean())
-    return HeadGain(
-        windows=len(trials),
-        share=middle / whole if whole > 0 else 0.0,
-        t=middle / spread if spread > 0 else 0.0,
-    )
-
-
-def _pooled(batches: Sequence[tuple[float, ...]]) -> NDArray[np.float64]:
-    """Join batches into a few long ones, whose means are nearly independent."""
-    joined = np.concatenate([np.array(batch) for batch in batches])
-    return np.array([part.mean() for part in np.array_split(joined, min(MAX_BATCHES, len(joined)))])
-
-
-def _batches(losses: NDArray[np.float64]) -> tuple[float, ...]:
-    parts = np.array_split(losses, min(MAX_BATCHES, len(losses)))
-    return tuple(float(part.mean()) for part in parts)
-
-
 def _on_the_scale(task: Task, y: NDArray[Any], width: int) -> NDArray[np.float64]:
     if task == "multiclass":
         return np.eye(width)[y.astype(np.intp)]
     return y.astype(np.float64)[:, None]
+
+
+def weigh(record: Sequence[MemberErrors], harm: float | None = None) -> Mixture:
+    """Choose the shares.
+
+    Args:
+        record: of windows whose labels have come, the oldest first, all with the same `first`.
+        harm: share by which the loss may lie above that of `first` over `BOUND_WINDOWS` windows,
+            see `_bounded`; None: no bound is kept.
+    """
+    prior = Mixture.equal() if harm is None else Mixture.alone()
+    if not record:
+        return prior
+    products = np.stack([errors.whole for errors in record])
+    late = record[-1].late
+    shares = _solve(products, late, prior.shares)
+    if harm is not None:
+        shares = _bounded(products, late, shares, harm)
+    shares = np.where(shares < LEAST_SHARE, 0.0, shares)
+    return Mixture.of(shares / shares.sum())
+
+
+def expected_gain(record: Sequence[MemberErrors], mixture: Mixture, standing: Mixture) -> float:
+    """Say what share of the loss of the standing shares others would have taken away."""
+    if not record:
+        return 0.0
+    mean = _mean(np.stack([errors.whole for errors in record]))
+    before, after = (float(m.shares @ mean @ m.shares) for m in (standing, mixture))
+    return 1 - after / before if before > 0 else 0.0
+
+
+def _mean(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take windows together, older ones with less weight."""
+    weights = DECAY ** np.arange(len(products))[::-1]
+    mean: NDArray[np.float64] = np.tensordot(weights, products, 1) / weights.sum()
+    return mean
+
+
+def _solve(
+    products: NDArray[np.float64], late: int, prior: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Minimize the loss of the shares, a distance to the prior ones added.
+
+    The distance is in the unit of the moves that the members make from there, so that it depends on
+    no scale.
+    """
+    from scipy.optimize import nnls
+
+    count = len(prior)
+    if not len(products):
+        return prior
+    mean, seen = _mean(products), float((DECAY ** np.arange(len(products))).sum())
+    moves = np.diag(mean) - 2 * mean @ prior + prior @ mean @ prior
+    size = float(moves.mean())
+    if size <= 1e-12 * np.trace(mean):
+        return prior
+    pull = PRIOR_WINDOWS * (1 + late) / seen * size
+    shrunk = mean + pull * np.eye(count)
+    heavy = 1e3 * np.trace(shrunk) / count  # holds the sum at 1
+    factor = np.linalg.cholesky(shrunk + heavy)
+    found, _ = nnls(factor.T, np.linalg.solve(factor, pull * prior + heavy))
+    shares: NDArray[np.float64] = found / found.sum()
+    return shares
+
+
+def _bounded(
+    products: NDArray[np.float64], late: int, shares: NDArray[np.float64], harm: float
+) -> NDArray[np.float64]:
+    """Let the shares in only as far as their past allows.
+
+    What would have been served, had all windows been answered with such a part of the shares of
+    their time, may have lost at most so much more than `first` over the newest windows, two
+    standard errors allowed for. It holds for windows that resemble these; a change that comes
+    afterwards is seen when its labels come.
+    """
+    known = len(products)
+    newest = range(max(0, known - BOUND_WINDOWS), known)
+    alone = Mixture.alone().shares
+    past = np.stack([_solve(products[: max(0, w - late)], late, alone) for w in newest])
+    recent = products[newest.start :]
+    mine = np.einsum("wm,wmn,wn->w", past, recent, past)
+    both = np.einsum("wm,wm->w", past, recent[:, :, 0])
+    first = recent[:, 0, 0]
+    for part in np.linspace(1, 0, _STEPS + 1):
+        loss = part**2 * mine + 2 * part * (1 - part) * both + (1 - part) ** 2 * first
+        excess = loss - (1 + harm) * first
+        spread = excess.std(ddof=1) / np.sqrt(len(excess)) if len(excess) > 1 else 0.0
+        if excess.mean() + _ERRORS * spread <= 0:
+            break
+    bounded: NDArray[np.float64] = part * shares + (1 - part) * alone
+    return bounded

@@ -1,30 +1,29 @@
-"""A candidate: a model made of labelled rows, with what its gate needs and what makes it again.
+"""A candidate: models made of labelled rows, with what its gate needs and what makes it again.
 
-A trial, which has not seen the newest rows, finds out what is to be made: of a new base the family,
-its rounds, and whether heads help it; and the gate judges that trial. What would serve is made in
-the same way from all rows: holding rows out for good would cost a model the newest there are.
+A model that begins a mixture is found by a trial, which has not seen the newest rows: the family
+and its rounds; the gate judges the trial, and what would serve is made in the same way from all
+rows. A mixture that goes on with the champion's gets new small models and new shares, and at a
+retrain new trained ones beside the first; these are judged as they would serve.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
 from perennial.evaluation.division import Division
-from perennial.evaluation.mixing import HEADS, HeadTrial, Mixture
-from perennial.evaluation.span import TrainingSpan
+from perennial.evaluation.mixing import BASES, HEADS, Mixture, weigh
 from perennial.loop.meter import Meter, Stopwatch
-from perennial.loop.recipe import RowSplit, choose_rows
-from perennial.loop.versions import Champion
+from perennial.loop.recipe import RowSplit, due_bases
+from perennial.loop.versions import Answering, Champion
 from perennial.packaging.parity import Parity, check_parity
 from perennial.packaging.predictor import Packaged, encode_frame
 from perennial.registry import Lineage, Recipe
-from perennial.spec import Cure, EstimatorName, HeadName, PipelineSpec
+from perennial.spec import BaseName, Depth, EstimatorName, HeadName, PipelineSpec
 
 if TYPE_CHECKING:
-    from perennial.training.heads.heal import Tried
     from perennial.training.train import FamilyScore, Fitted
 
 REFERENCE_ROWS = 5_000
@@ -34,15 +33,13 @@ REFERENCE_ROWS = 5_000
 class Candidate:
     """What was made, of what, and how."""
 
-    depth: Cure
+    depth: Depth
     estimator: str
     recipe: Recipe
     rows: RowSplit
     model: Packaged
     """What would serve."""
-    base: Packaged
-    """The trained graph in it, without a head."""
-    trial: Packaged
+    trial: Answering
     """What the gate judges: it has not learned from the rows that judge."""
     rival: Packaged | None
     """What it is held against; None: the champion as it answers, if there is one."""
@@ -50,34 +47,32 @@ class Candidate:
     """Whether that is the champion's trial: rows have hardly come since the champion was made."""
     against: str | None
     """The champion that it is held against; None: it is a first version."""
-    stands_on: str | None
-    """The version whose trained graph it has taken over; None: it was trained anew."""
+    afresh: bool
+    """Whether it begins a mixture of its own."""
+    bases: dict[BaseName, str]
+    """The versions whose trained graphs it has taken over."""
+    refitted: dict[BaseName, Packaged]
+    """Trained graphs that were made for it beside the first one."""
     source: tuple[str, bytes] | None
-    """Name and content of the file with the trained model as its library has it; None: it was not
-    trained anew."""
+    """Name and content of the file with the trained model as its library has it; None: it begins no
+    mixture."""
     reference: pd.DataFrame
-    """Rows that the base was trained on, thinned out: what drift is measured against."""
+    """Rows that its newest trained graph has learned from, thinned out: what drift is measured
+    against."""
     usual_rows: int
     """Rows that the pipeline's first version was trained on."""
     parity: Parity
     """How far the packaged answers lie from those of what they were made of."""
     kept: Packaged | None = None
-    """The trained graph of the trial, where the base was made anew of all rows: later candidates
-    may have to be held against it."""
+    """The trial of a model that begins a mixture: later candidates may have to be held against
+    it."""
     refusal: str | None = None
     """Why there is nothing to judge; None: there is."""
-    trials: tuple[HeadTrial, ...] = ()
-    """By which a new base's heads have earned their shares."""
-    scores: tuple[FamilyScore, ...] = ()
-    """Of the families that were declared, where a base was trained."""
+    scores: tuple[FamilyScore, ...] = field(default=())
+    """Of the families that were declared, where they competed."""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     """That making it took."""
-
-    @property
-    def span(self) -> TrainingSpan:
-        """What it learned from."""
-        return TrainingSpan(self.recipe.trained_rows, self.recipe.half_life)
 
 
 def make_candidate(
@@ -86,186 +81,197 @@ def make_candidate(
     division: Division,
     champion: Champion | None,
     *,
-    depth: Cure = "retrain",
+    depth: Depth = "retrain",
     mixture: Mixture | None = None,
     meter: Meter | None = None,
 ) -> Candidate:
-    """Make a candidate: a new base, or a new head on the champion's, or that without a head.
-
-    A head that the champion has is replaced: there is never more than one on a base.
+    """Make a candidate.
 
     Args:
         frame: all labelled rows, in time order.
         division: of these rows, against this champion.
         champion: None: it is to be the first version.
-        mixture: shares of the heads that are put on the champion's base; None: it stays bare.
+        mixture: shares of the members; None: there is no evidence yet.
         meter: what counts the work.
 
     Raises:
         TrainingError: there is nothing to learn from.
-        ModelError: the champion's base cannot be loaded or run.
+        ModelError: a graph of the champion cannot be loaded or run.
     """
     meter = meter or Meter()
-    if depth == "retrain":
-        return _retrain(frame, spec, division, champion, meter)
-    assert champion is not None
-    return _heal(frame, spec, division, champion, depth, mixture, meter)
+    if champion is None or division.afresh:
+        return _begin(frame, spec, division, champion, meter)
+    shares = mixture or weigh([], spec.policy.harm)
+    return _go_on(frame, spec, division, champion, depth, shares, meter)
 
 
 def make_again(
-    frame: pd.DataFrame, spec: PipelineSpec, lineage: Lineage, base: Packaged | None
+    frame: pd.DataFrame,
+    spec: PipelineSpec,
+    lineage: Lineage,
+    bases: dict[BaseName, Packaged],
 ) -> bytes:
     """Make the graph of a version by its recipe: the same bytes, where all inputs are the same.
 
     Args:
         frame: the rows of its snapshot.
         spec: as it was in force.
-        base: the trained graph that it has taken over; None: it was trained anew.
+        bases: the trained graphs that it has taken over.
     """
-    from perennial.training.heads.heal import heal
-    from perennial.training.train import fit
+    from perennial.training.mixture import MixedModel, fit_on
+    from perennial.training.train import fit, refit
 
-    recipe, rows = lineage.recipe, RowSplit.of(frame, lineage.recipe)
-    mixture = Mixture(**recipe.shares) if recipe.shares else None
-    if base is not None:
-        return heal(rows.all, spec, base, mixture).packaged.graph
-    fitted = fit(
-        rows.before_held if recipe.head_rows else rows.all,
-        spec,
-        cast(EstimatorName, lineage.estimator),
-        rounds=recipe.rounds,
-        half_life=recipe.half_life,
-    )
-    return heal(rows.held_rows, spec, _package(fitted), mixture).packaged.graph
+    recipe = lineage.recipe
+    rows = RowSplit(frame, recipe.head_rows, recipe.judged_rows)
+    estimator = cast(EstimatorName, lineage.estimator)
+    if not bases:
+        return _package(fit(frame, spec, estimator, rounds=recipe.rounds)).graph
+    made = {
+        name: _package(
+            refit(
+                rows.before_judged,
+                spec,
+                bases["first"].signature,
+                estimator,
+                rows=count,
+                rounds=recipe.rounds,
+            )
+        )
+        for name, count in recipe.bases.items()
+    }
+    heads = fit_on(rows.to_heal, spec, bases["first"]) if recipe.head_rows else ()
+    shares = Mixture(**recipe.shares)
+    return MixedModel(_in_order({**bases, **made}), heads, shares).packaged.graph
 
 
-def _retrain(
+def _begin(
     frame: pd.DataFrame,
     spec: PipelineSpec,
     division: Division,
     champion: Champion | None,
     meter: Meter,
 ) -> Candidate:
+    """Let the declared families compete, and make the best one of all rows."""
     from perennial.training.estimator import load_estimator
-    from perennial.training.heads.heal import heal, try_on
     from perennial.training.source import dump_source
     from perennial.training.train import fit, train
 
     for name in spec.model.estimators:
         load_estimator(name)  # what a first import takes is no work of a fit
     watch = Stopwatch()
+    rows = RowSplit(frame, 0, division.judged)
     with meter.counted():
-        choice = choose_rows(frame, spec, division, champion)
-    span = choice.span
-    first = len(frame) - division.held - span.rows
-    rows = RowSplit(frame, first, division.held, division.judged)
-    with meter.counted():
-        fitted: Fitted
-        fitted = trained = train(
-            rows.before_held, spec, half_life=span.half_life, spent=watch.seconds, refits=2
-        )
+        trained = train(rows.before_judged, spec, refits=2)
     known = [score.estimator for score in trained.scores if score.skipped is None]
-    meter.fits += len(choice.tried) + len(known)
-    base = trial = _package(trained)
-    tried: Tried | None = None
-    rival: Packaged | None = None
-    kept: Packaged | None = None
-    if champion is not None and division.rematch:
-        rival = champion.trial
-    if champion is not None and division.heads:
-        with meter.counted(fits=2):
-            tried = try_on(rows.to_try, rows.to_judge, spec, base, trained_graph(champion))
-        trial, rival = tried.trial, tried.rival
-    mixture = tried.mixture if tried is not None and tried.mixture.counts else None
-    if mixture is None:
-        with meter.counted(fits=1):
-            fitted = fit(
-                rows.all,
-                spec,
-                trained.estimator,
-                rounds=trained.model.rounds,
-                half_life=span.half_life,
-            )
-        kept, base = base, _package(fitted)
-    with meter.counted(fits=mixture is not None):
-        healed = heal(rows.held_rows, spec, base, mixture)
-    learned = rows.all if mixture is None else rows.before_held
-    parity = _check(base, fitted, learned)
-    if mixture is not None:
-        parity = _worse(parity, healed.check(rows.held_rows))
-    seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
+    meter.fits += len(known)
+    rounds = trained.model.rounds
+    with meter.counted(fits=1):
+        fitted = fit(frame, spec, trained.estimator, rounds=rounds)
+    trial, model = _package(trained), _package(fitted)
+    parity = _check(model, fitted, frame)
     return Candidate(
         depth="retrain",
         estimator=fitted.estimator,
         recipe=Recipe(
             estimators=tuple(known),
-            rounds=fitted.model.rounds,
-            trained_rows=len(learned),
-            half_life=span.half_life,
-            head_rows=0 if mixture is None else division.held,
+            rounds=rounds,
+            trained_rows=len(frame),
+            bases={"first": len(frame)},
             trial_rows=trained.rows,
             judged_rows=division.judged,
-            shares=_shares(mixture),
         ),
         rows=rows,
-        model=healed.packaged,
-        base=base,
-        trial=trial,
-        rival=rival,
+        model=model,
+        trial=trial.predictor,
+        rival=champion.trial if champion is not None and division.rematch else None,
         rematch=division.rematch,
         against=None if champion is None else champion.name,
-        stands_on=None,
+        afresh=True,
+        bases={},
+        refitted={},
         source=dump_source(fitted.estimator, fitted.model),
-        reference=_thin_out(learned),
-        usual_rows=len(learned) if champion is None else champion.metrics.usual_rows,
+        reference=_thin_out(frame),
+        usual_rows=len(frame) if champion is None else champion.metrics.usual_rows,
         parity=parity,
-        kept=kept,
-        refusal=_same_again(healed.packaged, champion),
-        trials=() if tried is None else tried.trials,
+        kept=trial,
+        refusal=_same_again(model, champion),
         scores=trained.scores,
-        seconds=seconds,
-        cpu_seconds=cpu_seconds,
+        seconds=watch.seconds,
+        cpu_seconds=watch.cpu_seconds,
     )
 
 
-def _heal(
+def _go_on(
     frame: pd.DataFrame,
     spec: PipelineSpec,
     division: Division,
     champion: Champion,
-    depth: Cure,
-    mixture: Mixture | None,
+    depth: Depth,
+    mixture: Mixture,
     meter: Meter,
 ) -> Candidate:
-    from perennial.training.heads.heal import heal
+    """Fit small models anew, at a retrain trained ones too, and give all of them their shares."""
+    from perennial.training.estimator import load_estimator
+    from perennial.training.mixture import MixedModel, StandingMixture, fit_on
+    from perennial.training.train import refit
 
-    rows = RowSplit(frame, len(frame) - division.held, division.held, division.judged)
-    base = trained_graph(champion)
+    estimator = cast(EstimatorName, champion.base.lineage.estimator)
+    rounds = champion.base.lineage.recipe.rounds
+    load_estimator(estimator)
+    graphs = champion.graphs
     watch = Stopwatch()
-    with meter.counted(fits=2 * (mixture is not None)):
-        healed = heal(rows.all, spec, base, mixture)
-        trial = heal(rows.to_try, spec, base, mixture)
-    parity = healed.check(rows.all)
+    rows = RowSplit(frame, division.heads, division.judged)
+    before = rows.before_judged
+    due = due_bases(before, spec, champion) if depth == "retrain" else {}
+    made: dict[BaseName, Packaged] = {}
+    parity: Parity | None = None
+    for name, count in due.items():
+        with meter.counted(fits=1):
+            fitted = refit(
+                before, spec, graphs["first"].signature, estimator, rows=count, rounds=rounds
+            )
+        made[name] = _package(fitted)
+        parity = _worse(parity, _check(made[name], fitted, before.iloc[len(before) - count :]))
+    bases = _in_order({**graphs, **made})
+    with meter.counted(fits=bool(division.heads)):
+        heads = fit_on(rows.to_heal, spec, graphs["first"]) if division.heads else ()
+    model = MixedModel(bases, heads, mixture)
+    parity = _worse(parity, model.check(rows.to_heal if division.heads else before))
     seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
+    trial: Answering
+    if len(champion.members.names) > len(champion.bases):
+        trial = StandingMixture(bases, champion.members, mixture)
+    else:
+        fresh = rows.to_try
+        with meter.counted(fits=bool(len(fresh))):
+            tried = fit_on(fresh, spec, graphs["first"]) if len(fresh) else ()
+        trial = MixedModel(bases, tried, mixture)
+    learned = max(due.values(), default=0)
     return Candidate(
         depth=depth,
-        estimator=champion.base.lineage.estimator,
+        estimator=estimator,
         recipe=Recipe(
-            trained_rows=division.held,
-            trial_rows=division.held - division.judged,
+            rounds=rounds,
+            trained_rows=learned or division.heads,
+            bases=due,
+            head_rows=division.heads,
+            trial_rows=learned or len(rows.to_try),
             judged_rows=division.judged,
-            shares=_shares(mixture),
+            shares=model.mixture.among([*bases, *_names_of(heads)]).parts,
         ),
         rows=rows,
-        model=healed.packaged,
-        base=base,
-        trial=trial.packaged,
+        model=model.packaged,
+        trial=trial,
         rival=None,
         rematch=False,
         against=champion.name,
-        stands_on=champion.base.version,
+        afresh=False,
+        bases={
+            name: manifest.version for name, manifest in champion.bases.items() if name not in made
+        },
+        refitted=made,
         source=None,
-        reference=champion.reference,
+        reference=_thin_out(before.iloc[len(before) - learned :]) if due else champion.reference,
         usual_rows=champion.metrics.usual_rows,
         parity=parity,
         seconds=seconds,
@@ -274,17 +280,20 @@ def _heal(
 
 
 def _same_again(model: Packaged, champion: Champion | None) -> str | None:
-    """Say so where a new model is what the champion is, or what it stands on."""
+    """Say so where a new model is what the champion is, or what it began with."""
     if champion is None or model.signature != champion.signature:
         return None
-    if model.graph not in (champion.graph, champion.base_graph):
+    if model.graph not in (champion.graph, champion.trained.graph):
         return None
     return "the same model again: nothing has changed since that would make another"
 
 
-def trained_graph(champion: Champion) -> Packaged:
-    """The graph that a champion stands on, without a head."""
-    return Packaged(champion.base_graph, champion.trained.signature)
+def _in_order(bases: dict[BaseName, Packaged]) -> dict[BaseName, Packaged]:
+    return {name: bases[name] for name in BASES if name in bases}
+
+
+def _names_of(heads: tuple[object, ...]) -> tuple[HeadName, ...]:
+    return HEADS if heads else ()
 
 
 def _package(fitted: Fitted) -> Packaged:
@@ -298,14 +307,10 @@ def _check(base: Packaged, fitted: Fitted, rows: pd.DataFrame) -> Parity:
     return check_parity(base.graph, base.signature, fitted.model.predict, *inputs)
 
 
-def _worse(one: Parity, other: Parity) -> Parity:
+def _worse(one: Parity | None, other: Parity) -> Parity:
+    if one is None:
+        return other
     return max(one, other, key=lambda parity: sum(check.off for check in parity.checks))
-
-
-def _shares(mixture: Mixture | None) -> dict[HeadName, float]:
-    if mixture is None:
-        return {}
-    return {name: share for name, share in zip(HEADS, mixture.shares, strict=True) if share > 0}
 
 
 def _thin_out(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What a window says of one champion: its inputs, its labels, its loss."""
+"""What a window says of one champion: its inputs, its labels, its loss, its members' errors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from perennial.drift.detector import InputVerdict
 from perennial.drift.estimate import Answered, estimate_loss
 from perennial.drift.loss import LossVerdict, check_loss
 from perennial.drift.why import Explanation, explain
-from perennial.evaluation.division import FEWEST_HEAD_ROWS, MIN_HEAD_ROWS
+from perennial.evaluation.division import FEWEST_HEAD_ROWS
 from perennial.evaluation.metrics import row_losses
-from perennial.evaluation.mixing import HeadTrial, Mixture, try_heads
+from perennial.evaluation.mixing import MemberErrors
 from perennial.evaluation.targets import encode_known
 from perennial.loop.meter import Meter
 from perennial.loop.places import PendingWindow, Stretch
 from perennial.loop.ports import Stream
-from perennial.loop.versions import Champion, answer, read_judged
+from perennial.loop.versions import Champion, answer, metrics_of, read_judged
 from perennial.packaging.labels import LabelRule
 from perennial.spec import PipelineSpec
 
@@ -57,8 +57,8 @@ class Due:
 class Examiner:
     """Measures windows of about ``rows`` rows against one champion.
 
-    Its loss is that of the version that answers. Inputs are held against what its base was trained
-    on, and heads are tried on that base, whatever head it wears.
+    Its loss is that of the version that answers. Inputs are held against what the newest of its
+    models was trained on.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class Examiner:
         self._meter = meter or Meter()
         self._champion = champion
         self.rule = LabelRule.of(champion.signature)
-        self._predictor = champion.trained
+        self._predictor = champion.served
         self._metrics = champion.metrics
         self._reference = champion.reference
         # The reference is thinned out: as many of its rows make up a window's span as are left.
-        share = len(self._reference) / max(champion.base_metrics.trained_rows, 1)
+        share = len(self._reference) / max(metrics_of(champion.newest).trained_rows, 1)
         window_rows = max(1, round(rows * share))
         self._detector = build_detector(
             spec.policy,
@@ -161,40 +161,33 @@ class Examiner:
         return [verdict]
 
     def unknown(self, due: Due) -> float:
-        """Share of a window's labels that are of classes the base has never seen."""
+        """Share of a window's labels that are of classes the champion has never seen."""
         told = int(due.labels.notna().sum())
         if self._spec.task == "regression" or not told:
             return 0.0
         return 1 - len(encode_known(due.labels, self._predictor.signature)[0]) / told
 
-    def trial(self, due: Due, before: Sequence[Due], mixture: Mixture) -> list[HeadTrial]:
-        """Try heads fitted on earlier windows on one whose labels have come; nothing of too few.
+    def errors(self, due: Due, version: Champion, late: int) -> list[MemberErrors]:
+        """Measure what the members of a version got wrong in a window; nothing of next to none.
 
         Args:
-            before: windows whose labels were there before this one's rows were answered, and that
-                the base was not trained on.
-            mixture: what earlier trials asked for.
+            version: that answered the window, of the same mixture.
+            late: windows by which its labels came behind its end.
         """
-        from perennial.training.heads.heal import fit_on, headed_answers
-
-        fitted_on = [frame for frame in map(self._labelled, before) if len(frame)]
-        judged = self._labelled(due)
-        if sum(map(len, fitted_on)) < MIN_HEAD_ROWS or len(judged) < due.enough:
+        rows = self._labelled(due)
+        if len(rows) < due.enough:
             return []
-        name, spec, rows = due.stretch.window, self._spec, pd.concat(fitted_on, ignore_index=True)
-        with self._meter.counted(fits=1):
-            heads = fit_on(rows, spec, self._predictor)
-            y, output, answers = headed_answers(judged, spec, self._predictor, heads)
-            trial = try_heads(name, spec.task, y, output, answers, mixture, metric=spec.metric)
-        return [trial]
+        y, _ = encode_known(rows[self._spec.target], version.signature)
+        with self._meter.counted():
+            return [version.errors(due.stretch.window, late, rows, y, self._spec)]
 
     def estimate(self, name: str, window: Window, known: Sequence[Due]) -> LossVerdict | None:
         """Say what loss a window without labels is likely to have; None: there is too little to
         go by.
 
         Args:
-            known: the newest labelled windows that the base was not trained on. While there are
-                few, the rows that its gate had say too how wrong it is.
+            known: the newest labelled windows that the first model was not trained on. While there
+                are few, the rows that its gate had say too how wrong it is.
         """
         labelled = map(self._labelled, known)
         answered = [self._answered(rows) for rows in labelled if len(rows)]
@@ -215,7 +208,7 @@ class Examiner:
         return Answered(rows, answer(self._champion.served, rows), y)
 
     def _labelled(self, due: Due) -> pd.DataFrame:
-        """The rows whose truth the base has terms for, with it."""
+        """The rows whose truth the champion has terms for, with it."""
         _, known = encode_known(due.labels, self._predictor.signature)
         return due.frame[known].assign(**{self._spec.target: due.labels[known]})
 

@@ -9,7 +9,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from perennial.registry import (
     HistoryEntry,
     Stage,
-    failed_retrains_in_a_row,
     is_retrain,
     measured_costs,
     read_state,
@@ -34,8 +33,6 @@ class Past(BaseModel):
     retrained: AwareDatetime | None = None
     """When the last model behind the first one was made, be it that it was refused; None: none
     was."""
-    refused: int = 0
-    """Models in a row that failed, see `perennial.registry.failed_retrains_in_a_row`."""
     undone: int = 0
     """Versions in a row that live traffic has rolled back."""
     costs: Costs = Costs()
@@ -55,7 +52,6 @@ def fold(entries: Sequence[HistoryEntry]) -> Past:
         stage="idle" if stands is None else stands.stage,
         answered=None if stands is None else stands.answered,
         retrained=retrains[-1].at if len(retrains) > 1 else None,
-        refused=failed_retrains_in_a_row(entries),
         undone=rollbacks_in_a_row(entries),
         costs=measured_costs(entries),
     )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -38,12 +38,12 @@ from perennial.evaluation.metrics import prediction_shift, score
 from perennial.evaluation.rivals import score_rivals
 from perennial.evaluation.targets import align_classes, encode_known
 from perennial.loop.candidate import Candidate
-from perennial.loop.versions import Champion, Metrics, answer
+from perennial.loop.versions import Answering, Champion, Metrics, answer
 from perennial.packaging.predictor import Predictor, encode_frame
 from perennial.packaging.runtime import graph_formats
 from perennial.packaging.signature import Signature
 from perennial.registry import Runtime
-from perennial.spec import HeadDepth, PipelineSpec
+from perennial.spec import PipelineSpec
 
 SERVED_ROWS = 64
 """Rows that the candidate's own server has to answer."""
@@ -120,7 +120,7 @@ def judge_candidate(
         judged = judge(
             contest.answers,
             spec.gates,
-            tried=candidate.depth in get_args(HeadDepth),
+            goes_on=not candidate.afresh,
             rematch=candidate.rematch,
             frame=contest.held,
             features=_names(candidate.trial.signature),
@@ -164,7 +164,7 @@ def _hold_contest(candidate: Candidate, spec: PipelineSpec, champion: Champion |
     y, known = encode_known(rows.to_judge[spec.target], trial.signature)
     held = rows.to_judge[known]
     training_y, _ = encode_known(rows.before_judged[spec.target], trial.signature)
-    output = answer(trial.predictor, held)
+    output = answer(trial, held)
     theirs = None
     if champion is not None:
         # The champion, or its head, was fitted on the very rows that are judged.
@@ -189,7 +189,7 @@ def _in_classes_of(candidate: Candidate, spec: PipelineSpec, contest: _Contest) 
     return Answered(contest.held, output, y)
 
 
-def _aligned(predictor: Predictor, held: pd.DataFrame, signature: Signature) -> NDArray[Any]:
+def _aligned(predictor: Answering, held: pd.DataFrame, signature: Signature) -> NDArray[Any]:
     """Answers with their columns in the candidate's order of classes."""
     return align_classes(answer(predictor, held), predictor.signature.classes, signature.classes)
 
@@ -270,7 +270,6 @@ def _metrics(
             output,
             standing=None if champion is None else champion.metrics.promise,
         ),
-        trials=candidate.trials,
         shift=contest.shift,
     )
 

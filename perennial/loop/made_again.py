@@ -8,7 +8,7 @@ from typing import Any
 
 from perennial.datasets.snapshot import StoredSnapshots
 from perennial.evaluation.decision import GateDecision
-from perennial.evaluation.mixing import HEADS, Mixture
+from perennial.evaluation.mixing import Mixture
 from perennial.loop.candidate import make_candidate
 from perennial.loop.gate import judge_candidate
 from perennial.loop.recipe import Learned, divide_rows
@@ -49,31 +49,36 @@ def made_again(store: Store, manifest: Manifest) -> dict[str, Any]:
         TrainingError, ModelError: it cannot be made.
     """
     lineage, name = manifest.lineage, manifest.pipeline
-    spec = PipelineSpec.model_validate_json(read_file(store, manifest, SPEC_FILE))
+    declared = PipelineSpec.model_validate_json(read_file(store, manifest, SPEC_FILE))
     # Families that the time budget left out then are left out now, and no other.
     changes: dict[str, Any] = {"time_budget": _NO_LIMIT}
     if lineage.recipe.estimators:
         changes["estimators"] = lineage.recipe.estimators
-    spec = spec.model_copy(update={"model": spec.model.model_copy(update=changes)})
+    spec = declared.model_copy(update={"model": declared.model.model_copy(update=changes)})
     snapshots = StoredSnapshots(store, name)
     frame = snapshots.rows(lineage.snapshot)
     champion = learned = None
     if lineage.parent is not None:
         champion = read_champion(store, read_manifest(store, name, lineage.parent))
         learned = Learned.of(champion, snapshots)
-    # How many rows a person asked for is not on record: of a head, as many as it was fitted on.
-    by_hand = lineage.cause is None
-    span = lineage.recipe.trained_rows if by_hand and lineage.depth != "retrain" else None
-    division = divide_rows(frame, spec, lineage.depth, learned, span=span, asked_by_hand=by_hand)
-    shares = {head: lineage.recipe.shares.get(head, 0.0) for head in HEADS}
-    headed = lineage.depth not in ("retrain", "unhead")
+    # How many rows a person asked for is not on record: as many as small models were fitted on.
+    division = divide_rows(
+        frame,
+        declared,
+        lineage.depth,
+        champion,
+        learned,
+        span=lineage.recipe.head_rows or None,
+        asked_by_hand=lineage.cause is None,
+    )
+    shares = lineage.recipe.shares
     candidate = make_candidate(
         frame,
         spec,
         division,
         champion,
         depth=lineage.depth,
-        mixture=Mixture(**shares) if headed else None,
+        mixture=Mixture(**shares) if shares else None,
     )
     # What served rows have shown is on record, and not what they were.
     later = tuple(leak for leak in _gate_of(store, manifest).leaks if leak.kind == "known_later")

@@ -16,8 +16,9 @@ from perennial.drift.detector import InputVerdict
 from perennial.drift.loss import LossVerdict
 from perennial.drift.policy import decide
 from perennial.drift.why import Explanation
+from perennial.errors import NotFound
 from perennial.evaluation.division import head_span
-from perennial.evaluation.mixing import HeadTrial, mix
+from perennial.evaluation.mixing import MemberErrors
 from perennial.loop.evidence import Due, Examiner, read_due
 from perennial.loop.fold import HistoryFold, Past
 from perennial.loop.inspection import Expectations, Inspection, Inspector
@@ -33,7 +34,7 @@ from perennial.loop.record import (
     unanswered,
     windows_by,
 )
-from perennial.loop.versions import Champion
+from perennial.loop.versions import Champion, read_champion
 from perennial.registry import read_manifest
 from perennial.spec import PipelineSpec
 from perennial.store import Store
@@ -75,7 +76,7 @@ class PipelineMonitor:
         self.recent = [*newest_checks(store, spec.name)][::-1]
         """The newest checks, the last one last; of any champion."""
         self._last = self.recent[-1] if self.recent else None
-        mine = champion.base.version
+        mine = champion.newest.version
         self.history = [c for c in self.recent if (c.base or c.champion) == mine]
         self._window_rows = 1
         time = champion.signature.time
@@ -144,7 +145,7 @@ class PipelineMonitor:
         losses: list[LossVerdict] = []
         unknown = 0.0
         labels: list[InputVerdict] = []
-        trials: list[HeadTrial] = []
+        errors: list[MemberErrors] = []
         away = tuple(w for w in pending if not self._stream.holds(w.start, w.end))
         pending = tuple(w for w in pending if w not in away)
         due, left = examiner.due(self._stream, pending)
@@ -156,7 +157,7 @@ class PipelineMonitor:
             sound = known.take(inspector.sound_rows(known.stretch, known.frame))
             losses += examiner.losses(sound)
             unknown = max(unknown, examiner.unknown(sound))
-            trials += self._trial(examiner, inspector, sound, name, trials)
+            errors += self._errors(examiner, sound, name)
             labels += examiner.labels(sound, [*self._labels_seen(), *labels])
         inputs = estimated = None
         if not found.verdict.held:
@@ -168,7 +169,7 @@ class PipelineMonitor:
             dates=dates_of(window.frame, self._spec.time, self._times),
             input=inputs,
             losses=tuple(losses),
-            trials=tuple(trials),
+            errors=tuple(errors),
             unknown=unknown,
             estimated=estimated,
         )
@@ -183,7 +184,7 @@ class PipelineMonitor:
             cursor=end.model_dump(mode="json"),
             rows=len(window.frame),
             champion=self._champion.name,
-            base=self._champion.base.version,
+            base=self._champion.newest.version,
             decision=decision,
             labels=tuple(labels),
             why=self._explain(examiner, found.sound, seen),
@@ -215,17 +216,23 @@ class PipelineMonitor:
             since=past[0].start.segment if past else None,
         )
 
-    def _trial(
-        self, examiner: Examiner, inspector: Inspector, due: Due, now: str, newer: list[HeadTrial]
-    ) -> list[HeadTrial]:
-        """Try heads on a window whose labels have come, fitted on what was labelled when its rows
-        were answered: windows that came in as late before it."""
-        end = window_number(due.stretch.window) - windows_between(due.stretch.window, now)
-        labelled = {loss.window for check in self.history for loss in check.losses}
-        before = {window for window in labelled if window_number(window) < end}
-        return examiner.trial(
-            due, self._read(examiner, inspector, before), mix([*self._trials(), *newer])
-        )
+    def _errors(self, examiner: Examiner, due: Due, now: str) -> list[MemberErrors]:
+        """Measure what the members of the version that answered a window got wrong; nothing, where
+        that is of another mixture, or not there any more."""
+        window = due.stretch.window
+        asked = {check.window: check.champion for check in self.recent}
+        version = self._version(asked.get(window, self._champion.name))
+        if version is None or version.base.version != self._champion.base.version:
+            return []
+        return examiner.errors(due, version, windows_between(window, now))
+
+    def _version(self, name: str) -> Champion | None:
+        if name == self._champion.name:
+            return self._champion
+        try:
+            return read_champion(self._store, read_manifest(self._store, self._spec.name, name))
+        except NotFound:
+            return None
 
     def _estimate(
         self,
@@ -243,7 +250,7 @@ class PipelineMonitor:
     def _read(
         self, examiner: Examiner, inspector: Inspector, windows: Collection[str]
     ) -> list[Due]:
-        """The sound rows of the newest of these windows, as many as heads are fitted on."""
+        """The sound rows of the newest of these windows, as many as small models are fitted on."""
         count = ceil(head_span(self._window_rows) / self._window_rows)
         chosen = [stretch for stretch in self._past() if stretch.window in windows][-count:]
         known = [read_due(self._stream, stretch, examiner.rule) for stretch in chosen]
@@ -266,10 +273,11 @@ class PipelineMonitor:
         silent = in_words(left[0].window, {c.window: c.dates for c in self.recent})
         return f"no labels have come for {silent}, {silence}"
 
-    def _trials(self) -> list[HeadTrial]:
-        """What heads on the champion's base have shown, the oldest first."""
-        born = self._champion.base_metrics.trials
-        return [*born, *(trial for check in self.history for trial in check.trials)]
+    def _record(self, seen: Verdicts) -> list[MemberErrors]:
+        """What the members of this mixture have answered live, the oldest first; the newest windows
+        that are remembered."""
+        every = [*(errors for check in self.recent for errors in check.errors), *seen.errors]
+        return [errors for errors in every if errors.first == self._champion.base.version]
 
     def _inputs_seen(self) -> list[InputVerdict]:
         return [check.input for check in self.history if check.input is not None]
@@ -321,25 +329,21 @@ class PipelineMonitor:
         if past.challenger is not None:
             reason = f"{past.challenger} is on its way to take over ({past.stage})"
             return Decision(action="keep", ground="none", reason=reason, put_off=True)
-        history = [*self._born(), *self.history, seen]
-        return decide(history, self._heals(seen, past), self._spec.policy)
-
-    def _born(self) -> list[Verdicts]:
-        """The trials by which a retrained base was given its heads stand before its windows."""
-        born = self._champion.base_metrics.trials
-        return [Verdicts(window=born[-1].window, trials=born)] if born else []
+        return decide(
+            [*self.history, seen], self._record(seen), self._heals(seen, past), self._spec.policy
+        )
 
     def _heals(self, seen: Verdicts, past: Past) -> HealRecord:
-        """What became of earlier heals. After a heal that was undone on live traffic, heads wait
-        too: the same rows would bring the same head back."""
+        """What became of earlier heals. After one that was undone on live traffic, corrections wait
+        too: the same rows would bring the same one back."""
         since = None if past.answered is None else windows_between(past.answered, seen.window)
         return HealRecord(
             windows_since=since,
             retrain_windows=None if past.retrained is None else self._since(past.retrained, seen),
             windows=window_number(seen.window),
-            refused=past.refused,
             undone=past.undone,
-            headed=bool(self._champion.version.lineage.recipe.shares),
+            standing=self._champion.mixture,
+            small=self._champion.version.lineage.recipe.head_rows > 0,
             costs=past.costs,
         )
 

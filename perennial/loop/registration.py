@@ -39,7 +39,7 @@ from perennial.registry import (
 from perennial.registry.environment import THREADS, source_sha256
 from perennial.registry.history import behind
 from perennial.registry.manifest import (
-    BASE_FILE,
+    BASE_FILES,
     ENVIRONMENT_FILE,
     GATE_FILE,
     JUDGED_FILE,
@@ -211,8 +211,7 @@ def _files(provenance: Provenance, candidate: Candidate, judgement: Judgement) -
     if candidate.source is not None:
         name, data = candidate.source
         files[name] = data
-    if candidate.recipe.head_rows:
-        files[BASE_FILE] = candidate.base.graph
+    files |= {BASE_FILES[name]: base.graph for name, base in candidate.refitted.items()}
     if candidate.kept is not None:
         files[TRIAL_FILE] = candidate.kept.graph
         files[TRIAL_SIGNATURE_FILE] = _json(candidate.kept.signature)
@@ -238,7 +237,7 @@ def _lineage(provenance: Provenance, candidate: Candidate, lock: str) -> Lineage
         run=request.run,
         estimator=candidate.estimator,
         depth=candidate.depth,
-        base=candidate.stands_on,
+        bases=candidate.bases,
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime, BaseModel
 
+from perennial.drift.decision import Decision
 from perennial.drift.record import Check
-from perennial.evaluation.mixing import Mixture
-from perennial.spec import Cure
+from perennial.spec import Depth
 from perennial.store import Store, layout
 
 
@@ -19,9 +19,9 @@ class RetrainRequest(BaseModel):
     run: str
     started_at: AwareDatetime
     """When the run's first line was reached."""
-    depth: Cure
+    depth: Depth
     span: int | None
-    """Newest labelled rows that a head is fitted on; None: a few windows."""
+    """Newest labelled rows that small models are fitted on; None: a few windows."""
 
     @property
     def window(self) -> str | None:
@@ -33,14 +33,11 @@ class RetrainRequest(BaseModel):
         """Whether no check has asked."""
         return self.cause is None
 
-    def mixture(self, store: Store) -> Mixture | None:
-        """The shares of the heads that the check which asks has found; asked for by hand, the whole
-        head. None: no head."""
-        if self.depth in ("retrain", "unhead"):
-            return None
-        check = None if self.cause is None else store.find(self.cause)
-        if check is not None:
-            decision = Check.model_validate_json(check.data).decision
-            if decision.depth == self.depth and decision.mixture is not None:
-                return decision.mixture
-        return Mixture.model_validate({self.depth: 1.0})
+    def decision(self, store: Store, pipeline: str) -> Decision | None:
+        """What was decided by the check that asks, or by the newest one, where a person asks; None:
+        there is none."""
+        key = self.cause
+        if key is None:
+            key = max((info.key for info in store.scan(layout.checks(pipeline))), default=None)
+        check = None if key is None else store.find(key)
+        return None if check is None else Check.model_validate_json(check.data).decision

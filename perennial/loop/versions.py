@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict
 
 from perennial.drift.estimate import Answered
 from perennial.drift.loss import Promise
-from perennial.evaluation.mixing import HeadTrial
+from perennial.evaluation.mixing import BASES, MEMBERS, MemberErrors, Mixture, measure_errors
 from perennial.evaluation.targets import encode_known
+from perennial.packaging.members import Members
 from perennial.packaging.predictor import Packaged, Predictor, encode_frame
 from perennial.packaging.signature import Signature
 from perennial.registry import (
     Manifest,
-    base_of,
+    bases_of,
     read_base,
     read_file,
     read_manifest,
@@ -31,9 +32,11 @@ from perennial.registry.manifest import (
     JUDGED_FILE,
     MODEL_FILE,
     REFERENCE_FILE,
+    SPEC_FILE,
     TRIAL_FILE,
     TRIAL_SIGNATURE_FILE,
 )
+from perennial.spec import BaseName, PipelineSpec
 from perennial.store import Store
 
 
@@ -65,21 +68,19 @@ class Metrics(BaseModel):
     """Rows that the pipeline's first version was trained on: the span where nothing speaks for
     another."""
     promise: Promise
-    trials: tuple[HeadTrial, ...] = ()
-    """By which a retrained version's heads earned their shares."""
     shift: float | None = None
     """How far its answers lay from the champion's on the gate's rows; None: there was none."""
 
 
 @dataclass(frozen=True, eq=False)
 class Champion:
-    """A version that answers, or did, and the base that it stands on; each part is read once, and
-    only when it is asked for."""
+    """A version that answers, or did, and the versions whose trained graphs stand in it; each part
+    is read once, and only when it is asked for."""
 
     store: Store
     version: Manifest
-    base: Manifest
-    """The version whose trained graph stands in it; itself where it has no other."""
+    bases: dict[BaseName, Manifest]
+    """By the members of the mixture; `first` is among them."""
 
     @property
     def name(self) -> str:
@@ -92,9 +93,29 @@ class Champion:
         return metrics_of(self.version)
 
     @property
-    def base_metrics(self) -> Metrics:
-        """What its base showed at its gate."""
-        return metrics_of(self.base)
+    def base(self) -> Manifest:
+        """The version that its mixture began with."""
+        return self.bases["first"]
+
+    @property
+    def newest(self) -> Manifest:
+        """The version that trained the newest of its graphs."""
+        return max(self.bases.values(), key=lambda manifest: manifest.version)
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """The shares of its members."""
+        shares = self.version.lineage.recipe.shares
+        return Mixture(**shares) if shares else Mixture.alone()
+
+    @cached_property
+    def declared(self) -> PipelineSpec:
+        """What was declared when its mixture began.
+
+        Raises:
+            ModelError: the file was altered, or is missing.
+        """
+        return PipelineSpec.model_validate_json(read_file(self.store, self.base, SPEC_FILE))
 
     @cached_property
     def signature(self) -> Signature:
@@ -112,18 +133,30 @@ class Champion:
         return read_file(self.store, self.version, MODEL_FILE)
 
     @cached_property
-    def base_graph(self) -> bytes:
-        """The trained graph, without a head."""
-        return read_base(self.store, self.base)
+    def graphs(self) -> dict[BaseName, Packaged]:
+        """The trained graphs, in the order of `BASES`."""
+        return {
+            name: Packaged(
+                read_base(self.store, self.bases[name], name),
+                read_signature(self.store, self.bases[name]),
+            )
+            for name in BASES
+            if name in self.bases
+        }
+
+    @property
+    def trained(self) -> Packaged:
+        """The trained graph that its mixture began with."""
+        return self.graphs["first"]
 
     @cached_property
-    def trained(self) -> Predictor:
-        """The trained graph, loaded."""
-        return Predictor(self.base_graph, read_signature(self.store, self.base))
+    def members(self) -> Members:
+        """The graph that answers, with what each of its members does."""
+        return Members(self.graph, self.signature)
 
     @cached_property
     def trial(self) -> Packaged:
-        """Its base as it was before it learned the newest rows.
+        """Its first model as it was before it learned the newest rows.
 
         Raises:
             ModelError: it was not kept, or was altered.
@@ -135,8 +168,29 @@ class Champion:
 
     @cached_property
     def reference(self) -> pd.DataFrame:
-        """Rows that the base was trained on, thinned out: what drift is measured against."""
-        return pd.read_parquet(io.BytesIO(read_file(self.store, self.base, REFERENCE_FILE)))
+        """Rows that the newest of its graphs was trained on, thinned out: what drift is measured
+        against."""
+        return pd.read_parquet(io.BytesIO(read_file(self.store, self.newest, REFERENCE_FILE)))
+
+    def errors(
+        self, window: str, late: int, frame: pd.DataFrame, y: NDArray[Any], spec: PipelineSpec
+    ) -> MemberErrors:
+        """Measure what its members get wrong in labelled rows.
+
+        Args:
+            late: windows by which their labels came behind the window's end.
+            y: true values or class indices (rows,).
+        """
+        served, answers = self.members.answer(*encode_frame(self.signature, frame))
+        known = {name: answers[name] for name in MEMBERS if name in answers} or {"first": served}
+        return MemberErrors(
+            window=window,
+            rows=len(y),
+            late=late,
+            first=self.base.version,
+            members=tuple(known),
+            products=measure_errors(spec.task, y, known, served, spec.metric),
+        )
 
 
 def read_judged(store: Store, manifest: Manifest) -> Answered:
@@ -174,7 +228,7 @@ def read_champion(store: Store, manifest: Manifest) -> Champion:
     Raises:
         NotFound: its base is not in the store any more.
     """
-    return Champion(store, manifest, base_of(store, manifest))
+    return Champion(store, manifest, bases_of(store, manifest))
 
 
 def metrics_of(manifest: Manifest) -> Metrics:
@@ -192,6 +246,21 @@ def load_version(store: Store, manifest: Manifest) -> Predictor:
     return Predictor(model, read_signature(store, manifest))
 
 
-def answer(predictor: Predictor, frame: pd.DataFrame) -> NDArray[Any]:
-    """Answer the rows of a frame; float32 (rows, width)."""
+class Answering(Protocol):
+    """What answers encoded rows, such as a `Predictor`."""
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives."""
+        ...
+
+    def predict(
+        self, numeric: NDArray[Any] | None, categorical: NDArray[Any] | None
+    ) -> NDArray[Any]:
+        """Give (rows, width)."""
+        ...
+
+
+def answer(predictor: Answering, frame: pd.DataFrame) -> NDArray[Any]:
+    """Answer the rows of a frame; (rows, width)."""
     return predictor.predict(*encode_frame(predictor.signature, frame))

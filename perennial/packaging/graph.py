@@ -79,6 +79,11 @@ class Graph:
         )
         return name
 
+    def name(self, tensor: str, name: str) -> str:
+        """Give a tensor a name that does not depend on what was added before."""
+        self._nodes.append(helper.make_node("Identity", [tensor], [name], name=name))
+        return name
+
     def concat(self, parts: list[str]) -> str:
         """Join (rows, *) tensors side by side."""
         return parts[0] if len(parts) == 1 else self.add("Concat", *parts, axis=1)

@@ -83,21 +83,32 @@ class Predictor:
         Raises:
             ModelError: the graph fails, or gives another shape.
         """
+        return self.run((OUTPUT,), numeric, categorical)[0]
+
+    def run(
+        self,
+        outputs: Sequence[str],
+        numeric: NDArray[Any] | None,
+        categorical: NDArray[Any] | None,
+    ) -> list[NDArray[np.float32]]:
+        """Give several outputs of the graph for the same rows; arguments, errors and each shape as
+        `predict`."""
         feed = {}
         if self._takes_numeric:
             feed[NUMERIC] = numeric
         if self._takes_categorical:
             feed[CATEGORICAL] = categorical
         try:
-            output: NDArray[np.float32] = self._session.run((OUTPUT,), feed)[0]
+            answers: list[NDArray[np.float32]] = self._session.run(outputs, feed)
         except Exception as error:
             raise ModelError(f"the model failed: {_first_line(error)}") from error
         rows = len(numeric if numeric is not None else categorical)  # type: ignore[arg-type]
-        if output.shape != (rows, self._width):
-            raise ModelError(
-                f"the model answered shape {output.shape}, ({rows}, {self._width}) was expected"
-            )
-        return output
+        for answer in answers:
+            if answer.shape != (rows, self._width):
+                raise ModelError(
+                    f"the model answered shape {answer.shape}, ({rows}, {self._width}) was expected"
+                )
+        return answers
 
 
 @dataclass(frozen=True, eq=False)

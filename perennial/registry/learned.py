@@ -1,4 +1,4 @@
-"""Which rows a version has learned from: its base, its base's trial, and the head on it."""
+"""Which rows a version has learned from, the model that its mixture began with, and its trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perennial.store import Store
 def learned_by_base(
     store: Store, version: Manifest, snapshots: Snapshots | None = None
 ) -> pd.DataFrame:
-    """The rows of its snapshot up to the last one that the weights of a version's base know.
+    """The rows that the model knows with which a version's mixture began.
 
     Args:
         snapshots: of the pipeline; None: those in the store.
@@ -22,24 +22,20 @@ def learned_by_base(
         NotFound: its base or snapshot is not in the store any more.
         StoreError: the snapshot was altered.
     """
-    base = base_of(store, version)
-    frame = _rows_of(store, base, snapshots)
-    return frame.iloc[: len(frame) - base.lineage.recipe.head_rows]
+    return _rows_of(store, base_of(store, version), snapshots)
 
 
 def learned_by(store: Store, version: Manifest, snapshots: Snapshots | None = None) -> pd.DataFrame:
-    """The rows up to the last one that any weight of a version knows, its head's too; arguments and
-    errors as `learned_by_base`."""
-    if not version.lineage.recipe.shares:
-        return learned_by_base(store, version, snapshots)
-    # A head is fitted on all rows up to the newest, once it was judged without them.
+    """The rows up to the last one that any model in a version knows: small ones are fitted on all
+    up to the newest, once the version was judged without them. Arguments and errors as
+    `learned_by_base`."""
     return _rows_of(store, version, snapshots)
 
 
 def learned_by_trial(
     store: Store, version: Manifest, snapshots: Snapshots | None = None
 ) -> pd.DataFrame | None:
-    """The rows up to the last one that the trial of a version's base knows; None: it was not kept.
+    """The rows up to the last one that the trial of its first model knows; None: it was not kept.
     Arguments and errors as `learned_by_base`."""
     base = base_of(store, version)
     if TRIAL_FILE not in base.files:

@@ -9,11 +9,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from perennial.errors import ModelError
 from perennial.registry.sealed import Sealed
-from perennial.spec import Cure, HeadName, Task
+from perennial.spec import BaseName, Depth, MemberName, Task
 
 MODEL_FILE = "model.onnx"
-BASE_FILE = "base.onnx"
-"""The trained graph alone, of a version that was made with a head on it."""
+BASE_FILES: dict[BaseName, str] = {"recent": "recent.onnx", "all": "all.onnx"}
+"""The trained graphs alone of a version that has refitted them. A version that begins a mixture is
+one model: ``model.onnx`` is its `first`."""
 TRIAL_FILE = "trial.onnx"
 """The trained graph of its trial, of a version whose own was made anew of all rows: later
 candidates can be held against it on the newest, which it does not know."""
@@ -58,24 +59,24 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     estimators: tuple[str, ...] = ()
-    """Families that competed; those left out by the time budget or a glance are not among them. A
-    head has none."""
+    """Families that competed; those left out by the time budget or a glance are not among them.
+    None competes where a version goes on with what stands."""
     rounds: int | None = None
-    """Boosting rounds or epochs of the trained graph, as its trial has chosen them; None: the
-    family has no such thing."""
+    """Boosting rounds or epochs of trained graphs, as the first trial has chosen them; None: the
+    family has no such thing, or none was trained."""
     trained_rows: int
-    """That the trained graph which ships has learned from; of a head: that it is fitted on."""
-    half_life: int | None = None
-    """A row that is so many rows older than another counted half as much; None: all alike."""
+    """That the largest of the models made for it has learned from."""
+    bases: dict[BaseName, int] = Field(default_factory=dict)
+    """Rows that each trained graph which was made for it has learned from. Of one that is refitted,
+    they end before those judged."""
     head_rows: int = 0
-    """The newest rows of the snapshot, on which the head of a new base is fitted; those that the
-    base was trained on end before them. 0: it has none, and knows all rows."""
+    """The newest rows of the snapshot, on which its small models are fitted; 0: it has none."""
     trial_rows: int
-    """That the trial's trained graph, or the trial's head, has learned from."""
+    """That the largest model of the trial has learned from."""
     judged_rows: int
     """The newest rows of the snapshot, by which the trial was judged."""
-    shares: dict[HeadName, float] = Field(default_factory=dict)
-    """Of heads in the answer, which otherwise is the base's."""
+    shares: dict[MemberName, float] = Field(default_factory=dict)
+    """Of each member in the answer; none: `first` answers alone."""
 
 
 class Lineage(BaseModel):
@@ -109,11 +110,10 @@ class Lineage(BaseModel):
     run: str
     """The flow run that made it."""
     estimator: str
-    depth: Cure = "retrain"
-    """unhead: a base without the head that it had."""
-    base: str | None = None
-    """The version whose graph stands in this one, under its head or alone; None: its own. A base
-    has none itself, so that there is never more than one head on it."""
+    depth: Depth = "retrain"
+    bases: dict[BaseName, str] = Field(default_factory=dict)
+    """The versions whose trained graphs stand in this one; those that are not named are its own, or
+    there are none."""
 
 
 class Runtime(BaseModel):

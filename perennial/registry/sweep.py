@@ -111,11 +111,12 @@ def plan_sweep(
             gone[version] = "its time is over" if manifest else "refused or never finished"
     for version in list(kept):
         manifest = manifests[version]
-        base = None if manifest is None else manifests.get(manifest.lineage.base or "")
-        if base is not None and base.version in gone:
-            kept[base.version] = f"{version} stands on it"
-            needed.add(base.lineage.snapshot)
-            del gone[base.version]
+        for name in () if manifest is None else manifest.lineage.bases.values():
+            base = manifests.get(name)
+            if base is not None and name in gone:
+                kept[name] = f"{version} stands on it"
+                needed.add(base.lineage.snapshot)
+                del gone[name]
     snapshots = {
         name: objects
         for name, objects in _by_name(store, layout.snapshots(pipeline)).items()
@@ -199,8 +200,8 @@ def _condemn(store: Store, plan: Sweep, lease: Lease, *, by: str) -> set[str]:
     def change(state: State) -> State:
         spared.clear()
         for version in _live(state).keys() & plan.versions.keys():
-            base = read_manifest(store, plan.pipeline, version).lineage.base
-            spared.update({version, base or version})
+            lineage = read_manifest(store, plan.pipeline, version).lineage
+            spared.update({version, *lineage.bases.values()})
         condemned = tuple(version for version in plan.versions if version not in spared)
         return state.model_copy(update={"condemned": condemned})
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from perennial.errors import ModelError, NotFound, SpecError
 from perennial.packaging.signature import Signature
 from perennial.registry.manifest import (
-    BASE_FILE,
+    BASE_FILES,
     MODEL_FILE,
     SIGNATURE_FILE,
     FileEntry,
@@ -20,6 +20,7 @@ from perennial.registry.manifest import (
     parse_manifest,
 )
 from perennial.registry.state import read_state
+from perennial.spec import BaseName
 from perennial.store import Store, layout
 from perennial.store.lease import Lease
 
@@ -138,25 +139,39 @@ def find_refused(store: Store, pipeline: str, version: str) -> RefusedCandidate 
     return parse_manifest(RefusedCandidate, found.data, key)
 
 
-def read_base(store: Store, manifest: Manifest) -> bytes:
-    """Read the trained graph of a version that `base_of` found, without a head.
+def read_base(store: Store, manifest: Manifest, name: BaseName = "first") -> bytes:
+    """Read a trained graph of a version that `bases_of` found.
 
     Raises:
         ModelError: the file was altered.
     """
-    name = BASE_FILE if BASE_FILE in manifest.files else MODEL_FILE
-    return read_file(store, manifest, name)
+    return read_file(store, manifest, BASE_FILES.get(name, MODEL_FILE))
 
 
 def base_of(store: Store, manifest: Manifest) -> Manifest:
-    """Find the trained version that a version's head sits on: itself where it has no other.
+    """Find the version that a version's mixture began with: itself where it begins one.
 
     Raises:
         NotFound: it is not in the store any more.
     """
-    if manifest.lineage.base is None:
-        return manifest
-    return read_manifest(store, manifest.pipeline, manifest.lineage.base)
+    name = manifest.lineage.bases.get("first")
+    return manifest if name is None else read_manifest(store, manifest.pipeline, name)
+
+
+def bases_of(store: Store, manifest: Manifest) -> dict[BaseName, Manifest]:
+    """Find the versions that trained the graphs which stand in a version, itself among them.
+
+    Raises:
+        NotFound: one is not in the store any more.
+    """
+    found: dict[BaseName, Manifest] = {"first": base_of(store, manifest)}
+    for name, file in BASE_FILES.items():
+        other = manifest.lineage.bases.get(name)
+        if other is not None:
+            found[name] = read_manifest(store, manifest.pipeline, other)
+        elif file in manifest.files:
+            found[name] = manifest
+    return found
 
 
 def read_file(store: Store, manifest: Manifest, name: str) -> bytes:

@@ -10,9 +10,10 @@ import jinja2
 
 from perennial.datasets.dates import in_words
 from perennial.datasets.snapshot import Snapshot
+from perennial.drift.reasons import parts_of
 from perennial.drift.record import Check
 from perennial.evaluation.decision import GateDecision
-from perennial.evaluation.span import TrainingSpan
+from perennial.evaluation.mixing import Mixture
 from perennial.packaging.signature import Signature
 from perennial.registry import Manifest
 from perennial.registry.comparison import gate_text, rows_text
@@ -104,10 +105,16 @@ def _data(manifest: Manifest, snapshot: Snapshot) -> Section:
         ("labelled rows", f"{snapshot.rows:,}"),
         ("taken", f"{snapshot.created_at:%Y-%m-%d %H:%M:%S} UTC"),
     ]
-    half_life = recipe.half_life
+    shares = parts_of(Mixture(**recipe.shares)) if recipe.shares else "one model alone"
+    made = [f"{name} on {count:,} rows" for name, count in recipe.bases.items()]
+    if recipe.head_rows:
+        made.append(f"small models on {recipe.head_rows:,} rows")
+    taken = ", ".join(f"{name} of {of}" for name, of in manifest.lineage.bases.items())
     rows += [
-        ("trained on", str(TrainingSpan(recipe.trained_rows, half_life))),
-        ("its trial", f"learned from {TrainingSpan(recipe.trial_rows, half_life)}"),
+        ("answers", shares),
+        ("trained for it", ", ".join(made)),
+        ("taken over", taken or "nothing"),
+        ("its trial", f"learned from {recipe.trial_rows:,} rows"),
         ("the trial's judges", f"the newest {recipe.judged_rows:,} rows"),
     ]
     return Section("Data", "", ("what", "value"), rows)

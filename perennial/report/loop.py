@@ -27,7 +27,6 @@ from perennial.errors import Damaged, ModelError, PerennialError
 from perennial.registry import (
     MISSED,
     HistoryEntry,
-    failed_retrains_in_a_row,
     find_declaration,
     is_retrain,
     known_pipelines,
@@ -242,7 +241,7 @@ class LoopMetrics(Collector):
         if declaration is None or known.newest is None or not known.retrained_in:
             return 0.0
         policy, entries = declaration.spec.policy, known.entries
-        pricing = Pricing(policy, measured_costs(entries), failed_retrains_in_a_row(entries))
+        pricing = Pricing(policy, measured_costs(entries))
         waited = layout.window_number(known.newest.window) - known.retrained_in
         return float(max(0, pricing.quiet_windows - waited))
 

@@ -8,14 +8,15 @@ Task = Literal["regression", "binary", "multiclass"]
 MetricName = Literal["rmse", "mae", "auc", "log_loss", "accuracy", "balanced_accuracy"]
 DetectorName = Literal["moments", "tabular", "classifier"]
 EstimatorName = Literal["hist_gradient_boosting", "linear", "mlp"]
-HeadDepth = Literal["recalibrate", "correct"]
+BaseName = Literal["first", "recent", "all"]
+"""Members of a mixture that are trained on their own: the model that it began with, one refitted on
+as many of the newest rows, one on all rows."""
 HeadName = Literal["recalibrate", "renew", "correct"]
-"""What a head may consist of: a map of the base's output, a small model of the newest rows alone,
-and a small residual model. With either model in it, its depth is ``correct``."""
-Depth = Literal["recalibrate", "correct", "retrain"]
-"""Of a heal: a map of the champion's output, a small residual model, a new model."""
-Cure = Literal["recalibrate", "correct", "retrain", "unhead"]
-"""A heal of some depth, or: take a head off that no longer helps."""
+"""Members that are small, and fitted on the newest rows alone: a map of the first model's answers,
+a model of those rows, and a model of what the first one gets wrong."""
+MemberName = BaseName | HeadName
+Depth = Literal["correct", "retrain"]
+"""Of a heal: small models of the newest rows and new shares; a new model beside them."""
 Goal = Literal["shadow", "canary", "promotion"]
 """Where a person may take a challenger at once."""
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from perennial.spec.durations import Duration
 from perennial.spec.names import DetectorName
 from perennial.spec.section import Section
 
 
+def _share(value: object) -> object:
+    """Take a share written in percent."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip().removesuffix("%")) / 100
+    return value
+
+
 class Costs(Section):
     """CPU seconds of a heal of each depth."""
 
-    recalibrate: float | None = Field(
-        default=None, ge=0, description="Left out: as measured at the last one."
-    )
     correct: float | None = Field(
         default=None, ge=0, description="Left out: as measured at the last one."
     )
@@ -68,21 +73,22 @@ class Policy(Section):
         default=0.06,
         ge=0,
         lt=1,
-        description="Share of the base's loss that small heads on it must take away before a new "
-        "model is worth a takeover; its CPU seconds come on top.",
+        description="Share of the loss that must be at stake for a retrain out of turn: where a "
+        "loss has risen and nothing is known of what small models would do, or inputs have moved "
+        "and labels are late; its CPU seconds come on top.",
     )
     retrain_wait: int = Field(
-        default=7,
+        default=4,
         ge=0,
-        description="Windows after a retrain in which no other one is asked for; twice as many "
-        "with every candidate in a row that was refused, sixteen times at most.",
+        description="Windows after a retrain in which no other one is asked for. Then a new model "
+        "is due; twice as late where such models have earned nothing.",
     )
     takeover_price: float = Field(
         default=0.005,
         ge=0,
         lt=1,
-        description="Share of the loss that a head must be expected to take away to be worth a "
-        "takeover; its CPU seconds come on top.",
+        description="Share of the loss that newer small models and shares must be expected to "
+        "take away to be worth a takeover; its CPU seconds come on top.",
     )
     cpu_price: float = Field(
         default=0.0002,
@@ -95,7 +101,15 @@ class Policy(Section):
         default=timedelta(minutes=10),
         gt=timedelta(0),
         description="CPU time a window that heals may take. A retrain waits until it is saved up; "
-        "heads may take half of it. null: any.",
+        "corrections may take half of it. null: any.",
+    )
+    harm: Annotated[float, BeforeValidator(_share)] | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Share, such as 1%, by which the loss may lie above that of the pipeline's "
+        "first model over any 20 windows: other models get no more of the answer than their past "
+        "allows, which costs gain where labels are late. Left out: no bound is kept.",
     )
     costs: Costs = Field(
         default=Costs(), description="CPU seconds of a heal; what is left out is measured."

@@ -36,8 +36,6 @@ class TrainingSet:
     """Strings as objects, (rows, categorical features), empty where missing."""
     y: NDArray[Any]
     """float64 values, or int64 indices of the classes, every one of which occurs; (rows,)."""
-    half_life: int | None = None
-    """A row that is so many rows older than another counts half as much; None: all alike."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -50,15 +48,10 @@ class TrainingSet:
 
     @cached_property
     def weights(self) -> NDArray[Any] | None:
-        """What each row counts for in a fit, by its age and by the metric: a vote that is to be
-        right for each class alike is learned from each class alike. 1 on average (rows,); None: all
-        count alike."""
-        if self.half_life is None and self.metric != "balanced_accuracy":
-            return None
-        weights = row_weights(self.metric, self.y)
-        if self.half_life is not None:
-            weights = weigh_by_age(weights, self.half_life)
-        return weights
+        """What each row counts for in a fit, by the metric: a vote that is to be right for each
+        class alike is learned from each class alike. 1 on average (rows,); None: all count alike.
+        """
+        return row_weights(self.metric, self.y) if self.metric == "balanced_accuracy" else None
 
 
 def weigh_by_age(weights: NDArray[Any], half_life: float) -> NDArray[Any]:

@@ -35,11 +35,11 @@ MAX_ROUNDS = 200
 MAX_TREES = 1600
 """A round grows one tree a class: with many classes, fewer rounds keep time and size in bounds."""
 MIN_ROUNDS = 10
-DEFAULT_ROUNDS = 60
+DEFAULT_ROUNDS = 40
 """Where there are too few rows to find out."""
 PATIENCE = 15
 """A trial ends so many rounds behind twice its best one."""
-BINS = 63
+BINS = 127
 MIN_STOPPING_ROWS = 20
 
 
@@ -112,7 +112,7 @@ class HistGradientBoosting:
         """Fit given rounds, or as many as forward folds say; see `Estimator`."""
         if rounds is None:
             rounds = self.rounds([self.trial(fold, seed=seed) for fold in forward_folds(data)])
-        return Growth(data, seed=seed).until(rounds)
+        return _grow(data, seed, rounds)
 
     @one_thread()
     def trial(self, fold: Fold, *, seed: int, behind: Behind | None = None) -> FoldTrial:
@@ -151,39 +151,30 @@ class HistGradientBoosting:
 ESTIMATOR = HistGradientBoosting()
 
 
-class Growth:
-    """A booster with the rows that it grows on: more rounds go on where fewer have ended."""
-
-    def __init__(self, data: TrainingSet, *, seed: int) -> None:
-        self._data = data
-        self._encoder, codes = fit_target_encoder(data)
-        self._x = fill_empty_columns(np.hstack([data.numeric, codes]))
-        self._booster = _booster(data, seed, rounds=0, stops=False).set_params(warm_start=True)
-
-    def until(self, rounds: int) -> FittedBooster:
-        """Grow to so many rounds, no fewer than before."""
-        data = self._data
-        self._booster.set_params(max_iter=rounds)
-        with one_thread():
-            self._booster.fit(self._x, data.y, sample_weight=data.weights)
-        return FittedBooster(
-            task=data.task,
-            width=data.width,
-            numeric_columns=data.numeric.shape[1],
-            encoder=self._encoder,
-            booster=self._booster.plain(),
-            rounds=rounds,
-        )
+@one_thread()
+def _grow(data: TrainingSet, seed: int, rounds: int) -> FittedBooster:
+    encoder, codes = fit_target_encoder(data)
+    booster = _booster(data, seed, rounds, stops=False)
+    booster.fit(
+        fill_empty_columns(np.hstack([data.numeric, codes])), data.y, sample_weight=data.weights
+    )
+    return FittedBooster(
+        task=data.task,
+        width=data.width,
+        numeric_columns=data.numeric.shape[1],
+        encoder=encoder,
+        booster=booster.plain(),
+        rounds=rounds,
+    )
 
 
 def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:
     settings = {
         "max_iter": rounds,
-        "learning_rate": 0.16,
+        "learning_rate": 0.2,
         "max_bins": BINS,
         "early_stopping": stops,
-        "max_leaf_nodes": 15,
-        "l2_regularization": 5.0,
+        "l2_regularization": 1.0,
         "min_samples_leaf": min(20, max(2, len(data) // 50)),
         "random_state": seed,
     }
@@ -193,15 +184,13 @@ def _booster(data: TrainingSet, seed: int, rounds: int, *, stops: bool) -> Any:
     return _Regressor(loss=loss, **settings)
 
 
-class _Growing(Unchecked):
-    """A booster of scikit-learn's whose bins are found once, however often it grows on."""
+class _Quick(Unchecked):
+    """A booster of scikit-learn's whose bins are found with one sort a column."""
 
     _kin: ClassVar[type]
     """The class that a source file may name."""
     _bin_mapper: Any
     _predictors: list[Any]
-    warm_start: bool
-    _kept: tuple[Any, NDArray[Any]] | None = None
 
     def _bin_data(
         self, X: NDArray[Any], sample_weight: NDArray[Any] | None, is_training_data: bool
@@ -209,15 +198,9 @@ class _Growing(Unchecked):
         """Let bins hold as many rows each: bins of equal weight take scikit-learn longer than the
         trees, and give no better ones."""
         del sample_weight
-        binned: NDArray[Any]
-        if self._kept is not None:
-            self._bin_mapper, binned = self._kept
-            return binned
         if is_training_data:
             set_bins(self._bin_mapper, [find_thresholds(column, BINS) for column in X.T])
-        binned = self._bin_mapper.transform(X)
-        if self.warm_start:
-            self._kept = self._bin_mapper, binned
+        binned: NDArray[Any] = self._bin_mapper.transform(X)
         return binned
 
     def _should_stop(self, scores: list[float]) -> bool:
@@ -226,17 +209,15 @@ class _Growing(Unchecked):
         return len(scores) > 2 * int(np.argmax(scores)) + PATIENCE
 
     def plain(self, rounds: int | None = None) -> Any:
-        """Give scikit-learn's own booster as it stands, or after fewer rounds, which does not grow
-        on."""
+        """Give scikit-learn's own booster as it stands, or after fewer rounds."""
         booster = self._kin()
-        vars(booster).update(vars(self), warm_start=False)
+        vars(booster).update(vars(self))
         booster._predictors = self._predictors[:rounds]
-        booster.__dict__.pop("_kept", None)
         del booster._feature_subsample_rng
         return booster
 
 
-class _Classifier(_Growing, HistGradientBoostingClassifier):  # type: ignore[misc]
+class _Classifier(_Quick, HistGradientBoostingClassifier):  # type: ignore[misc]
     _kin = HistGradientBoostingClassifier
 
     def _encode_y(self, y: NDArray[Any]) -> NDArray[Any]:
@@ -248,7 +229,7 @@ class _Classifier(_Growing, HistGradientBoostingClassifier):  # type: ignore[mis
         return numbers
 
 
-class _Regressor(_Growing, HistGradientBoostingRegressor):  # type: ignore[misc]
+class _Regressor(_Quick, HistGradientBoostingRegressor):  # type: ignore[misc]
     _kin = HistGradientBoostingRegressor
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.datasets.served import time_field
+from perennial.errors import TrainingError
 from perennial.evaluation.metrics import row_losses, score
 from perennial.evaluation.paired import batch_mean, paired_losses
+from perennial.evaluation.targets import encode_known
 from perennial.packaging.predictor import encode_frame
 from perennial.packaging.signature import Signature
 from perennial.spec import EstimatorName, MetricName, PipelineSpec
@@ -89,7 +91,6 @@ def train(
     frame: pd.DataFrame,
     spec: PipelineSpec,
     *,
-    half_life: int | None = None,
     spent: float = 0.0,
     refits: int = 1,
     clock: Callable[[], float] = time.monotonic,
@@ -102,8 +103,6 @@ def train(
     Args:
         frame: features and target, in time order; every row has a label.
         spec: of the pipeline; ``spec.model`` names families, time budget and seed.
-        half_life: a row that is so many rows older than another counts half as much; None: all
-            alike.
         spent: seconds of the time budget that are gone.
         refits: how often the best is fitted on all rows, within the time budget: here, and by
             `fit` later.
@@ -113,7 +112,6 @@ def train(
         TrainingError: there is nothing to learn from; see `encode_target` and `infer_features`.
     """
     signature, data = _prepare(frame, spec)
-    data = replace(data, half_life=half_life)
     folds = forward_folds(data)
     estimators = [load_estimator(name) for name in spec.model.estimators]
     budget = Budget(spec.model.time_budget.total_seconds() - spent, clock)
@@ -137,7 +135,6 @@ def fit(
     estimator: EstimatorName,
     *,
     rounds: int | None,
-    half_life: int | None = None,
 ) -> Fitted:
     """Fit a family as `train` fits the one that it has chosen; arguments and errors as there.
 
@@ -145,20 +142,65 @@ def fit(
         rounds: boosting rounds or epochs; None: the family has no such thing.
     """
     signature, data = _prepare(frame, spec)
-    model = load_estimator(estimator).fit(
-        replace(data, half_life=half_life), seed=spec.model.seed, rounds=rounds
-    )
+    model = load_estimator(estimator).fit(data, seed=spec.model.seed, rounds=rounds)
     return Fitted(estimator, signature, model, len(data))
 
 
-def training_set(frame: pd.DataFrame, spec: PipelineSpec) -> TrainingSet:
-    """Bring rows into the form in which `train` fits them; arguments and errors as there."""
-    return _prepare(frame, spec)[1]
+def refit(
+    frame: pd.DataFrame,
+    spec: PipelineSpec,
+    signature: Signature,
+    estimator: EstimatorName,
+    *,
+    rows: int,
+    rounds: int | None,
+) -> Fitted:
+    """Fit a family on the newest rows, for the features and classes that a model before it had.
+
+    Args:
+        frame: features and target, in time order. Rows of other classes do not count.
+        signature: of that model.
+        rows: newest of the frame to learn from; of a class that none of them has, one older row is
+            taken, too.
+        rounds: as `fit`.
+
+    Raises:
+        TrainingError: no row of some class is left.
+    """
+    data = encode_rows(frame, spec, signature)
+    chosen = np.arange(max(0, len(data) - rows), len(data))
+    if spec.task != "regression":
+        chosen = np.union1d(chosen, _newest_of_each(data.y, signature.classes))
+    data = data.take(chosen)
+    model = load_estimator(estimator).fit(data, seed=spec.model.seed, rounds=rounds)
+    return Fitted(estimator, signature, model, len(data))
 
 
-def _prepare(frame: pd.DataFrame, spec: PipelineSpec) -> tuple[Signature, TrainingSet]:
-    y, classes = encode_target(frame[spec.target], spec.task)
-    signature = Signature(
+def _newest_of_each(y: NDArray[Any], classes: tuple[str, ...]) -> list[int]:
+    """Number the newest row of each class."""
+    newest = []
+    for index, name in enumerate(classes):
+        rows = np.flatnonzero(y == index)
+        if not len(rows):
+            raise TrainingError(f"no row of the class {name!r} is left to learn from")
+        newest.append(int(rows[-1]))
+    return newest
+
+
+def encode_rows(frame: pd.DataFrame, spec: PipelineSpec, signature: Signature) -> TrainingSet:
+    """Bring the rows of a frame whose label a model has terms for into the form of a fit."""
+    y, known = encode_known(frame[spec.target], signature)
+    numeric, categorical = both(*encode_frame(signature, frame[known]))
+    return TrainingSet(spec.task, spec.metric, signature.width, numeric, categorical, y)
+
+
+def signature_of(frame: pd.DataFrame, spec: PipelineSpec) -> Signature:
+    """Say what a model of these rows takes and gives; errors as `train`."""
+    return _signature(frame, spec, encode_target(frame[spec.target], spec.task)[1])
+
+
+def _signature(frame: pd.DataFrame, spec: PipelineSpec, classes: tuple[str, ...]) -> Signature:
+    return Signature(
         task=spec.task,
         target=spec.target,
         features=infer_features(frame, spec),
@@ -166,6 +208,11 @@ def _prepare(frame: pd.DataFrame, spec: PipelineSpec) -> tuple[Signature, Traini
         time=time_field(spec),
         classes=classes,
     )
+
+
+def _prepare(frame: pd.DataFrame, spec: PipelineSpec) -> tuple[Signature, TrainingSet]:
+    y, classes = encode_target(frame[spec.target], spec.task)
+    signature = _signature(frame, spec, classes)
     numeric, categorical = both(*encode_frame(signature, frame))
     data = TrainingSet(
         task=spec.task,

@@ -21,7 +21,7 @@ from perennial.loop.request import RetrainRequest
 from perennial.loop.sound import fix_rows, learn_first
 from perennial.loop.versions import Champion, find_champion
 from perennial.registry import Declaration, Manifest, change_state, new_entry
-from perennial.spec import Cure, PipelineSpec
+from perennial.spec import Depth, PipelineSpec
 from perennial.store import acquire_lease
 from perennial.store.memory import MemoryStore
 from perennial.validation.suites import need_suite
@@ -110,13 +110,13 @@ class Pipeline:
         gathered = Gathered(frame, nothing, len(frame), self.spec)
         return fix_rows(self.store, self.snapshots, gathered, suite).snapshot
 
-    def divide(self, snapshot: Snapshot, depth: Cure = "retrain") -> Division:
+    def divide(self, snapshot: Snapshot, depth: Depth = "retrain") -> Division:
         """Divide the rows by what the champion knows."""
         champion = self.champion
         learned = None if champion is None else Learned.of(champion, self.snapshots)
         return divide_rows(self.snapshots.rows(snapshot.sha256), self.spec, depth, learned)
 
-    def make(self, snapshot: Snapshot, depth: Cure = "retrain") -> Candidate:
+    def make(self, snapshot: Snapshot, depth: Depth = "retrain") -> Candidate:
         """Make a candidate of a snapshot."""
         return make_candidate(
             self.snapshots.rows(snapshot.sha256),
@@ -148,14 +148,14 @@ class Pipeline:
         )
         return made
 
-    def renew(self, frame: pd.DataFrame, depth: Cure = "retrain") -> Manifest:
+    def renew(self, frame: pd.DataFrame, depth: Depth = "retrain") -> Manifest:
         """The whole way, whatever the gate says."""
         snapshot = self.fix(frame)
         candidate = self.make(snapshot, depth)
         return self.register(snapshot, candidate, self.judge(candidate))
 
 
-def request(depth: Cure = "retrain", cause: str | None = None) -> RetrainRequest:
+def request(depth: Depth = "retrain", cause: str | None = None) -> RetrainRequest:
     """Somebody asks."""
     return RetrainRequest(
         reason="a test", cause=cause, run="a run", started_at=NOW, depth=depth, span=None

@@ -8,14 +8,14 @@ nothing, and learns the whole task from these rows, above all from the newest of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.packaging.graph import Graph
 from perennial.packaging.trees import add_tree_ensemble
-from perennial.spec import HeadDepth, Task
+from perennial.spec import Task
 from perennial.threads import one_thread
 from perennial.training.estimator import Columns, TrainingSet, both
 from perennial.training.heads.boosting import Size, boost
@@ -46,8 +46,6 @@ RENEWAL = Size(rounds=6, leaves=16, rate=0.5)
 @dataclass(frozen=True, eq=False)
 class Correction(Head):
     """Trees that add to the scores of a recalibrated base, or to a constant."""
-
-    depth: ClassVar[HeadDepth] = "correct"
 
     task: Task
     width: int

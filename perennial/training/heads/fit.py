@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.errors import TrainingError
-from perennial.spec import HeadDepth
 from perennial.threads import one_thread
 from perennial.training.estimator import TrainingSet, weigh_by_age
 from perennial.training.heads.correct import fit_correction, fit_renewal, prepare
 from perennial.training.heads.head import Head
-from perennial.training.heads.recalibrate import fit_recalibration
 
 MOST_ROWS = 20_000
 """That heads are fitted on."""
@@ -26,18 +21,15 @@ them alike, so this one is to look at the newest, and their trials say which is 
 
 
 @one_thread()
-def fit_head(
-    depth: HeadDepth,
-    data: TrainingSet,
-    base_output: NDArray[Any],
-) -> Head:
-    """Fit a head on the newest labelled rows.
+def fit_heads(data: TrainingSet, base_output: NDArray[Any]) -> tuple[Head, ...]:
+    """Fit one of each kind on the newest labelled rows, in the order of
+    `perennial.evaluation.mixing.HEADS`.
 
-    The same rows give the same head, bit by bit. Of more rows than `MOST_ROWS` evenly chosen ones
-    are taken: what so small a model can learn, they teach.
+    The same rows give the same heads, bit by bit. Of more rows than `MOST_ROWS` evenly chosen ones
+    are taken: what so small a model can learn, they teach. The correction starts from the
+    recalibration, so that both cost little more than one.
 
     Args:
-        depth: a map of the base's output, or a residual model.
         data: rows in time order, weighed as `TrainingSet.weights` says; of the base's classes, some
             may have no row.
         base_output: what the base's packaged graph gives for them, float32 (rows, width): another
@@ -46,43 +38,6 @@ def fit_head(
     Raises:
         TrainingError: there are no rows, or an answer of the base is no finite number.
     """
-    data, base_output, weights = _prepared(data, base_output)
-    if depth == "recalibrate":
-        return fit_recalibration(data, base_output, weights)
-    return fit_correction(data, base_output, weights, prepare(data))
-
-
-def fit_heads(data: TrainingSet, base_output: NDArray[Any]) -> tuple[Head, ...]:
-    """Fit all that a head may consist of, in the order of `perennial.evaluation.mixing.HEADS`.
-
-    The correction starts from the recalibration, so that both cost little more than one. The heads
-    of a window are fitted to be put on, and at the next look on the same rows to be tried: who does
-    both gets them again. Rows, arguments and errors as `fit_head`.
-    """
-    key = _fingerprint(data, base_output)
-    if key not in _newest:
-        _newest[key] = _fit_heads(data, base_output)
-        while len(_newest) > _KEPT:
-            _newest.popitem(last=False)
-    return _newest[key]
-
-
-_KEPT = 4
-_newest: OrderedDict[str, tuple[Head, ...]] = OrderedDict()
-"""The heads that this process fitted last, by what they were fitted on."""
-
-
-def _fingerprint(data: TrainingSet, base_output: NDArray[Any]) -> str:
-    digest = hashlib.sha256(f"{data.task} {data.metric} {data.width} {data.half_life}".encode())
-    texts = pd.util.hash_array(data.categorical.ravel(), categorize=True)
-    for part in (data.numeric, texts, data.y, base_output):
-        digest.update(str((part.shape, part.dtype)).encode())
-        digest.update(np.ascontiguousarray(part).tobytes())
-    return digest.hexdigest()
-
-
-@one_thread()
-def _fit_heads(data: TrainingSet, base_output: NDArray[Any]) -> tuple[Head, ...]:
     data, base_output, weights = _prepared(data, base_output)
     inputs = prepare(data)
     correction = fit_correction(data, base_output, weights, inputs)

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.packaging.graph import Graph
-from perennial.spec import HeadDepth, Task
+from perennial.spec import Task
 from perennial.training.estimator import Columns, TrainingSet
 from perennial.training.heads.head import Head
 from perennial.training.heads.scores import (
@@ -39,8 +39,6 @@ _RIDGE = 1e-6
 @dataclass(frozen=True, eq=False)
 class Recalibration(Head):
     """``scale * score + shift``, on the scale of `perennial.training.heads.scores`."""
-
-    depth: ClassVar[HeadDepth] = "recalibrate"
 
     task: Task
     width: int
