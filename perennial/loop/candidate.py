@@ -215,8 +215,10 @@ def _go_on(
     from perennial.training.mixture import MixedModel, StandingMixture, fit_on
     from perennial.training.train import refit
 
-    estimator = cast(EstimatorName, champion.base.lineage.estimator)
-    rounds = champion.base.lineage.recipe.rounds
+    # The family that was best at first is one member; others beside it err elsewhere.
+    estimator = spec.model.estimators[0]
+    begun = champion.base.lineage
+    rounds = begun.recipe.rounds if begun.estimator == estimator else None
     load_estimator(estimator)
     graphs = champion.graphs
     watch = Stopwatch()

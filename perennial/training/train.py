@@ -162,7 +162,7 @@ def refit(
         signature: of that model.
         rows: newest of the frame to learn from; of a class that none of them has, one older row is
             taken, too.
-        rounds: as `fit`.
+        rounds: boosting rounds or epochs; None: as the family finds out.
 
     Raises:
         TrainingError: no row of some class is left.
