@@ -45,12 +45,6 @@ def test_a_price_does_not_hang_on_the_noise_of_a_measurement() -> None:
     assert prices == {0.06}
 
 
-def test_the_readmes_examples_are_those_of_the_defaults() -> None:
-    minutes, hours = (Pricing(Policy(), Costs(retrain=seconds)) for seconds in (600, 36_000))
-    assert minutes.of("retrain") == 0.075
-    assert hours.quiet_windows == 59
-
-
 @pytest.mark.parametrize(
     ("budget", "heads", "expected"),
     [
