@@ -273,6 +273,17 @@ def test_one_that_goes_on_is_refused_only_where_it_is_clearly_worse(n: int) -> N
     assert sum(worse) <= 2
 
 
+def test_one_that_goes_on_from_a_champion_that_is_worse_than_nothing_may_be_so_too() -> None:
+    """Its first steps away from it may not be enough yet."""
+    step = regression(300, 6.0, 9.0, goes_on=True)
+    assert step.passed
+    constant = {check.name: check.detail for check in step.checks}["better_than_constant"]
+    assert constant.endswith("clearly worse than no model at all, but the champion is worse still")
+    for worse in (regression(300, 6.0, 9.0), regression(300, 6.0, 5.5, goes_on=True)):
+        assert not worse.passed
+        assert "clearly worse than no model at all: see that" in worse.reason
+
+
 def test_a_declared_margin_that_is_wider_holds_for_one_that_goes_on_too() -> None:
     wide = Gates(margin=0.5)
     assert "+50.0% is allowed" in in_words(regression(300, 1.0, 1.0, gates=wide, goes_on=True))
