@@ -90,13 +90,16 @@ def test_the_command_writes_what_the_store_holds(
     assert load_source("linear", (folder / "source.skops").read_bytes()).rounds is None
 
 
-def test_the_source_of_a_version_with_a_head_is_its_bases(store: Store, trained: Trained) -> None:
-    base = registered(store, trained)
-    head = {MODEL_FILE: b"a graph with a head", SIGNATURE_FILE: b"{}"}
-    headed = written(store, "0002-head", head, base=base.version, depth="correct")
-    source = read_source(store, headed)
-    assert (source.of, source.has_head, source.rows > 0) == (base.version, True, True)
-    assert not read_source(store, base).has_head
+def test_the_source_of_a_mixture_is_that_of_the_model_it_began_with(
+    store: Store, trained: Trained
+) -> None:
+    first = registered(store, trained)
+    mixture = {MODEL_FILE: b"a graph of several models", SIGNATURE_FILE: b"{}"}
+    bases = {"first": first.version, "recent": "0007-other"}
+    mixed = written(store, "0002-mixed", mixture, bases=bases, depth="correct")
+    source = read_source(store, mixed)
+    assert (source.of, source.has_others, source.rows > 0) == (first.version, True, True)
+    assert not read_source(store, first).has_others
 
 
 def test_an_altered_file_is_refused(store: Store, trained: Trained) -> None:

@@ -126,8 +126,10 @@ def _by_record(
         "loss_ratio": None if alarm is None else alarm.ratio,
     }
     risen = alarm is not None and alarm.risen
-    shares = f"shares by what each has answered live: {parts_of(mixture)}"
-    if _new_model_is_due(record, mixture, heals, policy, windows, risen=risen):
+    due = _new_model_is_due(record, mixture, heals, policy, windows, risen=risen)
+    there = [*record[-1].members, *HEADS, *(BASES[1:2] if due else ())]
+    shares = f"shares by what each has answered live: {parts_of(mixture.among(there))}"
+    if due:
         evidence |= {"gain": gain, **_bill("retrain", heals, policy)}
         since = count_windows(min(windows, len(record)))
         words = f"a new model is due, {since} have come with their labels"

@@ -59,7 +59,7 @@ def test_it_is_json(found: Backtest) -> None:
     told = json.loads(found.model_dump_json())
     assert {"pipeline", "metric", "greater_is_better", "rows", "windows", "policies"} <= set(told)
     mine = told["policies"]["perennial"]
-    assert set(mine["heals"]) == {"recalibrate", "correct", "retrain"}
+    assert set(mine["heals"]) == {"correct", "retrain"}
     assert mine["retrains"] == mine["heals"]["retrain"]
 
 

@@ -15,8 +15,8 @@ from perennial.registry import HistoryEntry
 from perennial.spec import PipelineSpec
 from tests.backtest.playing import played, spec, stream
 
-TURN, ASKED = 600, 800
-"""The first heal is asked for when the second turned window is over."""
+TURN, ASKED = 300, 400
+"""The first window has turned, and small models are tried once it is over."""
 STAGES: dict[str, Any] = {
     "shadow": {"rows": 50},
     "canary": {"rows": 50, "weights": [0.5]},
@@ -88,7 +88,7 @@ def test_in_the_canary_each_answers_its_share(careful: ReplayedRun) -> None:
 
 @pytest.fixture(scope="module")
 def undone() -> ReplayedRun:
-    """The world turns back right behind the rows that judged the heal."""
+    """The world turns back right behind the rows that taught the first small models."""
     return played(stream(TURN, ASKED), staged(), late=0)
 
 
@@ -99,7 +99,7 @@ def test_a_version_that_live_rows_show_to_be_worse_is_rolled_back(undone: Replay
         "rollout.advanced",
         "rollout.rolled_back",
     ]
-    (back,) = [entry for entry in undone.history if entry.event == "rollout.rolled_back"]
+    back = next(entry for entry in undone.history if entry.event == "rollout.rolled_back")
     assert "shown to be worse than +5.0%" in back.reason
     assert row_of(back) == ASKED + 100, "when the labels of the window came"
     assert undone.heals("correct") == 0
@@ -108,7 +108,7 @@ def test_a_version_that_live_rows_show_to_be_worse_is_rolled_back(undone: Replay
 
 
 def test_after_a_rollback_the_next_heal_waits(undone: ReplayedRun) -> None:
-    (back,) = [entry for entry in undone.history if entry.event == "rollout.rolled_back"]
+    back = next(entry for entry in undone.history if entry.event == "rollout.rolled_back")
     later = next(check for check in undone.checks if check.at > back.at)
     assert later.decision.put_off
     assert "after the last one" in later.decision.reason

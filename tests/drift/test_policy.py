@@ -213,6 +213,7 @@ def test_newer_small_models_are_put_on_as_long_as_they_are_worth_their_price() -
     assert decision.reason.startswith("newer small models and shares are worth ")
     assert "shares by what each has answered live: recalibrated answers " in decision.reason
     assert "residual model " in decision.reason
+    assert "model of all rows" not in decision.reason, "there is none yet"
 
 
 def test_small_models_that_are_worth_less_than_a_takeover_stay_as_they_are() -> None:
