@@ -234,7 +234,7 @@ def _print_repeated(console: Console, repeated: Repeated) -> None:
         "where their windows begin.",
         soft_wrap=True,
     )
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False)  # 80 columns hold it so
     for column in ("policy", found.metric, "recovered", "CPU of every", "corrections", "retrains"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for name, result in repeated.policies.items():
