@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import shutil
 import subprocess
@@ -83,6 +84,46 @@ def test_pods_are_nobodys_root_and_find_each_other():
         mounted = {m["name"] for m in pod["containers"][0].get("volumeMounts", [])}
         claimed = {v["name"] for v in pod.get("volumes", [])}
         assert mounted == claimed or name == "serving"
+
+
+def goes_into_the_image(file):
+    """As docker reads .dockerignore, whose last pattern that fits counts."""
+    goes = True
+    for line in (PROJECT / ".dockerignore").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        pattern = line.removeprefix("!")
+        fits = [
+            fnmatch.fnmatch(path, pattern)
+            or (pattern.startswith("**/") and fnmatch.fnmatch(Path(path).name, pattern[3:]))
+            for path in (file, *map(str, Path(file).parents))
+        ]
+        if any(fits):
+            goes = line.startswith("!")
+    return goes
+
+
+def test_an_image_holds_what_it_runs_and_no_secret():
+    needed = ("perennial/cli/__init__.py", "flows/retrain.py", "tasks/look.py", "worker/warm.py")
+    needed += ("pyproject.toml", "constraints.txt", "prefect.yaml", "README.md", "LICENSE")
+    needed += ("data/bike/pipeline.yaml",)
+    for file in needed:
+        assert (PROJECT / file).is_file()
+        assert goes_into_the_image(file), file
+    secrets = ("perennial.env", "alerts.token", "database.password")
+    secrets = [f"infra/compose/{name}" for name in secrets]
+    secrets += ["signing.pem", "data/signing.pem", ".perennial/store.keys", "data/bike/.env"]
+    for file in secrets:
+        assert not goes_into_the_image(file), file
+    if shutil.which("git") and (PROJECT / ".git").exists():
+        ignored = subprocess.run(
+            ["git", "check-ignore", *secrets],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ignored.stdout.split() == secrets
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
