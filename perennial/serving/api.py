@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from perennial.errors import PerennialError
+from perennial.errors import ModelError, PerennialError
 from perennial.packaging.labels import LabelRule
 from perennial.serving import feedback, metadata, oip, openapi, page, rows
 from perennial.serving.auth import Denied, Scope, Tokens
@@ -163,6 +163,9 @@ class Api:
             return error_response(error)
         except PerennialError as error:
             response = error_response(error)
+            if isinstance(error, ModelError):
+                model = self._model_in(request.path)
+                self.metrics.add("perennial_model_failures_total", (model,))
             if response.status == 500:
                 self._note(logging.ERROR, str(error), request, 500)
             return response
@@ -283,7 +286,8 @@ class Api:
     def _infer(self, name: str, version: str | None, request: Request) -> Response:
         model = self.dataplane.model(name, version)
         max_rows = self._options.max_rows
-        parsed, inputs = oip.parse(request.body, request.header(oip.HEADER_LENGTH))
+        most = max_rows * len((*model.signature.features, *model.signature.context))
+        parsed, inputs = oip.parse(request.body, request.header(oip.HEADER_LENGTH), most)
         oip.check_outputs(parsed, model.signature)
         encoded = model.tensors.encode(inputs, max_rows)
         request_id = parsed.id or self._make_id()
