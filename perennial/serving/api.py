@@ -11,7 +11,7 @@ from collections.abc import Callable
 from perennial.errors import ModelError, PerennialError
 from perennial.packaging.labels import LabelRule
 from perennial.serving import feedback, metadata, oip, openapi, page, rows
-from perennial.serving.auth import Denied, Scope, Tokens
+from perennial.serving.auth import Denied, Scope, Tokens, check_local
 from perennial.serving.dataplane import Dataplane, Query
 from perennial.serving.encoding import WORTH, compress, decompress
 from perennial.serving.http import (
@@ -222,7 +222,7 @@ class Api:
             message = f"{request.method} is not for {request.path[:200]!r}"
             raise HttpError(405, message, ("Allow", allow))
         if not request.authorized:
-            self._authorize(request.header(b"authorization"), scope)
+            self._authorize(request.headers, scope)
         encoding = request.header(b"content-encoding")
         if encoding is not None and encoding != "identity":
             request.body = decompress(request.body, encoding.lower(), self._options.max_body)
@@ -233,10 +233,7 @@ class Api:
         Raises:
             HttpError: 401 or 403.
         """
-        if self._tokens is None:
-            return
-        sent = headers.get(b"authorization")
-        self._authorize(None if sent is None else sent.decode("latin-1"), self._scope(path))
+        self._authorize(headers, self._scope(path))
 
     def _scope(self, path: str) -> Scope | None:
         scope = find_route(path).scope
@@ -244,11 +241,14 @@ class Api:
             scope = fixed[1]
         return scope
 
-    def _authorize(self, authorization: str | None, scope: Scope | None) -> None:
-        if self._tokens is None or scope is None:
+    def _authorize(self, headers: dict[bytes, bytes], scope: Scope | None) -> None:
+        if scope is None:
+            return
+        if self._tokens is None:
+            check_local(_text(headers, b"host"), _text(headers, b"origin"))
             return
         try:
-            self._tokens.check(authorization, scope)
+            self._tokens.check(_text(headers, b"authorization"), scope)
         except Denied as denied:
             if denied.known:
                 raise HttpError(403, f"this token lacks the scope {scope}") from None
@@ -363,6 +363,11 @@ class Api:
     def _make_id(self) -> str:
         """Make an id that no other row of any server has."""
         return f"{self._prefix}-{next(self._count):x}"
+
+
+def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 def _plain(path: str) -> str:

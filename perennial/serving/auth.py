@@ -11,19 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from perennial.errors import StackError
+from perennial.serving.http import HttpError
 
 Scope = Literal["predict", "feedback", "read", "admin"]
 FILE_VARIABLE = "PERENNIAL_TOKENS_FILE"
 VARIABLE = "PERENNIAL_TOKENS"
 
 _SHORTEST = 16
+_LONGEST_NAME = 300
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,6 +87,37 @@ class Tokens:
             raise Denied(known=False)
         if scope not in allowed and "admin" not in allowed:
             raise Denied(known=True)
+
+
+@lru_cache(maxsize=64)
+def _is_this_machine(name: str) -> bool:
+    host = name.partition("://")[2] or name
+    host = host[: host.find("]")].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_local(host: str | None, origin: str | None) -> None:
+    """See that no web page asks: for a server that asks for no token, and so for whoever is on its
+    machine. A page names its origin, or a name of its own for this machine as the host.
+
+    Args:
+        host, origin: the headers of these names.
+
+    Raises:
+        HttpError: 403, one of them names another machine.
+    """
+    for header, value in (("Host", host), ("Origin", origin)):
+        if value is not None and not (len(value) < _LONGEST_NAME and _is_this_machine(value)):
+            raise HttpError(
+                403,
+                f"{header} {value[:100]!r} is not this machine, and this server asks for no token: "
+                f"ask it as localhost, or give it tokens ({FILE_VARIABLE})",
+            )
 
 
 def _digest(entry: _Entry, origin: str) -> bytes:

@@ -365,7 +365,7 @@ def test_a_body_of_200_megabytes_is_refused_and_the_client_hears_it(
 ) -> None:
     size, piece = 200 << 20, b"x" * (1 << 20)
     how = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
-    head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n".encode()
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\n{how}\r\n\r\n".encode()
     with server.dial() as sock:
         sock.sendall(head)
         for _ in range(200):
@@ -380,7 +380,7 @@ def test_a_body_of_200_megabytes_is_refused_and_the_client_hears_it(
 
 def test_a_client_that_never_ends_its_refused_body_is_cut_off(tmp_path: Path) -> None:
     with listening(tmp_path, deadline=0.5) as server, server.dial() as sock:
-        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
         with pytest.raises((BrokenPipeError, ConnectionResetError, socket.timeout)):
             send_for_ever(sock)
         assert not server.connections.open
