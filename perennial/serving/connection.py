@@ -103,6 +103,7 @@ class Connection(RequestReader, asyncio.Protocol):
                 time.perf_counter(),
                 head.length,
                 authorized=True,
+                owner=head.owner,
             )
         )
         return True
@@ -116,7 +117,7 @@ class Connection(RequestReader, asyncio.Protocol):
         if not (is_plain and request.keep_alive and request.authorized):
             return
         if len(data) == end + length == end + request.size:
-            head = Head(request.method, request.path, headers, length)
+            head = Head(request.method, request.path, headers, length, request.owner)
             self._shared.remember(data[:end], head)
 
     def pause_writing(self) -> None:

@@ -110,7 +110,13 @@ def _to_float(label: Label) -> float:
         raise RequestError(f"the label of {label.id!r} is beyond what a number can be") from None
 
 
-def feedback_records(labels: list[Label]) -> list[FeedbackRecord]:
-    """Bring labels into the form in which they are logged."""
+def feedback_records(labels: list[Label], owner: str = "") -> list[FeedbackRecord]:
+    """Bring labels into the form in which they are logged.
+
+    Args:
+        owner: goes before their ids.
+    """
     now = time.time_ns() // 1000
-    return [FeedbackRecord(now, label.id, _encode(label.label).decode()) for label in labels]
+    return [
+        FeedbackRecord(now, owner + label.id, _encode(label.label).decode()) for label in labels
+    ]

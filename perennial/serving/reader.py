@@ -54,6 +54,7 @@ class RequestReader:
         self._body: bytes | bytearray = b""
         self._size = 0
         self._authorized = False
+        self._owner = ""
         self._complete: Request | None = None
         """The request that ended in the data that is parsed."""
         self.deadline = time.monotonic() + self._options.idle
@@ -131,9 +132,9 @@ class RequestReader:
         length = content_length(self._headers)
         if length > self._options.max_body:
             raise self._too_large()
-        self._authorized = True
+        self._authorized, self._owner = True, ""
         try:
-            self._shared.api.authorize(path, self._headers)
+            self._owner = self._shared.api.authorize(path, self._headers)
         except HttpError:
             if length or b"transfer-encoding" in self._headers:
                 raise  # nobody is to send a body for nothing
@@ -174,6 +175,7 @@ class RequestReader:
             time.perf_counter(),
             self._size,
             authorized=self._authorized,
+            owner=self._owner,
             keep_alive=self._parser.should_keep_alive() and not self._shared.closing,
         )
         self._body = b""

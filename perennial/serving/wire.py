@@ -20,6 +20,8 @@ class Head(msgspec.Struct, frozen=True):
     headers: dict[bytes, bytes]
     length: int
     """Of the body."""
+    owner: str = ""
+    """As `Request.owner`."""
 
 
 LONGEST_TARGET = 8192

@@ -15,11 +15,14 @@ from typing import Any
 
 import pytest
 
+from perennial.errors import StackError
 from perennial.serving.api import Api
+from perennial.serving.auth import Tokens
 from perennial.serving.connections import Connections
 from perennial.serving.http import Request, Response
 from perennial.serving.offload import make_threads
 from perennial.serving.options import ServingOptions
+from perennial.serving.segment import read_segment
 from perennial.serving.worker import within_descriptors
 from tests.serving.serving_models import REGRESSION, local_api, sum_model
 
@@ -538,3 +541,41 @@ def test_connections_are_bounded_by_the_files_that_may_be_open(
         monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: found.append(wanted))
         found.append(within_descriptors(ServingOptions(max_connections=4096)).max_connections)
     assert found == [(2048, 2048), 1792, (4352, 100_000), 4096]
+
+
+OWNED = json.dumps(
+    [
+        {"name": n, "token": f"{n}-{o}-0123456789", "scopes": ["predict", "feedback"], "owner": o}
+        for n, o in (("shop", "sales"), ("desk", "sales"), ("rival", "rival"))
+    ]
+)
+
+
+def test_ids_are_their_owners_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_TOKENS", OWNED)
+    rows = {"rows": [{"x": 1}, {"x": 2}], "ids": ["b", "c"]}
+    label = json.dumps({"id": "a", "label": 3}).encode()
+    with listening(tmp_path) as server, server.dial() as sock:
+        for who in ("shop-sales", "rival-rival"):
+            token = f"Authorization: Bearer {who}-0123456789"
+            for asked in (predict(ROW, token), predict(ROW, token), predict(rows, token)):
+                sock.sendall(asked)
+                answer = json.loads(read_one(sock).split(b"\r\n\r\n")[1])
+                assert answer["predictions"][0]["id"] in ("a", "b")
+        told = predict(label, "Authorization: Bearer desk-sales-0123456789")
+        sock.sendall(told.replace(b":predict", b":feedback"))
+        assert b'"accepted":1' in read_one(sock)
+        server.api.log.close()
+    logged = [read_segment(path) for path in (tmp_path / "log").rglob("*.closed")]
+    ids = [name for segment in logged for record in segment.predictions for name in record.ids]
+    wanted = ["sales:a", "sales:a", "sales:b", "sales:c"]
+    assert sorted(ids) == sorted([*wanted, *(w.replace("sales", "rival") for w in wanted)])
+    assert [record.id for segment in logged for record in segment.feedback] == ["sales:a"]
+
+
+def test_either_all_tokens_have_an_owner_or_none() -> None:
+    tokens = json.loads(OWNED)
+    for owner in (None, "sales:", ""):
+        given = json.dumps([*tokens, {**tokens[0], "token": "0" * 16, "owner": owner}])
+        with pytest.raises(StackError, match="owner"):
+            Tokens.from_env({"PERENNIAL_TOKENS": given})
