@@ -98,7 +98,7 @@ def plan(
     visible = {"store": "s3.port", "prefect": "prefect", "serving": "serving", "alerts": "alerts"}
     return Plan(
         services=(
-            _store(files, ports, settings, common),
+            _store(files, ports, settings, {**common, **seaweed.guard(files.store_guard, keys)}),
             _prefect(ports["prefect"], settings, common),
             _serving(files, ports["serving"], settings, common),
             _alerts(files, ports["alerts"], common),
@@ -204,6 +204,10 @@ def _prefect(port: int, settings: Settings, common: Mapping[str, str]) -> Servic
             **common,
             **{name: value for name, value in os.environ.items() if name.startswith(DATABASE)},
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+            # Pages of other origins than its own may not read what it answers, nor send it JSON.
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": (
+                f"http://{LOOPBACK}:{port},http://localhost:{port}"
+            ),
             # A thread a connection, each with an arena of its own, would keep what it once needed.
             "MALLOC_ARENA_MAX": "2",
             **(

@@ -67,6 +67,7 @@ class StackFiles:
         self.logs = self.directory / "logs"
         self.keys = self.directory / "store.keys"
         self.store = self.directory / "store"
+        self.store_guard = self.directory / "store.guard"
         self.prefect = self.directory / "prefect"
         self.serving = self.directory / "serving"
         self.alerts_token = self.directory / "alerts.token"
