@@ -38,6 +38,9 @@ _CLASS_ROWS = 90
 """Since a new class came: of fewer, those that a retrain leaves to its gate are nearly all."""
 _IDLE = 2
 """Times the usual wait, after which a new model is due where such models have earned nothing."""
+_ENOUGH = 20
+"""Windows with labels to learn a new model from, however long it has to wait: no more are
+remembered than some sixty."""
 
 
 def decide(
@@ -174,7 +177,7 @@ def _new_model_is_due(
     new: tuple[MemberName, ...] = BASES[1:]
     if tried and not risen and _saved(record, mixture, new) < policy.takeover_price:
         quiet = _IDLE * (quiet + 1) - 1
-    return min(waited, len(record)) > quiet
+    return waited > quiet and len(record) > min(quiet, _ENOUGH)
 
 
 def _saved(

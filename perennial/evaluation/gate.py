@@ -57,7 +57,12 @@ def judge(
         theirs = None if champion is None else paired_losses(task, metric, y, champion)
         constant = trivial_output(task, metric, training_y, width)
         trivial = paired_losses(task, metric, y, np.tile(constant, (len(y), 1)))
-        checks.append(_better_than_constant(mine, trivial, gates, first=theirs is None))
+        worse_stands = goes_on and theirs is not None and bool(mine.mean() < theirs.mean())
+        checks.append(
+            _better_than_constant(
+                mine, trivial, gates, first=theirs is None, worse_stands=worse_stands
+            )
+        )
         if len(training_y) > lag:
             last = last_value_output(task, y, training_y, width, lag)
             checks.append(_last_value(mine, paired_losses(task, metric, y, last), gates, lag))
@@ -104,16 +109,21 @@ _NO_MODEL = (
 
 
 def _better_than_constant(
-    mine: NDArray[Any], trivial: NDArray[Any], gates: Gates, *, first: bool
+    mine: NDArray[Any], trivial: NDArray[Any], gates: Gates, *, first: bool, worse_stands: bool
 ) -> GateCheck:
     """A first version must not be worse, by what was measured; a later one not clearly worse.
 
-    A weak signal must not keep a pipeline from starting, nor a champion that is worse in place.
+    A weak signal must not keep a pipeline from starting, nor a champion that is worse in place: a
+    mixture goes from it step by step, and its first steps may not be enough yet.
     """
     change, low, high = _relative(
         batch_mean(mine - trivial), float(trivial.mean()), gates.confidence
     )
-    passed = change <= 0 if first else low <= 0
+    better = change <= 0 if first else low <= 0
+    passed = better or worse_stands
+    words = "" if passed else f": {'' if first else 'clearly '}{_NO_MODEL}"
+    if passed and not better:
+        words = ": clearly worse than no model at all, but the champion is worse still"
     return GateCheck(
         name="better_than_constant",
         figure=_number(change),
@@ -121,8 +131,7 @@ def _better_than_constant(
         low=_number(low),
         high=_number(high),
         verdict=_verdict(passed),
-        detail=f"loss {change:+.1%} against a constant answer"
-        + ("" if passed else f": {'' if first else 'clearly '}{_NO_MODEL}"),
+        detail=f"loss {change:+.1%} against a constant answer{words}",
     )
 
 

@@ -89,16 +89,15 @@ def divide_rows(
 
 def begins_afresh(frame: pd.DataFrame, spec: PipelineSpec, champion: Champion) -> bool:
     """Tell whether a retrain cannot go on with the champion's mixture: what is declared of the
-    model or of the features has changed, or there is a class that it does not know.
+    model or of the columns has changed, or there is a class that it does not know.
 
     Raises:
         TrainingError: there is nothing to learn from.
     """
     from perennial.training.train import signature_of
 
-    then, now = champion.trained.signature, signature_of(frame, spec)
     return (
-        (then.features, then.classes) != (now.features, now.classes)
+        champion.trained.signature != signature_of(frame, spec)
         or spec.model != champion.declared.model
         or spec.metric != champion.declared.metric
     )

@@ -156,28 +156,21 @@ def is_retrain(entry: HistoryEntry) -> bool:
     return made and entry.details.get("depth") == "retrain"
 
 
-def failed_retrains_in_a_row(entries: Iterable[HistoryEntry]) -> int:
-    """Count the new models that failed since the last one that proved itself.
-
-    A gate's refusal and a rollback are failures; not so that nothing could be judged yet, nor what
-    a person has tried: waits grow by what the loop does. A version has proved itself when its bake
-    is over, or with its promotion where none is declared. What becomes of heads does not matter.
-
-    Args:
-        entries: of the whole history, the oldest first.
-    """
-    entries = list(entries)
-    models = {entry.version for entry in entries if is_retrain(entry)}
-    return _failures_in_a_row(entry for entry in entries if entry.version in models)
-
-
 def rollbacks_in_a_row(entries: Iterable[HistoryEntry]) -> int:
     """Count the versions that were rolled back since the last one that proved itself.
+
+    A version has proved itself when its bake is over, or with its promotion where none is declared.
 
     Args:
         entries: the oldest first.
     """
-    return _failures_in_a_row(entry for entry in entries if entry.event != "version.refused")
+    count = 0
+    for entry in entries:
+        if entry.event == "rollout.rolled_back":
+            count += 1
+        elif entry.event == "rollout.finished" or _ends_with_promotion(entry):
+            count = 0
+    return count
 
 
 def measured_costs(entries: Iterable[HistoryEntry]) -> Costs:
@@ -198,14 +191,3 @@ def _ends_with_promotion(entry: HistoryEntry) -> bool:
 def _is_untried(entry: HistoryEntry) -> bool:
     """Whether a candidate was refused only because there were too few rows to judge by."""
     return bool(entry.details.get("untried"))
-
-
-def _failures_in_a_row(entries: Iterable[HistoryEntry]) -> int:
-    count = 0
-    for entry in entries:
-        refused = entry.event == "version.refused" and entry.cause is not None
-        if (refused and not _is_untried(entry)) or entry.event == "rollout.rolled_back":
-            count += 1
-        elif entry.event == "rollout.finished" or _ends_with_promotion(entry):
-            count = 0
-    return count

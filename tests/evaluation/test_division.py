@@ -1,4 +1,4 @@
-"""Which rows train, which try heads, and which judge: nobody is judged on what it has learned."""
+"""Which rows train, which fit small models, and which judge: nobody is judged on what it knows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from perennial.errors import TrainingError
 from perennial.evaluation.division import (
     FEWEST_HEAD_ROWS,
+    HEAD_WINDOWS,
     MIN_HEAD_ROWS,
     MIN_ROWS,
+    MOST_HEAD_ROWS,
+    MOST_HEAD_WINDOWS,
     Unseen,
     divide,
     head_rows,
@@ -25,20 +28,39 @@ sizes = st.integers(0, 5000)
 windows = st.integers(1, 2000)
 
 
-def retrain(rows, window, base, champion, trial=None):
-    unseen = Unseen(base=base, champion=champion, trial=trial)
-    return divide("retrain", rows, window, gates=GATES, unseen=unseen)
+def of(depth, rows, window, base, champion, *, trial=None, afresh=False, span=None):
+    return divide(
+        depth,
+        rows,
+        window,
+        gates=GATES,
+        unseen=Unseen(base=base, champion=champion, trial=trial),
+        afresh=afresh,
+        span=head_span(window) if span is None else span,
+    )
 
 
-@given(sizes, windows, sizes, sizes)
-def test_a_retrain_is_judged_on_no_row_that_either_has_learned_from(rows, window, one, other):
+def first(rows, window):
+    """A first version."""
+    return divide("retrain", rows, window, gates=GATES, unseen=None, span=head_span(window))
+
+
+@given(sizes, windows, sizes, sizes, st.booleans())
+def test_a_retrain_is_judged_on_no_row_that_either_has_learned_from(
+    rows, window, one, other, afresh
+):
     base = min(rows, one)
     champion = min(base, other)
-    found = retrain(rows, window, base, champion)
-    assert found.judged <= found.held <= base, "the champion's base knows none of them"
-    assert found.heads or found.judged <= champion, "nor does its head, where it answers with it"
+    found = of("retrain", rows, window, base, champion, afresh=afresh)
+    assert found.afresh == afresh
+    assert found.judged <= champion, "no model of the champion knows them"
+    assert found.judged <= rows / 3, "most rows train"
     assert (found.judged >= MIN_ROWS) == (found.refusal is None)
-    assert found.held <= rows / 3, "most rows train"
+    if afresh:
+        assert found.heads == 0, "its small models come once it answers"
+    else:
+        assert found.heads <= base, "its first model knows none of them"
+        assert (found.heads >= MIN_HEAD_ROWS) == (base >= MIN_HEAD_ROWS)
 
 
 @given(sizes, windows, st.integers(0, 100), sizes, sizes)
@@ -47,47 +69,63 @@ def test_a_kept_trial_stands_for_a_champion_that_knows_the_newest_rows(
 ):
     base = min(base, rows)
     champion, trial = min(base, champion), min(rows, base + left_out)
-    usual = retrain(rows, window, base, champion)
-    found = retrain(rows, window, base, champion, trial)
+    usual = of("retrain", rows, window, base, champion, afresh=True)
+    found = of("retrain", rows, window, base, champion, trial=trial, afresh=True)
     if usual.refusal is None or min(trial, rows // 3) < MIN_ROWS:
         assert found == usual
         return
-    assert (found.rematch, found.heads, found.refusal) == (True, False, None)
-    assert found.held == found.judged <= trial, "the trial knows none of them"
-    assert found.held <= rows / 3, "most rows train"
+    assert (found.rematch, found.afresh, found.heads, found.refusal) == (True, True, 0, None)
+    assert found.judged <= trial, "the trial knows none of them"
+    assert found.judged <= rows / 3, "most rows train"
+
+
+@given(sizes, windows, st.integers(0, 100), sizes, sizes)
+def test_a_retrain_that_goes_on_with_the_mixture_is_no_rematch(rows, window, base, champion, more):
+    base = min(base, rows)
+    champion = min(base, champion)
+    trial = min(rows, base + more)
+    assert of("retrain", rows, window, base, champion, trial=trial) == of(
+        "retrain", rows, window, base, champion
+    )
 
 
 @given(st.integers(30, 5000), windows, st.none() | sizes, sizes)
-def test_a_head_is_judged_on_no_row_that_the_champion_has_learned_from(base, window, span, newer):
-    unseen = Unseen(base=base, champion=min(base, newer))
+def test_a_correction_is_judged_on_no_row_that_the_champion_has_learned_from(
+    base, window, span, newer
+):
+    champion = min(base, newer)
     wanted = min(base, head_span(window) if span is None else span)
     if wanted < MIN_HEAD_ROWS:
         with pytest.raises(TrainingError, match="wait for labels, or retrain"):
-            divide("correct", 9000, window, gates=GATES, unseen=unseen, span=span)
+            of("correct", 9000, window, base, champion, span=span)
         return
-    found = divide("correct", 9000, window, gates=GATES, unseen=unseen, span=span)
-    assert found.held == wanted <= base
-    assert found.judged <= min(unseen.champion, found.held / 3)
+    found = of("correct", 9000, window, base, champion, span=span)
+    assert (found.heads, found.afresh, found.rematch) == (wanted, False, False)
+    assert found.judged <= min(champion, wanted / 3)
     assert (found.judged >= MIN_ROWS) == (found.refusal is None)
 
 
-def test_a_second_retrain_on_the_same_rows_is_judged_by_those_that_the_first_left_out():
-    first = divide("retrain", 17_379, 278, gates=GATES, unseen=None)
-    assert (first.held, first.judged, first.heads) == (139, 139, False)
-    second = retrain(17_379, 278, first.held, first.held)
-    assert (second.held, second.judged, second.heads) == (139, 69, True)
+def test_a_refitted_model_leaves_a_quarter_of_a_window_to_its_gate():
+    found = of("retrain", 17_379, 278, 2000, 2000)
+    assert (found.judged, found.heads) == (69, 5 * 278)
+    short = of("retrain", 17_379, 40, 2000, 2000)
+    assert short.judged == 30, "but 30 rows at least"
+    assert of("retrain", 60, 40, 60, 60).judged == 20, "a third of all at most"
+    assert of("retrain", 17_379, 278, 2000, 12).judged == 12, "and none that the champion knows"
 
 
-def test_with_many_new_rows_two_windows_are_left_out():
-    found = retrain(17_379, 278, 2000, 0)
-    assert (found.held, found.judged, found.heads) == (556, 278, True)
+def test_a_model_that_begins_a_mixture_in_anothers_place_leaves_two_windows():
+    found = of("retrain", 17_379, 278, 2000, 2000, afresh=True)
+    assert (found.judged, found.heads, found.afresh) == (556, 0, True)
+    few = of("retrain", 1000, 100, 45, 45, afresh=True)
+    assert (few.judged, few.refusal) == (45, None)
 
 
-def test_with_few_new_rows_both_are_judged_as_they_stand_on_all_of_them():
-    found = retrain(1000, 100, 45, 45)
-    assert (found.held, found.judged, found.heads, found.refusal) == (45, 45, False, None)
-    headed = retrain(1000, 100, 45, 12)
-    assert (headed.judged, headed.heads) == (12, False)
+def test_with_too_few_rows_for_small_models_a_retrain_has_none():
+    found = of("retrain", 1000, 100, MIN_HEAD_ROWS - 1, 20)
+    assert (found.heads, found.judged, found.refusal) == (0, 20, None)
+    with pytest.raises(TrainingError, match="29 labelled rows to fit a correction on"):
+        of("correct", 1000, 100, MIN_HEAD_ROWS - 1, 20)
 
 
 @pytest.mark.parametrize(
@@ -99,35 +137,44 @@ def test_with_few_new_rows_both_are_judged_as_they_stand_on_all_of_them():
     ],
 )
 @pytest.mark.parametrize(
-    ("depth", "trial"), [("retrain", None), ("recalibrate", 90), ("unhead", 90)]
+    ("depth", "trial", "afresh"),
+    [("retrain", None, True), ("retrain", 90, False), ("correct", 90, False)],
 )
 def test_where_nothing_is_newer_nothing_is_judged_and_what_helps_is_said(
-    depth, trial, newer, words
+    depth, trial, afresh, newer, words
 ):
-    unseen = Unseen(base=40, champion=newer, trial=trial)
-    found = divide(depth, 1000, 100, gates=GATES, unseen=unseen)
+    found = of(depth, 1000, 100, 40, newer, trial=trial, afresh=afresh)
     assert found.refusal is not None
     assert found.refusal.startswith(words)
     assert f"wait for {10 - newer} more labels" in found.refusal
 
 
-def test_a_first_version_of_too_few_rows_says_how_many_more():
-    assert divide("retrain", 29, 100, gates=GATES, unseen=None).refusal == (
+def test_a_first_version_begins_a_mixture_and_says_how_many_rows_it_lacks():
+    assert first(29, 100).refusal == (
         "29 labelled rows are too few to train on and to judge by: wait for 1 more"
     )
-    assert divide("retrain", 30, 100, gates=GATES, unseen=None).refusal is None
+    found = first(17_379, 278)
+    assert (found.judged, found.heads, found.afresh, found.refusal) == (139, 0, True, None)
+    assert first(30, 100).refusal is None
 
 
 def test_short_windows_are_taken_together():
     assert head_span(5) == FEWEST_HEAD_ROWS
-    assert head_span(1000) == 5000
-    assert head_rows(9000, 5, None) == FEWEST_HEAD_ROWS
+    assert head_span(1000) == HEAD_WINDOWS * 1000
+    assert head_rows(9000, head_span(5)) == FEWEST_HEAD_ROWS
     assert held_rows(300, 5) == 2 * MIN_HEAD_ROWS
     assert held_rows(30_000, 1000) == 2000
-    assert (
-        divide("correct", 900, 5, gates=GATES, unseen=Unseen(base=300, champion=300)).judged
-        == MIN_ROWS
-    )
+    assert of("correct", 900, 5, 300, 300).judged == MIN_ROWS
+
+
+def test_the_later_labels_are_the_more_windows_small_models_learn_from():
+    assert [head_span(100, late) for late in (0, 1, 3)] == [500, 600, 800]
+    assert head_span(100, 50) == MOST_HEAD_WINDOWS * 100
+
+
+def test_of_long_windows_fewer_are_taken_and_one_at_least():
+    assert head_span(MOST_HEAD_ROWS // 3) == MOST_HEAD_ROWS
+    assert head_span(50_000, 4) == 50_000
 
 
 def test_the_holdout_of_a_first_version_is_a_share_within_bounds():

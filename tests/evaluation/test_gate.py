@@ -21,6 +21,7 @@ def regression(
     *,
     seed: int = 0,
     gates: Gates | None = None,
+    goes_on: bool = False,
 ) -> GateDecision:
     """Judge answers with errors of these standard deviations to a target of spread 3."""
     rng = np.random.default_rng(seed)
@@ -39,6 +40,7 @@ def regression(
             training_y=y,
         ),
         gates or Gates(),
+        goes_on=goes_on,
     )
 
 
@@ -246,28 +248,45 @@ def test_a_trial_that_stands_for_the_champion_is_called_so() -> None:
     assert words.endswith("is allowed); both as they were before they learned these rows")
 
 
-def test_what_is_asked_of_heads_stands_beside_their_figure() -> None:
-    rng = np.random.default_rng(1)
-    y = rng.normal(0, 3, 300)
-    one, other = ((y + rng.normal(0, 1, 300))[:, None] for _ in range(2))
-    decision = judge(
-        Answers(
-            task="regression",
-            metric="rmse",
-            y=y,
-            candidate=one,
-            champion=other,
-            training_y=y,
-        ),
-        Gates(),
-        tried=True,
-    )
+def test_what_is_asked_of_one_that_goes_on_stands_beside_its_figure() -> None:
+    decision = regression(300, 1.0, 1.0, seed=1, goes_on=True)
     assert decision.passed
     assert re.search(
-        r"\(at least .* at 80% confidence, \+0.0% is allowed\): a head, for which earlier trials "
-        "speak, must only not be shown to be worse$",
+        r"\(at least .* at 95% confidence, \+20.0% is allowed\): whether it is better, its shares "
+        "show$",
         in_words(decision),
     )
+    worse = regression(300, 2.0, 1.0, goes_on=True)
+    assert not worse.passed
+    assert in_words(worse).endswith(
+        "shown to be worse, the champion is the better one on these rows"
+    )
+
+
+@pytest.mark.parametrize("n", [30, 300, 5000])
+def test_one_that_goes_on_is_refused_only_where_it_is_clearly_worse(n: int) -> None:
+    as_good, worse = (
+        [regression(n, mine, 1.0, seed=seed, goes_on=True).passed for seed in range(50)]
+        for mine in (1.0, 3.0)
+    )
+    assert sum(as_good) >= 48
+    assert sum(worse) <= 2
+
+
+def test_one_that_goes_on_from_a_champion_that_is_worse_than_nothing_may_be_so_too() -> None:
+    """Its first steps away from it may not be enough yet."""
+    step = regression(300, 6.0, 9.0, goes_on=True)
+    assert step.passed
+    constant = {check.name: check.detail for check in step.checks}["better_than_constant"]
+    assert constant.endswith("clearly worse than no model at all, but the champion is worse still")
+    for worse in (regression(300, 6.0, 9.0), regression(300, 6.0, 5.5, goes_on=True)):
+        assert not worse.passed
+        assert "clearly worse than no model at all: see that" in worse.reason
+
+
+def test_a_declared_margin_that_is_wider_holds_for_one_that_goes_on_too() -> None:
+    wide = Gates(margin=0.5)
+    assert "+50.0% is allowed" in in_words(regression(300, 1.0, 1.0, gates=wide, goes_on=True))
 
 
 def test_the_truth_of_one_row_ago_is_one_row() -> None:

@@ -49,7 +49,7 @@ def check(number: int, **changes: Any) -> WindowCheck:
 def asks(number: int, depth: str = "correct") -> WindowCheck:
     """One that asks for a heal."""
     return check(
-        number, decision=Decision(action="heal", depth=depth, ground="heads", reason="it helps")
+        number, decision=Decision(action="heal", depth=depth, ground="members", reason="it helps")
     )
 
 

@@ -9,5 +9,5 @@ import perennial.training.hist_gradient_boosting as boosting
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boosting, "MAX_ROUNDS", 20)
+    monkeypatch.setattr(boosting, "ROUNDS", 20)
     monkeypatch.setattr(boosting, "BINS", 15)

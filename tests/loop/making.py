@@ -12,6 +12,7 @@ import pandas as pd
 from perennial.datasets.snapshot import Snapshot
 from perennial.errors import NotFound
 from perennial.evaluation.division import Division
+from perennial.evaluation.mixing import Mixture
 from perennial.loop.candidate import Candidate, make_candidate
 from perennial.loop.gate import Judgement, judge_candidate
 from perennial.loop.gathered import Gathered
@@ -114,9 +115,12 @@ class Pipeline:
         """Divide the rows by what the champion knows."""
         champion = self.champion
         learned = None if champion is None else Learned.of(champion, self.snapshots)
-        return divide_rows(self.snapshots.rows(snapshot.sha256), self.spec, depth, learned)
+        frame = self.snapshots.rows(snapshot.sha256)
+        return divide_rows(frame, self.spec, depth, champion, learned)
 
-    def make(self, snapshot: Snapshot, depth: Depth = "retrain") -> Candidate:
+    def make(
+        self, snapshot: Snapshot, depth: Depth = "retrain", mixture: Mixture | None = None
+    ) -> Candidate:
         """Make a candidate of a snapshot."""
         return make_candidate(
             self.snapshots.rows(snapshot.sha256),
@@ -124,7 +128,7 @@ class Pipeline:
             self.divide(snapshot, depth),
             self.champion,
             depth=depth,
-            mixture=request(depth).mixture(self.store),
+            mixture=mixture,
         )
 
     def judge(self, candidate: Candidate) -> Judgement:
@@ -148,10 +152,12 @@ class Pipeline:
         )
         return made
 
-    def renew(self, frame: pd.DataFrame, depth: Depth = "retrain") -> Manifest:
+    def renew(
+        self, frame: pd.DataFrame, depth: Depth = "retrain", mixture: Mixture | None = None
+    ) -> Manifest:
         """The whole way, whatever the gate says."""
         snapshot = self.fix(frame)
-        candidate = self.make(snapshot, depth)
+        candidate = self.make(snapshot, depth, mixture)
         return self.register(snapshot, candidate, self.judge(candidate))
 
 

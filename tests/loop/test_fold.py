@@ -54,26 +54,16 @@ def test_the_newest_change_says_who_answers_and_what_was_answered():
     assert past.entry == history.entries[-1].id, "also one that changed nothing"
 
 
-def test_failed_models_in_a_row_count_until_one_has_proved_itself():
-    history = History().made("1").add("rollout.promoted", "1", bake=False)
-    history.refused("2").refused("3").refused("4", untried=True).refused("5", cause=None)
-    assert history.past.refused == 2, "not what nothing could judge, nor what a person tried"
-    history.refused("6", depth="correct")
-    assert history.past.refused == 2, "what becomes of heads does not matter"
-    history.made("7").add("rollout.promoted", "7", bake=True)
-    assert history.past.refused == 2, "it bakes yet"
-    history.add("rollout.finished", "7")
-    assert history.past.refused == 0
-
-
 def test_what_live_traffic_has_undone_counts_whatever_its_depth():
     history = History().made("1").add("rollout.promoted", "1", bake=False)
     history.made("2", depth="correct").add("rollout.rolled_back", "2")
     history.refused("3", depth="correct")
     history.made("4").add("rollout.rolled_back", "4")
-    assert (history.past.undone, history.past.refused) == (2, 1)
-    history.made("5", depth="correct").add("rollout.promoted", "5", bake=False)
-    assert (history.past.undone, history.past.refused) == (0, 1), "no model has proved itself"
+    assert history.past.undone == 2, "a refusal is no rollback"
+    history.made("5", depth="correct").add("rollout.promoted", "5", bake=True)
+    assert history.past.undone == 2, "it bakes yet"
+    history.add("rollout.finished", "5")
+    assert history.past.undone == 0
 
 
 def test_the_first_model_is_no_retrain():
@@ -91,7 +81,7 @@ def test_the_last_heal_of_each_depth_says_what_it_costs():
     history = History().made("1", cpu_seconds=9.0).made("2", depth="correct", cpu_seconds=0.5)
     history.refused("3", cpu_seconds=12.0).refused("4", untried=True)
     costs = history.past.costs
-    assert (costs.retrain, costs.correct, costs.recalibrate) == (12.0, 0.5, None)
+    assert (costs.retrain, costs.correct) == (12.0, 0.5)
 
 
 def test_the_last_change_counts_though_its_writer_died_before_it_wrote_the_history():

@@ -7,10 +7,12 @@ import pytest
 
 from perennial.backtest.memory import MemorySnapshots, MemoryStream
 from perennial.backtest.stream import Cut, Recorded
+from perennial.evaluation.mixing import Mixture
 from perennial.loop.inspection import Expectations
 from perennial.loop.monitor import PipelineMonitor
 from perennial.loop.places import Place
 from perennial.loop.record import newest_checks, read_fact
+from perennial.loop.versions import answer
 from perennial.registry import change_state, new_entry
 from perennial.store import layout
 from perennial.store.memory import MemoryStore
@@ -38,7 +40,8 @@ class Watched:
         self.store = MemoryStore()
         for info in begun.store.scan(""):
             self.store.put(info.key, begun.store.get(info.key).data)
-        self.pipeline = Pipeline(store=self.store, snapshots=begun.snapshots)
+        kept = MemorySnapshots(self.store, "p", dict(begun.snapshots._frames))
+        self.pipeline = Pipeline(store=self.store, snapshots=kept)
         self.rows = stream(10 * WINDOW, seed=1)
         self.late = 1
         self.checks = []
@@ -81,6 +84,46 @@ def test_a_window_waits_for_its_labels(watched):
     assert len(second.labels) == 1
     assert pending(second) == ["w000002"]
     assert second.rows == WINDOW
+
+
+def test_what_the_members_got_wrong_is_measured_once_the_labels_are_there(watched):
+    watched.late = 2
+    first, second, third = (watched.look() for _ in range(3))
+    assert (first.errors, second.errors) == ((), ())
+    (errors,) = third.errors
+    assert (errors.window, errors.rows, errors.late) == ("w000001", WINDOW, 2)
+    assert (errors.first, errors.members) == (watched.pipeline.champion.name, ("first",))
+    rows = watched.rows[:WINDOW]
+    wrong = answer(watched.pipeline.champion.served, rows)[:, 0] - rows["y"]
+    assert errors.products[0][0] == pytest.approx((wrong**2).mean(), rel=1e-5)
+    assert third.decision.mixture.shares == pytest.approx(Mixture.equal().shares)
+
+
+def test_a_window_is_weighed_by_the_members_of_the_version_that_answered_it(watched):
+    first, mixture = watched.look(), Mixture(first=0.5, correct=0.5)
+    rows = joined(OLD, watched.rows[:WINDOW])
+    watched.pipeline.renew(rows, "correct", mixture)
+    second, third = watched.look(), watched.look()
+    assert {check.champion for check in (second, third)} != {first.champion}
+    assert [errors.members for errors in second.errors] == [("first",)]
+    (errors,) = third.errors
+    assert errors.members == ("first", "recalibrate", "renew", "correct")
+    assert errors.first == first.champion, "it is the same mixture"
+    standing = watched.pipeline.champion
+    served = answer(standing.served, watched.rows[WINDOW : 2 * WINDOW])[:, 0]
+    wrong = served - watched.rows["y"][WINDOW : 2 * WINDOW]
+    shares = mixture.shares
+    assert shares @ errors.whole @ shares == pytest.approx((wrong**2).mean(), rel=1e-4)
+
+
+def test_what_members_of_another_mixture_got_wrong_is_forgotten(watched):
+    watched.look()
+    watched.pipeline.spec = spec(model={"estimators": ["linear"]})
+    watched.pipeline.renew(joined(OLD, watched.rows[:WINDOW]))
+    second, third = watched.look(), watched.look()
+    assert second.errors == (), "another mixture has answered this window"
+    assert [errors.first for errors in third.errors] == [watched.pipeline.champion.name]
+    assert third.decision.windows == ("w000002", "w000002")
 
 
 def test_labels_of_some_rows_are_waited_for_until_those_of_a_later_window_have_come(watched):

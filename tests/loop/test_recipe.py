@@ -1,14 +1,30 @@
-"""The rows of a candidate: who learns from which, before and after it was made."""
+"""The rows of a candidate: who learns from which, what is refitted, and what begins anew."""
 
 from __future__ import annotations
 
 import pytest
 
 from perennial.errors import TrainingError
-from perennial.evaluation.division import Division
-from perennial.loop.recipe import Learned, RowSplit, check_healable, choose_rows, divide_rows
-from perennial.registry import Recipe
+from perennial.loop.recipe import (
+    ALL_EVERY,
+    Learned,
+    RowSplit,
+    begins_afresh,
+    check_healable,
+    divide_rows,
+    due_bases,
+)
 from tests.loop.making import Pipeline, joined, spec, stream
+
+OLD = stream(300)
+
+
+@pytest.fixture(scope="module")
+def begun():
+    """A pipeline with its first version, which nobody changes."""
+    pipeline = Pipeline()
+    pipeline.renew(OLD)
+    return pipeline
 
 
 def numbers(frame):
@@ -17,86 +33,135 @@ def numbers(frame):
 
 def told(rows):
     return [
-        numbers(part)
-        for part in (rows.all, rows.before_held, rows.held_rows, rows.to_try, rows.to_judge)
+        numbers(part) for part in (rows.before_judged, rows.to_heal, rows.to_try, rows.to_judge)
     ]
 
 
-def test_the_rows_lie_one_behind_the_other():
-    rows = RowSplit(stream(100), first=10, held=30, judged=20)
-    assert told(rows) == [[10, 99], [10, 69], [70, 99], [70, 79], [80, 99]]
-    assert numbers(rows.before_judged) == [20, 79]
-
-
 @pytest.mark.parametrize(
-    ("recipe", "expected"),
+    ("heads", "judged", "expected"),
     [
-        (
-            Recipe(trained_rows=90, trial_rows=60, judged_rows=20),
-            [[10, 99], [10, 79], [80, 99], [], [80, 99]],
-        ),
-        (
-            Recipe(trained_rows=60, head_rows=30, trial_rows=60, judged_rows=20),
-            [[10, 99], [10, 69], [70, 99], [70, 79], [80, 99]],
-        ),
-        (
-            Recipe(trained_rows=50, trial_rows=40, judged_rows=10, shares={"correct": 1.0}),
-            [[50, 99], [50, 89], [90, 99], [], [90, 99]],
-        ),
+        (30, 20, [[0, 79], [70, 99], [70, 79], [80, 99]]),
+        (0, 20, [[0, 79], [], [], [80, 99]]),
+        (10, 20, [[0, 79], [90, 99], [], [80, 99]]),
     ],
-    ids=["made of all", "with heads of its own", "a head"],
+    ids=["with small models", "without", "of fewer rows than judge"],
 )
-def test_a_recipe_tells_them_again(recipe, expected):
-    assert told(RowSplit.of(stream(100), recipe)) == expected
+def test_the_rows_lie_one_behind_the_other(heads, judged, expected):
+    assert told(RowSplit(stream(100), heads, judged)) == expected
 
 
 def test_without_a_champion_the_newest_rows_are_held_for_the_gate_alone():
-    division = divide_rows(stream(300), spec(), "retrain", None)
-    assert (division.held, division.judged, division.heads, division.unseen) == (30, 30, False, 0)
+    division = divide_rows(OLD, spec(), "retrain", None, None)
+    assert (division.judged, division.heads, division.afresh) == (30, 0, True)
 
 
-def test_rows_count_as_unseen_from_the_last_that_the_champion_knows():
+def test_rows_count_as_unseen_from_the_last_that_the_champion_knows(begun):
     frame = stream(600)
     learned = Learned(base=frame.iloc[:400], champion=frame.iloc[:590])
-    division = divide_rows(frame, spec(), "retrain", learned)
-    assert (division.held, division.judged, division.unseen) == (80, 40, 200)
-    head = divide_rows(frame, spec(), "correct", learned)
-    assert (head.held, head.judged, head.refusal) == (200, 10, None)
+    division = divide_rows(frame, begun.spec, "retrain", begun.champion, learned)
+    assert (division.judged, division.heads, division.afresh) == (10, 200, False)
+    head = divide_rows(frame, begun.spec, "correct", begun.champion, learned)
+    assert (head.heads, head.judged, head.refusal) == (200, 10, None)
 
 
-def test_rows_that_the_kept_trial_does_not_know_judge_where_hardly_any_are_newer():
-    pipeline = Pipeline()
-    pipeline.renew(stream(300))
-    frame = joined(stream(300), stream(4, seed=1))
-    learned = Learned.of(pipeline.champion, pipeline.snapshots)
+def test_more_windows_are_taken_where_labels_are_late_and_as_many_rows_as_are_asked_for(begun):
+    frame = stream(900)
+    learned = Learned(base=frame.iloc[:300], champion=frame.iloc[:300])
+
+    def heads(**more):
+        return divide_rows(frame, begun.spec, "correct", begun.champion, learned, **more).heads
+
+    assert [heads(), heads(late=3), heads(late=50)] == [200, 320, 480]
+    assert heads(late=3, span=70) == 70
+
+
+def test_rows_that_the_kept_trial_does_not_know_judge_where_hardly_any_are_newer(begun):
+    frame = joined(OLD, stream(4, seed=1))
+    learned = Learned.of(begun.champion, begun.snapshots)
     assert numbers(learned.base) == [0, 299]
     assert numbers(learned.trial) == [0, 269]
-    division = divide_rows(frame, pipeline.spec, "retrain", learned)
-    assert (division.held, division.judged, division.heads) == (34, 34, False)
+    changed = spec(model={"estimators": ["linear"]})
+    division = divide_rows(frame, changed, "retrain", begun.champion, learned)
+    assert (division.judged, division.heads, division.afresh) == (34, 0, True)
     assert (division.rematch, division.refusal) == (True, None)
-    more = divide_rows(joined(frame, stream(6, seed=2)), pipeline.spec, "retrain", learned)
-    assert (more.judged, more.rematch) == (10, False)
+    checked = divide_rows(frame, changed, "retrain", begun.champion, learned, asked_by_hand=False)
+    assert checked.refusal is not None, "a check has nothing new to learn"
+    more = joined(frame, stream(6, seed=2))
+    usual = divide_rows(more, changed, "retrain", begun.champion, learned)
+    assert (usual.judged, usual.rematch) == (10, False)
 
 
-def test_what_a_heal_changes_must_be_there():
-    pipeline = Pipeline()
+@pytest.mark.parametrize(
+    "changed",
+    [
+        spec(model={"estimators": ["linear"]}),
+        spec(model={"estimators": ["hist_gradient_boosting"], "seed": 7}),
+        spec(metric="mae"),
+        spec(ignore=["c"]),
+        spec(ignore=["note"]),
+    ],
+    ids=["another family", "another seed", "another metric", "a column less", "other context"],
+)
+def test_a_retrain_begins_anew_where_what_is_declared_of_the_model_has_changed(begun, changed):
+    assert not begins_afresh(OLD, begun.spec, begun.champion)
+    assert begins_afresh(OLD, changed, begun.champion)
+    learned = Learned.of(begun.champion, begun.snapshots)
+    frame = joined(OLD, stream(80, seed=1))
+    division = divide_rows(frame, changed, "retrain", begun.champion, learned)
+    assert (division.afresh, division.heads) == (True, 0)
+    correct = divide_rows(frame, changed, "correct", begun.champion, learned)
+    assert not correct.afresh, "small models go on with what stands"
+
+
+def test_a_retrain_goes_on_where_something_else_was_declared(begun):
+    other = spec(monitor={"window": "60 rows"}, policy={"retrain_wait": 9}, gates={"margin": 0.1})
+    assert not begins_afresh(OLD, other, begun.champion)
+
+
+def test_a_retrain_begins_anew_with_another_column_or_another_kind_of_it(begun):
+    assert begins_afresh(OLD.assign(z=1.0), begun.spec, begun.champion)
+    assert begins_afresh(OLD.assign(c=1.0), begun.spec, begun.champion)
+    assert not begins_afresh(OLD.assign(c="new"), begun.spec, begun.champion)
+
+
+def test_a_retrain_begins_anew_where_there_is_a_class_that_the_champion_does_not_know():
+    rows = OLD.assign(y=(OLD["y"] > 0).map({True: "up", False: "down"}))
+    pipeline = Pipeline(spec(task="multiclass"))
+    pipeline.renew(rows)
+    assert not begins_afresh(rows, pipeline.spec, pipeline.champion)
+    new = rows.assign(y=rows["y"].where(rows.index < 290, "new"))
+    assert begins_afresh(new, pipeline.spec, pipeline.champion)
+
+
+def test_what_a_heal_changes_must_be_there(begun):
     check_healable(None, "p", "retrain")
     with pytest.raises(TrainingError, match="no champion yet"):
         check_healable(None, "p", "correct")
-    pipeline.renew(stream(200))
-    check_healable(pipeline.champion, "p", "correct")
-    with pytest.raises(TrainingError, match="no correction to take off"):
-        check_healable(pipeline.champion, "p", "unhead")
+    check_healable(begun.champion, "p", "correct")
 
 
-def test_after_a_turn_the_newer_rows_are_chosen():
-    pipeline = Pipeline()
-    pipeline.renew(stream(400))
-    frame = joined(stream(400), stream(600, slope=-3.0, seed=1))
-    learned = Learned.of(pipeline.champion, pipeline.snapshots)
-    division = divide_rows(frame, pipeline.spec, "retrain", learned)
-    choice = choose_rows(frame, pipeline.spec, division, pipeline.champion)
-    assert len(choice.tried) > 1
-    assert choice.span.rows <= 600
-    few = Division(held=20, judged=20, heads=False, unseen=20)
-    assert choose_rows(frame, pipeline.spec, few, pipeline.champion).span.rows == 980
+def test_the_model_of_recent_rows_is_due_at_every_retrain(begun):
+    """On as many rows as the first version had."""
+    assert due_bases(stream(310), begun.spec, begun.champion) == {"recent": 300}
+    assert due_bases(stream(200), begun.spec, begun.champion) == {"recent": 200}
+
+
+def test_the_model_of_all_rows_is_due_at_every_second_retrain(begun):
+    pipeline = Pipeline(store=begun.store, snapshots=begun.snapshots)
+    wait = (ALL_EVERY * (1 + pipeline.spec.policy.retrain_wait) - 1) * 40
+    assert wait == 360
+    few, enough = stream(300 + wait - 1), stream(300 + wait)
+    assert "all" not in due_bases(few, pipeline.spec, pipeline.champion)
+    assert due_bases(enough, pipeline.spec, pipeline.champion) == {"recent": 300, "all": 660}
+    soon = spec(policy={"retrain_wait": 0})
+    assert due_bases(stream(340), soon, pipeline.champion) == {"recent": 300, "all": 340}
+
+
+def test_once_there_is_a_model_of_all_rows_its_own_rows_count():
+    pipeline = Pipeline(spec(policy={"retrain_wait": 0}))
+    pipeline.renew(OLD)
+    pipeline.renew(joined(OLD, stream(100, seed=1)))
+    made = pipeline.champion.version.lineage.recipe.bases
+    assert made == {"recent": 300, "all": 370}
+    assert "all" not in due_bases(stream(409), pipeline.spec, pipeline.champion)
+    assert due_bases(stream(410), pipeline.spec, pipeline.champion)["all"] == 410

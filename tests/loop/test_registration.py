@@ -61,7 +61,7 @@ def test_a_version_has_all_that_it_was_made_of(made):
     assert json.loads(read_file(store, read, GATE_FILE))["passed"]
     assert read_file(store, read, "model.md").decode() == read.version
     assert len(read_file(store, read, REFERENCE_FILE)) > 0
-    assert read_file(store, read, TRIAL_FILE) == candidate.trial.graph
+    assert read_file(store, read, TRIAL_FILE) == candidate.kept.graph
     judged = read_judged(store, read)
     assert judged.output.tolist() == judgement.answered.output.tolist()
     assert judged.y.tolist() == candidate.rows.to_judge["y"].tolist()

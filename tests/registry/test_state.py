@@ -5,7 +5,6 @@ import pytest
 from perennial.errors import LeaseLost
 from perennial.registry import (
     change_state,
-    failed_retrains_in_a_row,
     is_retrain,
     measured_costs,
     new_entry,
@@ -101,34 +100,26 @@ def registered(version, depth="retrain"):
     return told("version.registered", version, depth=depth)
 
 
-def test_failures_count_until_a_new_model_has_proved_itself():
+def test_rollbacks_count_until_a_version_has_proved_itself():
     undone = [registered("2"), told("rollout.promoted", "2", bake=True)]
     undone += [told("rollout.rolled_back", "2")]
-    assert failed_retrains_in_a_row([refused("1"), *undone]) == 2
-    assert rollbacks_in_a_row([refused("1"), *undone]) == 1
-    proved = [registered("3"), told("rollout.promoted", "3", bake=True)]
-    proved += [told("rollout.finished", "3")]
-    assert failed_retrains_in_a_row([refused("1"), *undone, *proved]) == 0
-    assert failed_retrains_in_a_row([refused("1"), *proved, refused("4")]) == 1
-    at_once = [registered("2"), told("rollout.promoted", "2", bake=False)]
-    assert failed_retrains_in_a_row([refused("1"), *at_once]) == 0
+    assert rollbacks_in_a_row([]) == 0
+    assert rollbacks_in_a_row(undone) == 1
+    assert rollbacks_in_a_row([refused("1"), *undone, refused("3")]) == 1, "refusals do not count"
+    again = [registered("3", "correct"), told("rollout.rolled_back", "3")]
+    assert rollbacks_in_a_row([*undone, *again]) == 2, "of whatever depth"
+    bakes = [registered("4"), told("rollout.promoted", "4", bake=True)]
+    assert rollbacks_in_a_row([*undone, *bakes]) == 1
+    assert rollbacks_in_a_row([*undone, *bakes, told("rollout.finished", "4")]) == 0
+    at_once = [registered("4", "correct"), told("rollout.promoted", "4", bake=False)]
+    assert rollbacks_in_a_row([*undone, *at_once]) == 0
 
 
-def test_what_could_not_be_judged_or_a_person_tried_lets_no_wait_grow():
+def test_a_candidate_that_nothing_could_judge_is_no_retrain():
     by_hand = told("version.refused", "3", depth="retrain")
-    assert failed_retrains_in_a_row([refused("1"), by_hand]) == 1
     unjudged = [refused("2", untried=True), refused(None, untried=True)]
-    assert failed_retrains_in_a_row([refused("1"), *unjudged]) == 1
     assert [is_retrain(entry) for entry in (by_hand, *unjudged)] == [True, False, False]
-
-
-def test_what_becomes_of_heads_says_nothing_of_new_models():
-    heads = [refused("2", "correct"), registered("3", "correct")]
-    heads += [told("rollout.promoted", "3", bake=False)]
-    assert failed_retrains_in_a_row([refused("1"), *heads]) == 1
-    undone = [registered("4", "correct"), told("rollout.rolled_back", "4")]
-    assert failed_retrains_in_a_row([refused("1"), *undone]) == 1
-    assert rollbacks_in_a_row([refused("1"), *undone]) == 1
+    assert not is_retrain(registered("2", "correct"))
 
 
 def test_the_order_of_the_history_is_that_of_the_changes_though_the_clock_goes_back(
@@ -155,7 +146,6 @@ def test_what_a_heal_takes_is_what_the_last_of_its_depth_took_refused_or_not():
         told("version.registered", depth="retrain", cpu_seconds=9.0),
         told("version.registered", depth="correct", cpu_seconds=1.0),
         told("version.refused", depth="retrain", cpu_seconds=7.0),
-        told("version.registered", depth="unhead", cpu_seconds=0.1),
         told("rollout.promoted"),
     ]
     assert measured_costs(entries) == Costs(retrain=7.0, correct=1.0)

@@ -142,3 +142,52 @@ def test_a_sweep_killed_anywhere_leaves_no_name_that_points_to_nothing(filled: S
             break
         lease.release()
     assert [m.version for m in list_versions(filled, "p")] == ["0003-c"]
+
+
+def standing_on(store: Store, version: str, *others: str) -> None:
+    """A champion whose graphs were trained by others."""
+    names = ("first", "recent", "all")
+    lineage = LINEAGE.model_copy(
+        update={"snapshot": f"data-{version}", "bases": dict(zip(names, others, strict=False))}
+    )
+    lease = acquire_lease(store, "p", "run")
+    made = {"lineage": lineage, "created_at": utc_now()}
+    register(store, lease, manifest(version).model_copy(update=made))
+    lease.release()
+    entry = new_entry("rollout.promoted", reason="so", by="test")
+    change_state(store, "p", lambda s: s.model_copy(update={"champion": version}), entry)
+
+
+def test_all_versions_that_a_kept_one_stands_on_stay_with_their_snapshots(filled: Store) -> None:
+    standing_on(filled, "0006-f", "0001-a", "0003-c", "0002-b")
+    plan = planned(filled)
+    assert plan.kept["0006-f"] == "champion"
+    for name in ("0001-a", "0002-b", "0003-c"):
+        assert plan.kept[name] == "0006-f stands on it"
+    assert list(plan.versions) == ["0005-e"]
+    assert plan.snapshots == ()
+
+
+def test_what_only_a_version_that_goes_stands_on_goes_with_it(filled: Store) -> None:
+    standing_on(filled, "0006-f", "0001-a", "0002-b")
+    standing_on(filled, "0007-g", "0002-b")
+    plan = planned(filled)
+    assert plan.kept["0002-b"] == "0007-g stands on it"
+    assert {"0001-a", "0003-c", "0006-f"} <= plan.versions.keys()
+
+
+def test_all_that_a_version_stands_on_is_spared_where_it_became_live_meanwhile(
+    filled: Store,
+) -> None:
+    standing_on(filled, "0006-f", "0001-a", "0002-b")
+    standing_on(filled, "0007-g")
+    plan = planned(filled)
+    assert {"0001-a", "0002-b", "0003-c", "0006-f"} <= plan.versions.keys()
+    entry = new_entry("rollout.rolled_back", reason="so", by="test")
+    change_state(filled, "p", lambda s: s.model_copy(update={"champion": "0006-f"}), entry)
+    sweep(filled, plan, acquire_lease(filled, "p", "gc"), by="gc")
+    left = [made.version for made in list_versions(filled, "p")]
+    assert left == ["0001-a", "0002-b", "0006-f", "0007-g"]
+    kept = {info.key for info in filled.scan("p/snapshots/")}
+    assert layout.snapshot_data("p", "data-0002-b") in kept
+    assert layout.snapshot_data("p", "data-0003-c") not in kept

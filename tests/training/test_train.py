@@ -9,15 +9,13 @@ import pandas as pd
 import pytest
 
 from perennial.errors import TrainingError
-from perennial.evaluation.metrics import row_losses
-from perennial.evaluation.targets import encode_known
 from perennial.packaging.export import export
 from perennial.packaging.parity import check_parity
 from perennial.packaging.predictor import encode_frame
 from perennial.packaging.signature import canonical_label
 from perennial.spec import PipelineSpec
 from perennial.training.estimator import load_estimator
-from perennial.training.train import Trained, _Contender, _takes_over, train
+from perennial.training.train import Trained, _Contender, _takes_over, fit, refit, train
 from tests.training.frames import ESTIMATORS, TASKS, make_frame, make_spec
 
 BIKE = Path(__file__).parents[2] / "data" / "bike" / "bike_hourly.csv.gz"
@@ -95,21 +93,37 @@ def test_same_rows_and_seed_give_the_same_bytes(name: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", ESTIMATORS)
-def test_rows_that_are_weighed_by_age_teach_what_holds_now(name: str, task: str) -> None:
-    frame = make_frame(task, rows=600)
-    new = frame["y"].to_numpy().copy()
-    frame["y"] = np.where(np.arange(600) < 300, np.roll(new, 7)[::-1], new)
+@pytest.mark.parametrize("name", ["hist_gradient_boosting", "linear"])
+def test_a_refitted_model_learns_from_the_newest_rows_alone(name: Any, task: str) -> None:
+    spec, frame = make_spec(task), make_frame(task, rows=400)
+    old, new = frame.iloc[:200], frame.iloc[200:]
+    first = fit(old, spec, name, rounds=10)
+    known = refit(frame, spec, first.signature, name, rows=150, rounds=10)
+    assert (known.signature, known.rows) == (first.signature, 150)
+    alone = refit(new.iloc[-150:], spec, first.signature, name, rows=9000, rounds=10)
+    inputs = encode_frame(first.signature, new)
+    np.testing.assert_array_equal(known.model.predict(*inputs), alone.model.predict(*inputs))
 
-    def loss(half_life: int | None) -> float:
-        trained = train(frame, make_spec(task, name), half_life=half_life)
-        signature = trained.signature
-        probe = encode_frame(signature, frame[300:])
-        y, _ = encode_known(frame["y"][300:], signature)
-        metric = "rmse" if task == "regression" else "log_loss"
-        return float(row_losses(task, metric, y, trained.model.predict(*probe)).mean())
 
-    assert loss(60) < 0.95 * loss(None)
+def test_a_refitted_model_knows_the_classes_that_the_first_one_knows() -> None:
+    spec, frame = make_spec("multiclass"), make_frame("multiclass", rows=400)
+    frame.loc[300:, "y"] = "low"
+    frame.loc[350:, "y"] = "new"
+    first = fit(frame[:200], spec, "linear", rounds=None)
+    refitted = refit(frame, spec, first.signature, "linear", rows=20, rounds=None)
+    assert refitted.signature.classes == ("high", "low", "middle")
+    assert refitted.rows == 22, "of the newest 20 that it has terms for, all are low"
+    output = refitted.model.predict(*encode_frame(first.signature, frame))
+    assert output.shape == (400, 3)
+    assert (output > 0).all()
+
+
+def test_a_class_of_which_no_row_is_left_cannot_be_refitted() -> None:
+    spec, frame = make_spec("multiclass"), make_frame("multiclass")
+    first = fit(frame, spec, "linear", rounds=None)
+    left = frame[frame["y"] != "middle"]
+    with pytest.raises(TrainingError, match="no row of the class 'middle' is left"):
+        refit(left, spec, first.signature, "linear", rows=100, rounds=None)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

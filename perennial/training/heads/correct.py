@@ -100,7 +100,7 @@ def fit_correction(
     weights: NDArray[Any],
     inputs: Inputs,
 ) -> Correction:
-    """Fit trees that start from the recalibrated base; see `perennial.training.heads.fit_head`.
+    """Fit trees that start from the recalibrated base; see `perennial.training.heads.fit_heads`.
 
     Args:
         inputs: of ``data``, as `prepare` gives them.

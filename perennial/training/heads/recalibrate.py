@@ -72,7 +72,7 @@ class Recalibration(Head):
 def fit_recalibration(
     data: TrainingSet, base_output: NDArray[Any], weights: NDArray[Any]
 ) -> Recalibration:
-    """Fit the map; see `perennial.training.heads.fit_head`."""
+    """Fit the map; see `perennial.training.heads.fit_heads`."""
     scores = to_scores(data.task, base_output)
     trust = trust_in(weights)
     if data.task == "regression":
