@@ -44,8 +44,8 @@ bench-triage: $(STAMP) ## Measure what is held of broken windows, and of sound o
 bench-drift: $(STAMP) ## Measure the detectors beside alibi-detect and Evidently: false alarms, delay, cost
 	$(BIN)/python -m benchmarks.bench_drift
 
-bench-backtest: $(STAMP) ## Measure the policy on the past of real streams, and on streams that do not change
-	$(BIN)/python -m benchmarks.bench_backtest
+bench-backtest: $(STAMP) ## Measure the policy on the past of real streams, and on made ones (ARGS="--only bike")
+	$(BIN)/python -m benchmarks.bench_backtest $(ARGS)
 
 bench-parity: $(STAMP) ## Measure whether a backtest decides as production does, window by window
 	$(BIN)/python -m benchmarks.bench_parity

@@ -9,6 +9,8 @@ PREFECT_API_URL        the Prefect server
 PREFECT_API_AUTH_STRING   what it asks for, where it does: user:password
 PERENNIAL_PIPELINES    folders in which a pipeline is looked for by name, joined by ':'; left out:
                        data in the current folder, then data beside the code
+PERENNIAL_TRUSTED_FOLDERS   folders, joined by ':', below which a pipeline.yaml is read also where
+                       only the store says where it lies; left out: only those above
 PERENNIAL_NOTIFY       who is told of drifts, held data, promotions, rollbacks, failed retrains:
                        Apprise addresses (mailto://..., slack://...), joined by spaces
 PERENNIAL_SIGNING_KEY  file of the private key with which flows sign versions (Ed25519, PEM)
@@ -52,6 +54,8 @@ class Settings:
     prefect_auth: str | None = field(default=None, repr=False)
     pipeline_folders: tuple[Path, ...] = ()
     """Where a pipeline is looked for by name, the first folder first."""
+    trusted_folders: tuple[Path, ...] = ()
+    """Below these, a folder that the store names is read too."""
     notify: tuple[str, ...] = field(default=(), repr=False)
     signing_key: Path | None = None
     trusted_keys: tuple[Path, ...] = ()
@@ -80,6 +84,7 @@ class Settings:
             prefect_api_url=environ.get("PREFECT_API_URL"),
             prefect_auth=environ.get("PREFECT_API_AUTH_STRING") or None,
             pipeline_folders=pipeline_folders(environ),
+            trusted_folders=trusted_folders(environ),
             notify=tuple(environ.get("PERENNIAL_NOTIFY", "").split()),
             signing_key=Path(key) if (key := environ.get("PERENNIAL_SIGNING_KEY")) else None,
             trusted_keys=tuple(
@@ -120,9 +125,25 @@ def pipeline_folders(
     return tuple(dict.fromkeys((here / path).resolve() for path in chosen))
 
 
+def trusted_folders(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Say below which further folders a pipeline.yaml is read that only the store tells of."""
+    named = environ.get("PERENNIAL_TRUSTED_FOLDERS", "").split(os.pathsep)
+    return tuple(Path(path) for path in named if path)
+
+
 def local_folders(directory: Path = DEFAULT_DIR) -> tuple[Path, ...]:
     """The same for a command beside ``directory``'s stack, if one is up: what that sees."""
-    return pipeline_folders({**read_env_file(directory / ENV_FILE), **os.environ})
+    return pipeline_folders(_local_environment(directory))
+
+
+def local_trusted(directory: Path = DEFAULT_DIR) -> tuple[Path, ...]:
+    """Folders below which such a command reads a pipeline.yaml that the store tells of."""
+    environ = _local_environment(directory)
+    return (*pipeline_folders(environ), *trusted_folders(environ))
+
+
+def _local_environment(directory: Path) -> dict[str, str]:
+    return {**read_env_file(directory / ENV_FILE), **os.environ}
 
 
 def with_files(environ: Mapping[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from tasks.connection import fetch, store
 from tasks.step import step
 
 if TYPE_CHECKING:
-    from perennial.backtest.compare import Backtest
+    from perennial.backtest.result import Backtest
 
 _STEP = 5.0
 """Percent between two looks at the progress."""
@@ -52,10 +52,11 @@ def replay_policies(
     """
     from perennial.backtest.compare import backtest
     from perennial.backtest.report import render_backtest
+    from perennial.backtest.stream import seeded
 
     spec = declaration.spec
     if seed is not None:
-        spec = spec.model_copy(update={"model": spec.model.model_copy(update={"seed": seed})})
+        spec = seeded(spec, seed)
     found = backtest(
         read_source(spec, declaration.path, fetch=fetch),
         spec,

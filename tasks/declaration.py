@@ -29,7 +29,9 @@ def find_pipeline(pipeline: str) -> Declaration:
     Raises:
         SpecError: there is none, or it may not stand as it does.
     """
-    declaration = resolve(store(), pipeline, settings().pipeline_folders)
+    declaration = resolve(
+        store(), pipeline, settings().pipeline_folders, settings().trusted_folders
+    )
     if (lack := unusable(declaration.spec.policy)) is not None:
         get_run_logger().warning("%s: %s", declaration.spec.name, lack)
     _keep_pipeline(declaration.spec)
@@ -58,7 +60,9 @@ def keep_deployments() -> list[SetAside]:
         _offer(client)
 
         def keep(name: str) -> None:
-            declaration = resolve(store(), name, settings().pipeline_folders)
+            declaration = resolve(
+                store(), name, settings().pipeline_folders, settings().trusted_folders
+            )
             _keep_schedule(client, monitor, declaration.spec)
 
         return for_each(known_pipelines(store()), keep)[1]

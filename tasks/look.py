@@ -68,7 +68,9 @@ def tell_stopped_monitors() -> list[SetAside]:
 
 
 def _tell_stopped(pipeline: str) -> None:
-    schedule = resolve(store(), pipeline, settings().pipeline_folders).spec.monitor.schedule
+    schedule = resolve(
+        store(), pipeline, settings().pipeline_folders, settings().trusted_folders
+    ).spec.monitor.schedule
     look = read_look(store(), pipeline)
     trained = retrain_streak(newest_history(store(), pipeline)).success
     if look is None or missed_looks(schedule, look, trained, utc_now()) < MISSED:

@@ -50,20 +50,28 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 @pytest.fixture(scope="session")
+def seaweed_ports() -> dict[str, int]:
+    """Where the parts of SeaweedFS listen."""
+    return free_ports(seaweed.PORT_FLAGS)
+
+
+@pytest.fixture(scope="session")
 def seaweedfs(
-    _clean_environment: None, tmp_path_factory: pytest.TempPathFactory
+    _clean_environment: None,
+    tmp_path_factory: pytest.TempPathFactory,
+    seaweed_ports: dict[str, int],
 ) -> Iterator[Settings]:
     """Start SeaweedFS once; its settings name a bucket that the start-up made."""
     folder = tmp_path_factory.mktemp("seaweedfs")
     keys = seaweed.load_keys(folder / "keys.env")
-    ports = free_ports(seaweed.PORT_FLAGS)
+    ports = seaweed_ports
     data = folder / "data"
     data.mkdir()
     log = folder / "weed.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
             seaweed.command(data, ports),
-            env={**os.environ, **keys.environment()},
+            env={**os.environ, **keys.environment(), **seaweed.guard(folder / "guard", keys)},
             cwd=folder,
             stdout=sink,
             stderr=sink,

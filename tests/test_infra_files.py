@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -83,6 +85,83 @@ def test_pods_are_nobodys_root_and_find_each_other():
         mounted = {m["name"] for m in pod["containers"][0].get("volumeMounts", [])}
         claimed = {v["name"] for v in pod.get("volumes", [])}
         assert mounted == claimed or name == "serving"
+
+
+def goes_into_the_image(file):
+    """As docker reads .dockerignore, whose last pattern that fits counts."""
+    goes = True
+    for line in (PROJECT / ".dockerignore").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        pattern = line.removeprefix("!")
+        fits = [
+            fnmatch.fnmatch(path, pattern)
+            or (pattern.startswith("**/") and fnmatch.fnmatch(Path(path).name, pattern[3:]))
+            for path in (file, *map(str, Path(file).parents))
+        ]
+        if any(fits):
+            goes = line.startswith("!")
+    return goes
+
+
+def test_an_image_holds_what_it_runs_and_no_secret():
+    needed = ("perennial/cli/__init__.py", "flows/retrain.py", "tasks/look.py", "worker/warm.py")
+    needed += ("pyproject.toml", "constraints.txt", "prefect.yaml", "README.md", "LICENSE")
+    needed += ("data/bike/pipeline.yaml",)
+    for file in needed:
+        assert (PROJECT / file).is_file()
+        assert goes_into_the_image(file), file
+    secrets = ("perennial.env", "alerts.token", "database.password")
+    secrets = [f"infra/compose/{name}" for name in secrets]
+    secrets += ["signing.pem", "data/signing.pem", ".perennial/store.keys", "data/bike/.env"]
+    for file in secrets:
+        assert not goes_into_the_image(file), file
+    if shutil.which("git") and (PROJECT / ".git").exists():
+        ignored = subprocess.run(
+            ["git", "check-ignore", *secrets],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ignored.stdout.split() == secrets
+
+
+def test_pods_may_do_no_more_than_they_need():
+    for name, pod in pods():
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+    (policy,) = (found for found in manifests() if found["kind"] == "NetworkPolicy")
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"app": "prefect"}
+    (rule,) = policy["spec"]["ingress"]
+    (asked,) = rule["from"][0]["podSelector"]["matchExpressions"]
+    labels = {
+        name: found["spec"]["template"]["metadata"]["labels"]["app"]
+        for found in manifests()
+        if "template" in found["spec"]
+        for name in [found["metadata"]["name"]]
+    }
+    assert {labels[name] for name in ("worker", "deploy", "alerts")} == set(asked["values"])
+    for part in yaml.safe_load(COMPOSE.read_text())["services"].values():
+        if part.get("image") == "perennial":
+            assert part["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_prefect_does_not_start_beyond_loopback_without_its_password(value):
+    compose = yaml.safe_load(COMPOSE.read_text())["services"]["prefect"]["command"]
+    (pod,) = (pod for name, pod in pods() if name == "prefect")
+    in_compose = shlex.split(compose.replace("$$", "$"))
+    for command in (in_compose, pod["containers"][0]["command"]):
+        variables = {} if value is None else {"PREFECT_SERVER_API_AUTH_STRING": value}
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert "PREFECT_SERVER_API_AUTH_STRING: set it in" in done.stderr
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

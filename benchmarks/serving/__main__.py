@@ -71,6 +71,7 @@ def store_server(folder: Path) -> Iterator[Settings]:
     data = folder / "data"
     data.mkdir(parents=True)
     keys = seaweed.load_keys(folder / "keys.env")
+    environment = {**keys.environment(), **seaweed.guard(folder / "guard", keys)}
     ports = free_ports(seaweed.PORT_FLAGS)
     settings = Settings(
         bucket="benchmark",
@@ -78,7 +79,7 @@ def store_server(folder: Path) -> Iterator[Settings]:
         access_key=keys.access_key,
         secret_key=keys.secret_key,
     )
-    with child(seaweed.command(data, ports), folder, keys.environment()):
+    with child(seaweed.command(data, ports), folder, environment):
         wait_until(lambda: probe(open_store(settings, retries=1, timeout=5)))
         yield settings
 

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from perennial.alerts.alert import Webhook, parse
 from perennial.alerts.desk import Answer, Desk
 from perennial.alerts.rules import Ignored, Order, Rules, order_of, order_of_request
+from perennial.alerts.timed import TimedProtocol
 from perennial.errors import AlertError, StackError, StoreError
 
 logger = logging.getLogger(__name__)
@@ -238,7 +239,8 @@ def serve(service: Service, *, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=64,
+        http=TimedProtocol,
+        limit_concurrency=512,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
     )

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.backtest.stream import Cut, cut
+from perennial.backtest.stream import Cut, Recorded, cut, seeded
 from perennial.evaluation.metrics import score
 from perennial.evaluation.paired import batch_mean, paired_losses
 from perennial.evaluation.yardstick import encode_target, fit_yardstick, target_classes
@@ -51,6 +51,8 @@ class BaselineRun:
     """Windows that a newly fitted model was the first to answer, 0 among them."""
     cpu_seconds: float
     """CPU time of the fits."""
+    first_cpu_seconds: float
+    """What of it version 1 took."""
 
     @property
     def fits(self) -> int:
@@ -101,7 +103,7 @@ def run_baseline(
     starts = refit_starts(policy, windows)
     refits = {}
     with processes(frame, spec, jobs) as pool:
-        work = submit_refits(pool, where, starts)
+        work = submit_refits(pool, where, starts, spec.model.seed)
         for done, result in enumerate(as_completed(work), start=1):
             refit = result.result()
             refits[refit.start] = refit
@@ -129,7 +131,11 @@ def processes(
             initargs=(frame, spec),
         ) as pool,
     ):
-        yield pool
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 @contextmanager
@@ -149,10 +155,10 @@ def _children_on_one_thread() -> Iterator[None]:
 
 
 def submit_refits(
-    pool: ProcessPoolExecutor, where: Cut, starts: Collection[int]
+    pool: ProcessPoolExecutor, where: Cut, starts: Collection[int], seed: int
 ) -> list[Future[Refit]]:
     """Have models fitted in the workers of `processes`."""
-    return [pool.submit(_refit, where, start) for start in starts]
+    return [pool.submit(_refit, where, start, seed) for start in starts]
 
 
 def assemble(
@@ -177,7 +183,8 @@ def assemble(
     outputs = np.concatenate(parts)
     pooled, by_window = score_windows(frame, spec, classes, where, outputs)
     seconds = sum(refits[start].cpu_seconds for start in starts)
-    return BaselineRun(name, by_window, pooled, outputs, starts, seconds)
+    first_seconds = refits[0].cpu_seconds
+    return BaselineRun(name, by_window, pooled, outputs, starts, seconds, first_seconds)
 
 
 def every_gains(
@@ -257,17 +264,24 @@ _held: dict[str, Any] = {}
 """The stream of a worker process."""
 
 
-def held_stream() -> tuple[pd.DataFrame, PipelineSpec]:
-    """Give the stream that this worker process was started with."""
-    return _held["frame"], _held["spec"]
+def held_stream(where: Cut, seed: int) -> Recorded:
+    """Give the stream that this worker process was started with: cut, and with its fits' seed."""
+    frame, spec = _held["frame"], _held["spec"]
+    return Recorded(frame.iloc[: where.end], seeded(spec, seed), where)
 
 
 def _hold_stream(frame: pd.DataFrame, spec: PipelineSpec) -> None:
     _held.update(frame=frame, spec=spec)
 
 
-def _refit(where: Cut, start: int) -> Refit:
-    frame, spec = held_stream()
+def _refit(where: Cut, start: int, seed: int) -> Refit:
+    return refit(held_stream(where, seed), start)
+
+
+def refit(recorded: Recorded, start: int) -> Refit:
+    """Fit the model that answers from a window on, on as many newest rows as the first fraction
+    has."""
+    frame, spec, where = recorded.frame, recorded.spec, recorded.where
     classes = () if spec.task == "regression" else target_classes(frame[spec.target])
     known_until = where.labelled(start)
     rows = frame.iloc[known_until - where.first : known_until]

@@ -6,3 +6,6 @@ from typing import Literal, get_args
 
 PolicyName = Literal["perennial", "never", "every", "periodic-5", "hindsight"]
 POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
+YardstickName = Literal["arf", "srp", "cusum"]
+"""Policies that need River; see `perennial.backtest.yardsticks`."""
+YARDSTICKS: tuple[YardstickName, ...] = get_args(YardstickName)

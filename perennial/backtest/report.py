@@ -6,7 +6,7 @@ import io
 import math
 from typing import Any
 
-from perennial.backtest.compare import Backtest, CostCurve, WindowDecision
+from perennial.backtest.result import Backtest, CostCurve, WindowDecision
 from perennial.datasets.dates import in_words
 from perennial.drift.reasons import action_in_words
 from perennial.report.charts import COLOURS, INK, PAPER
@@ -19,8 +19,18 @@ _LABELS = {
     "never": "never retrained",
     "periodic-5": "retrained at every fifth window",
     "hindsight": "best moments, seen afterwards",
+    "arf": "adaptive random forest",
+    "srp": "streaming random patches",
+    "cusum": "retrained when the loss signals",
 }
-_COLOURS = {**COLOURS, "periodic-5": "#6b7280", "hindsight": "#7c3aed"}
+_COLOURS = {
+    **COLOURS,
+    "periodic-5": "#6b7280",
+    "hindsight": "#7c3aed",
+    "arf": "#0891b2",
+    "srp": "#be185d",
+    "cusum": "#65a30d",
+}
 _SHAPES = {"correct": ".", "retrain": "^", "hold": "s"}
 
 
@@ -31,7 +41,8 @@ def render_backtest(found: Backtest) -> str:
     if found.cost is not None:
         heading = (
             "Cost as a share of hindsight's: mean row loss plus alpha times the CPU seconds of all "
-            "fits, where hindsight chooses afterwards how often and when to retrain"
+            "fits behind version 1, where hindsight chooses afterwards how often and when to "
+            "retrain"
         )
         figures.append(Figure(heading, cost_picture(found.cost)))
     return render_picture(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -43,6 +43,24 @@ class Cut:
         """Rows of a window."""
         return int(self.bounds[1] - self.bounds[0])
 
+    @property
+    def end(self) -> int:
+        """The row behind the last window."""
+        return int(self.bounds[-1])
+
+    def earlier(self, rows: int) -> Cut:
+        """Let every window begin that many rows earlier, and the stream end as many earlier.
+
+        Raises:
+            SourceError: nothing would be left of the first fraction.
+        """
+        if rows >= self.first:
+            raise SourceError(
+                f"windows cannot begin {rows} rows earlier, the first fraction has {self.first}: "
+                "ask for a larger first fraction"
+            )
+        return replace(self, bounds=self.bounds - rows)
+
     def rows(self, window: int) -> tuple[int, int]:
         """First row of a window, and the first behind it."""
         return int(self.bounds[window]), int(self.bounds[window + 1])
@@ -68,6 +86,11 @@ def cut(rows: int, *, windows: int, train_fraction: float, label_delay_windows: 
         )
     size = (rows - first) // windows
     return Cut(rows - size * np.arange(windows, -1, -1), label_delay_windows)
+
+
+def seeded(spec: PipelineSpec, seed: int) -> PipelineSpec:
+    """Declare the seed of all fits."""
+    return spec.model_copy(update={"model": spec.model.model_copy(update={"seed": seed})})
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perennial.errors import PerennialError, SpecError
-from perennial.settings import DEFAULT_DIR, local_folders
+from perennial.settings import DEFAULT_DIR, local_folders, local_trusted
 
 if TYPE_CHECKING:
     from perennial.registry import Declaration
@@ -171,9 +171,10 @@ def find_declared(store: Store, pipeline: str, directory: Path) -> Declaration:
     if known is None:
         _check_known(pipeline, directory, store)
         raise SpecError(f"{pipeline} has no declaration that could be read")
-    if known.path is not None and (known.path / DECLARATION).is_file():
-        return known.model_copy(update={"spec": load_spec(known.path)})
-    return known
+    home = known.folder_below(local_trusted(directory))
+    if home is None:
+        return known
+    return Declaration(spec=load_spec(home), folder=str(home), demo=known.demo)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def send(
     declared = find_declared(open_store(directory), pipeline, directory).spec
     source = declared.source.model_copy(update={"uri": str(data.resolve()), "made_by": None})
     spec = declared.model_copy(update={"source": source})
-    frame = read_source(spec, None).head(rows)
+    frame = read_source(spec, data.parent).head(rows)
     client = Client(settings.server_url, pipeline)
     try:
         with progress_bar(f"rows to {pipeline}") as progress:

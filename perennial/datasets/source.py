@@ -73,7 +73,8 @@ def read_rows(spec: PipelineSpec, folder: Path | None, *, fetch: Fetch | None = 
     set aside.
 
     Args:
-        folder: where the pipeline.yaml lies; relative paths start there.
+        folder: where the pipeline.yaml lies; relative paths start there. None: only ``s3://`` is
+            read.
         fetch: reads ``s3://`` addresses.
 
     Raises:
@@ -201,8 +202,13 @@ def _read(spec: PipelineSpec, folder: Path | None, fetch: Fetch | None) -> Table
         return read_table(data, uri, spec.source, as_text=as_text)
     if parts.scheme not in ("", "file"):
         raise SourceError(f"source.uri: {uri}: write a path or s3://bucket/key")
+    if folder is None:
+        raise SourceError(
+            f"source.uri: {uri} is a path, and the folder of {spec.name} is not in sight here: put "
+            "it below one of PERENNIAL_PIPELINES, or have the source lie in s3://bucket/key"
+        )
     path = locate(parts.path if parts.scheme else uri, folder)
-    if not path.exists() and spec.source.made_by is not None and folder is not None:
+    if not path.exists() and spec.source.made_by is not None:
         _make(folder / spec.source.made_by, folder)
     if not path.exists():
         raise SourceError(f"source.uri: there is no file {path}")
@@ -216,6 +222,8 @@ def locate(uri: str, folder: Path | None) -> Path:
 
 
 def _make(script: Path, folder: Path) -> None:
+    if not script.resolve().is_relative_to(folder.resolve()):
+        raise SourceError(f"source.made_by: {script} does not lie beside pipeline.yaml")
     if not script.is_file():
         raise SourceError(f"source.made_by: there is no script {script}")
     command = [sys.executable, str(script.resolve())]

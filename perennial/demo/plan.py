@@ -18,6 +18,7 @@ import yaml
 from perennial.backtest.stream import Cut, cut
 from perennial.datasets.source import read_source
 from perennial.errors import SourceError
+from perennial.private import make_private
 from perennial.spec import PipelineSpec, load_spec
 
 TRAIN_FRACTION = 0.2
@@ -163,7 +164,7 @@ def _default_windows(spec: PipelineSpec, rest: int) -> int:
 
 def _write(plan: Plan, home: Path) -> None:
     """What an earlier demo declared goes; its report stays until this one has made its own."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
+    make_private(plan.folder)
     (plan.folder / _EXPECTATIONS).unlink(missing_ok=True)
     plan.frame.iloc[: plan.cut.first].to_parquet(plan.folder / _HISTORY, index=False)
     if (home / _EXPECTATIONS).is_file():

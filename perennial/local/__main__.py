@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ def main() -> int:
     # What it says goes to supervisor.log; its HTTP client's requests do not.
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stdout)
     logging.getLogger("perennial").setLevel(logging.INFO)
+    os.umask(0o077)  # also of what its children write: rows, answers, runs, keys
     files = StackFiles(arguments.dir)
     files.make()
     if not files.take_lock():

@@ -1,16 +1,25 @@
-"""SeaweedFS as the embedded S3 server: its command line, its ports, its keys."""
+"""SeaweedFS as the embedded S3 server: its command line, its ports, its keys.
+
+S3 asks for its keys. The other ports are those of SeaweedFS's parts, which talk to one another: by
+HTTP they answer nobody (``-disableHttp``) or whoever has a token that the parts sign, and by gRPC
+whoever has the certificate that `guard` makes.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from perennial.errors import StackError
 from perennial.local.ports import LOOPBACK
+from perennial.private import make_private
 from perennial.settings import read_env_file
 
 # One flag of `weed mini` each; every one of them listens. The gRPC twins would stand at +10000.
@@ -26,6 +35,9 @@ PORT_FLAGS = {
     "admin.port": 23646,
     "admin.port.grpc": 33646,
 }
+
+_PARTS = ("ADMIN", "CLIENT", "FILER", "MASTER", "S3", "VOLUME", "WORKER")
+_SIGNED = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,51 @@ def write_private(path: Path, values: Mapping[str, str]) -> None:
     scratch.replace(path)
 
 
+def guard(folder: Path, keys: Keys) -> dict[str, str]:
+    """Have the parts of the store know one another: write a certificate into a folder of its own,
+    and give the variables that name it and the secret by which tokens are signed."""
+    make_private(folder)
+    certificate, key = _certify()
+    for name, data in (("certificate.pem", certificate), ("key.pem", key)):
+        file = folder / name
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
+        file.write_bytes(data)
+    environment = {"WEED_GRPC_CA": str(folder / "certificate.pem")}
+    for part in _PARTS:
+        environment[f"WEED_GRPC_{part}_CERT"] = str(folder / "certificate.pem")
+        environment[f"WEED_GRPC_{part}_KEY"] = str(folder / "key.pem")
+    for name in _SIGNED:
+        secret = hmac.new(keys.secret_key.encode(), name.encode(), hashlib.sha256).hexdigest()
+        environment[f"WEED_JWT_{name}_KEY"] = secret
+    return environment
+
+
+def _certify() -> tuple[bytes, bytes]:
+    """Make a certificate that signs itself, and its private key, in PEM."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Perennial's store")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=36500))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return made.public_bytes(pem), key.private_bytes(pem, form, plain)
+
+
 def find_weed() -> Path:
     """Locate the SeaweedFS binary that came with the environment.
 
@@ -85,6 +142,7 @@ def command(data: Path, ports: Mapping[str, int]) -> list[str]:
         "-master.telemetry=false",
         "-webdav=false",
         "-admin.ui=false",
+        "-disableHttp",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         *(f"-{flag}={ports[flag]}" for flag in PORT_FLAGS),

@@ -15,7 +15,7 @@ from perennial.local import prefect_api, seaweed
 from perennial.local.ports import LOOPBACK, PortClaims
 from perennial.local.processes import STACK_ID
 from perennial.local.state import StackFiles, WorkerKind
-from perennial.settings import Settings, pipeline_folders
+from perennial.settings import Settings, pipeline_folders, trusted_folders
 from perennial.store import open_store, probe
 
 BUCKET = "perennial"
@@ -78,6 +78,8 @@ def plan(
         prefect_api_url=f"http://{LOOPBACK}:{ports['prefect']}/api",
         prefect_auth=files.ensure_prefect_auth() if auth else None,
         pipeline_folders=pipeline_folders(os.environ, code=project),
+        # Demos lie in the stack's own folder, and what a person declared beside it.
+        trusted_folders=(files.directory.parent, *trusted_folders(os.environ)),
     )
     exported = {
         "PERENNIAL_S3_ENDPOINT": str(settings.s3_endpoint),
@@ -88,6 +90,7 @@ def plan(
         **({"PREFECT_API_AUTH_STRING": secret} if (secret := settings.prefect_auth) else {}),
         "PERENNIAL_WORK_POOL": prefect_api.POOL,
         "PERENNIAL_PIPELINES": os.pathsep.join(map(str, settings.pipeline_folders)),
+        "PERENNIAL_TRUSTED_FOLDERS": os.pathsep.join(map(str, settings.trusted_folders)),
         "PERENNIAL_ALERTS_URL": f"http://{LOOPBACK}:{ports['alerts']}",
         "PERENNIAL_ALERTS_TOKEN_FILE": str(files.alerts_token),
     }
@@ -95,7 +98,7 @@ def plan(
     visible = {"store": "s3.port", "prefect": "prefect", "serving": "serving", "alerts": "alerts"}
     return Plan(
         services=(
-            _store(files, ports, settings, common),
+            _store(files, ports, settings, {**common, **seaweed.guard(files.store_guard, keys)}),
             _prefect(ports["prefect"], settings, common),
             _serving(files, ports["serving"], settings, common),
             _alerts(files, ports["alerts"], common),
@@ -201,6 +204,10 @@ def _prefect(port: int, settings: Settings, common: Mapping[str, str]) -> Servic
             **common,
             **{name: value for name, value in os.environ.items() if name.startswith(DATABASE)},
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+            # Pages of other origins than its own may not read what it answers, nor send it JSON.
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": (
+                f"http://{LOOPBACK}:{port},http://localhost:{port}"
+            ),
             # A thread a connection, each with an arena of its own, would keep what it once needed.
             "MALLOC_ARENA_MAX": "2",
             **(

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from perennial.local.processes import ProcessId
+from perennial.private import make_private
 from perennial.settings import ENV_FILE
 
 WorkerKind = Literal["fork", "process"]
@@ -66,6 +67,7 @@ class StackFiles:
         self.logs = self.directory / "logs"
         self.keys = self.directory / "store.keys"
         self.store = self.directory / "store"
+        self.store_guard = self.directory / "store.guard"
         self.prefect = self.directory / "prefect"
         self.serving = self.directory / "serving"
         self.alerts_token = self.directory / "alerts.token"
@@ -74,7 +76,7 @@ class StackFiles:
 
     def make(self) -> None:
         """Make the folders that are missing; the directory is its owner's alone."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.directory)
         for folder in (self.logs, self.store, self.prefect, self.serving):
             folder.mkdir(exist_ok=True)
 

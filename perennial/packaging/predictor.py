@@ -24,6 +24,7 @@ from perennial.packaging.signature import (
     Signature,
     canonical_label,
 )
+from perennial.packaging.vetting import vet_graph
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,10 +45,12 @@ class Predictor:
         threads: threads onnxruntime may use for one call.
 
     Raises:
-        ModelError: the bytes are no graph, or its inputs and output are not the signature's.
+        ModelError: the bytes are no graph that may be loaded (`vet_graph`), or its inputs and
+            output are not the signature's.
     """
 
     def __init__(self, model_bytes: bytes, signature: Signature, threads: int = 1) -> None:
+        vet_graph(model_bytes)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -1,6 +1,8 @@
 """``pipeline.json``: the declaration in force, so that a worker anywhere finds it by name.
 
 What a folder in sight says comes first: the store's copy is for whoever does not see the folder.
+Whoever can write to the bucket can write that copy: it names no folder that would be read, no file
+and no script.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from perennial.errors import Damaged, SpecError
 from perennial.spec import PipelineSpec, load_spec
@@ -30,6 +32,7 @@ class Declaration(BaseModel):
     demo: bool = False
     """Made by ``perennial demo``, which may wipe it and begin anew; passed over by whatever walks
     over all pipelines."""
+    _from_store: bool = PrivateAttr(default=False)
 
     @property
     def sha256(self) -> str:
@@ -38,9 +41,25 @@ class Declaration(BaseModel):
 
     @property
     def path(self) -> Path | None:
-        """The folder, where it can be seen from here."""
+        """The folder, where it can be seen from here; None where only the store names it."""
         path = Path(self.folder) if self.folder is not None else None
-        return path if path is not None and path.is_dir() else None
+        return path if path is not None and not self._from_store and path.is_dir() else None
+
+    def folder_below(self, trusted: Iterable[Path]) -> Path | None:
+        """The folder that is named here, where it lies below a trusted one and declares this
+        pipeline.
+
+        Raises:
+            SpecError: its pipeline.yaml may not stand as it does.
+        """
+        if self.folder is None:
+            return None
+        path = Path(self.folder).resolve()
+        if not any(path.is_relative_to(root.resolve()) for root in trusted):
+            return None
+        if not (path / "pipeline.yaml").is_file() or load_spec(path).name != self.spec.name:
+            return None
+        return path
 
 
 def declare(store: Store, folder: Path, *, demo: bool = False) -> Declaration:
@@ -63,19 +82,30 @@ def declare(store: Store, folder: Path, *, demo: bool = False) -> Declaration:
 def find_declaration(store: Store, name: str) -> Declaration | None:
     """Read the declaration in force, or None where the store knows no such pipeline.
 
+    Returns:
+        What the store says: its `Declaration.path` is None.
+
     Raises:
-        Damaged: it cannot be read.
+        Damaged: it cannot be read, or is another pipeline's.
     """
     found = store.find(layout.declaration(name))
-    return None if found is None else read_record(Declaration, found)
+    if found is None:
+        return None
+    declaration = read_record(Declaration, found)
+    if declaration.spec.name != name:
+        raise Damaged(found.key, f"it declares another pipeline, {declaration.spec.name!r}")
+    declaration._from_store = True
+    return declaration
 
 
-def resolve(store: Store, pipeline: str, folders: Iterable[Path]) -> Declaration:
+def resolve(
+    store: Store, pipeline: str, folders: Iterable[Path], trusted: Iterable[Path] = ()
+) -> Declaration:
     """Find a pipeline by its name or folder and bring the store's copy up to date.
 
     A name is looked up as ``FOLDER/NAME/pipeline.yaml``, then in the store. Where the folder that
-    the store names can be seen from here its pipeline.yaml is read again, so that an edit holds
-    from the next run.
+    the store names lies below one of ``folders`` or ``trusted`` its pipeline.yaml is read again, so
+    that an edit holds from the next run.
 
     Raises:
         SpecError: there is no such pipeline, or its pipeline.yaml may not stand as it does.
@@ -90,9 +120,8 @@ def resolve(store: Store, pipeline: str, folders: Iterable[Path]) -> Declaration
             return declare(store, folder / pipeline)
     known = find_declaration(store, pipeline)
     if known is not None:
-        if known.path is None or not (known.path / "pipeline.yaml").is_file():
-            return known
-        return declare(store, known.path, demo=known.demo)
+        home = known.folder_below([*searched, *trusted])
+        return known if home is None else declare(store, home, demo=known.demo)
     places = ", ".join(str(folder) for folder in searched)
     raise SpecError(
         f"there is no pipeline {pipeline!r}, neither in the store nor in {places or 'any folder'}; "

@@ -29,6 +29,8 @@ Event = Literal[
 ]
 
 
+_OWN = 2**60
+"""What of an id was drawn by chance."""
 Stage = Literal["idle", "registered", "shadow", "canary", "bake"]
 """idle: the champion alone. registered: a challenger waits. shadow: it sees copies of the requests.
 canary: it answers a share of them. bake: it is champion, the previous one is kept warm."""
@@ -103,10 +105,13 @@ def new_entry(
 
 
 def behind(entry: HistoryEntry, last: HistoryEntry | None) -> HistoryEntry:
-    """Give an entry an id that sorts behind the last change's, though the clock went back since."""
+    """Give an entry an id that sorts behind the last change's, though the clock went back since,
+    and that no other writer's entry has."""
     if last is None or entry.id > last.id:
         return entry
-    return entry.model_copy(update={"id": str(ULID.from_int(int(ULID.from_str(last.id)) + 1))})
+    own = int(ULID.from_str(entry.id)) % _OWN
+    later = int(ULID.from_str(last.id)) + 1 + own
+    return entry.model_copy(update={"id": str(ULID.from_int(later))})
 
 
 def append_history(store: Store, pipeline: str, entry: HistoryEntry) -> None:

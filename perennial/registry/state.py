@@ -85,6 +85,9 @@ def change_state(
 ) -> State:
     """Apply ``change`` by compare-and-swap, reading again where somebody else was first.
 
+    A swap may arrive and its answer be lost, and the next writer swap before it is asked again:
+    whoever reads this swap's entry in the history knows that the change is done.
+
     Args:
         change: gives the new state from the current one; called again after a lost swap. A state
             returned unchanged is not written.
@@ -97,9 +100,12 @@ def change_state(
         Conflict: lost too often in a row.
     """
     key = layout.state(pipeline)
+    tried: State | None = None
     for _ in range(_ATTEMPTS):
         stored = read_state(store, pipeline)
         current = stored.state
+        if tried is not None and _has_come(store, current, tried):
+            return tried
         if fence is not None and fence < current.fence:
             raise LeaseLost(
                 f"the state of {pipeline} was changed under lease {current.fence}, "
@@ -125,10 +131,22 @@ def change_state(
         try:
             store.put_json(key, new, if_absent=stored.etag is None, if_match=stored.etag)
         except Conflict:
+            tried = new
             continue
         append_history(store, pipeline, written)
         return new
     raise Conflict(key)
+
+
+def _has_come(store: Store, current: State, tried: State) -> bool:
+    """Tell whether a swap whose answer was a conflict has taken place all the same: its entry is
+    the last change, or the next writer has put it into the history before its own swap."""
+    entry = tried.last_change
+    assert entry is not None
+    if current.last_change is not None and current.last_change.id == entry.id:
+        append_history(store, current.pipeline, entry)
+        return True
+    return store.find(layout.history_entry(current.pipeline, entry.id)) is not None
 
 
 def is_outcome(state: State, entry: HistoryEntry) -> bool:

@@ -8,10 +8,11 @@ import secrets
 import time
 from collections.abc import Callable
 
-from perennial.errors import PerennialError
+from perennial.errors import ModelError, PerennialError
 from perennial.packaging.labels import LabelRule
 from perennial.serving import feedback, metadata, oip, openapi, page, rows
-from perennial.serving.auth import Denied, Scope, Tokens
+from perennial.serving.admission import Admission
+from perennial.serving.auth import Scope, Tokens
 from perennial.serving.dataplane import Dataplane, Query
 from perennial.serving.encoding import WORTH, compress, decompress
 from perennial.serving.http import (
@@ -58,7 +59,7 @@ class Api:
         self.log = log
         self.metrics = metrics
         self._options = options
-        self._tokens = tokens
+        self._admission = Admission(tokens)
         self._exposition = exposition
         self.dataplane = Dataplane(table, log, metrics)
         self._prefix = secrets.token_hex(8)
@@ -124,7 +125,7 @@ class Api:
             or request.method != "POST"
             or oip.HEADER_LENGTH in headers
             or b"content-encoding" in headers
-            or not (request.authorized or self._tokens is None)
+            or not (request.authorized or not self._admission.needs_token)
             or time.perf_counter() - request.started > self._options.deadline
         ):
             return None
@@ -163,6 +164,9 @@ class Api:
             return error_response(error)
         except PerennialError as error:
             response = error_response(error)
+            if isinstance(error, ModelError):
+                model = self._model_in(request.path)
+                self.metrics.add("perennial_model_failures_total", (model,))
             if response.status == 500:
                 self._note(logging.ERROR, str(error), request, 500)
             return response
@@ -219,38 +223,27 @@ class Api:
             message = f"{request.method} is not for {request.path[:200]!r}"
             raise HttpError(405, message, ("Allow", allow))
         if not request.authorized:
-            self._authorize(request.header(b"authorization"), scope)
+            request.owner = self._admission.admit(request.headers, scope)
         encoding = request.header(b"content-encoding")
         if encoding is not None and encoding != "identity":
             request.body = decompress(request.body, encoding.lower(), self._options.max_body)
 
-    def authorize(self, path: str, headers: dict[bytes, bytes]) -> None:
+    def authorize(self, path: str, headers: dict[bytes, bytes]) -> str:
         """See, before its body has come, that a request has the right to what its path names.
+
+        Returns:
+            As `Admission.admit`.
 
         Raises:
             HttpError: 401 or 403.
         """
-        if self._tokens is None:
-            return
-        sent = headers.get(b"authorization")
-        self._authorize(None if sent is None else sent.decode("latin-1"), self._scope(path))
+        return self._admission.admit(headers, self._scope(path))
 
     def _scope(self, path: str) -> Scope | None:
         scope = find_route(path).scope
         if scope is None and (fixed := self._fixed.get(_plain(path))) is not None:
             scope = fixed[1]
         return scope
-
-    def _authorize(self, authorization: str | None, scope: Scope | None) -> None:
-        if self._tokens is None or scope is None:
-            return
-        try:
-            self._tokens.check(authorization, scope)
-        except Denied as denied:
-            if denied.known:
-                raise HttpError(403, f"this token lacks the scope {scope}") from None
-            message = "send a token: Authorization: Bearer <token>"
-            raise HttpError(401, message, ("WWW-Authenticate", "Bearer")) from None
 
     def _predict(self, name: str, request: Request) -> Response:
         champion = self.dataplane.model(name)
@@ -283,7 +276,8 @@ class Api:
     def _infer(self, name: str, version: str | None, request: Request) -> Response:
         model = self.dataplane.model(name, version)
         max_rows = self._options.max_rows
-        parsed, inputs = oip.parse(request.body, request.header(oip.HEADER_LENGTH))
+        most = max_rows * len((*model.signature.features, *model.signature.context))
+        parsed, inputs = oip.parse(request.body, request.header(oip.HEADER_LENGTH), most)
         oip.check_outputs(parsed, model.signature)
         encoded = model.tensors.encode(inputs, max_rows)
         request_id = parsed.id or self._make_id()
@@ -308,14 +302,14 @@ class Api:
         rule = _ANY_LABEL if champion is None else LabelRule.of(champion.signature)
         labels = feedback.decode_feedback(request.body, rule, self._options.max_rows)
         request.claim()
-        self.log.feedback(name, feedback.feedback_records(labels))
+        self.log.feedback(name, feedback.feedback_records(labels, request.owner))
         self.metrics.add("perennial_feedback_total", (name,), len(labels))
         return json_response({"model": name, "accepted": len(labels)})
 
     def _ready(self, request: Request) -> Response:
         ready = self._table.is_filled
         body: dict[str, object] = {"ready": ready}
-        if self._may_read(request):
+        if self._admission.may_read(request.headers):
             served = self._table.served
             body["models"] = {
                 name: s.champion.version if s.champion is not None else None
@@ -326,15 +320,6 @@ class Api:
             }
         return json_response(body, 200 if ready else 503)
 
-    def _may_read(self, request: Request) -> bool:
-        if self._tokens is None:
-            return True
-        try:
-            self._tokens.check(request.header(b"authorization"), "read")
-        except Denied:
-            return False
-        return True
-
     def _index(self, _: Request) -> Response:
         return json_response(metadata.repository_index(self._table.served))
 
@@ -342,7 +327,7 @@ class Api:
         found = openapi.document(
             self._table.served,
             max_rows=self._options.max_rows,
-            needs_token=self._tokens is not None,
+            needs_token=self._admission.needs_token,
         )
         return json_response(found)
 

@@ -5,13 +5,18 @@ JSON: ``[{"name": "shop", "token": "...", "scopes": ["predict", "feedback"]}]``.
 ``token`` a ``sha256`` (hex) may stand, so that the file holds no secret. Scopes: ``predict``,
 ``feedback``, ``read`` (metadata, metrics, documentation) and ``admin`` (all of them). Liveness and
 readiness need no token.
+
+With an ``owner`` (all of them have one, or none has) the ids of a token's rows and labels are its
+owner's own: they stand in the log as ``<owner>:<id>``, and a label finds rows of its owner only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +29,7 @@ FILE_VARIABLE = "PERENNIAL_TOKENS_FILE"
 VARIABLE = "PERENNIAL_TOKENS"
 
 _SHORTEST = 16
+_OWNER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,6 +37,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     scopes: list[Scope]
     token: str | None = None
     sha256: str | None = None
+    owner: str | None = None
 
 
 class Denied(Exception):
@@ -41,11 +48,18 @@ class Denied(Exception):
         self.known = known
 
 
+@dataclass(frozen=True)
+class _Rights:
+    scopes: frozenset[str]
+    owner: str
+    """What goes before the ids of its rows and labels."""
+
+
 class Tokens:
     """The tokens of a server."""
 
-    def __init__(self, scopes: dict[bytes, frozenset[str]]) -> None:
-        self._scopes = scopes
+    def __init__(self, rights: dict[bytes, _Rights]) -> None:
+        self._rights = rights
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Tokens | None:
@@ -65,24 +79,40 @@ class Tokens:
             raise StackError(f"{origin}: {file} cannot be read: {error.strerror}") from None
         except msgspec.DecodeError as error:
             raise StackError(f"{origin}: {error}") from None
-        return cls({_digest(entry, origin): frozenset(entry.scopes) for entry in entries})
+        if len({entry.owner is None for entry in entries}) > 1:
+            raise StackError(f"{origin}: give each token an owner, or none")
+        return cls({_digest(entry, origin): _rights(entry, origin) for entry in entries})
 
-    def check(self, authorization: str | None, scope: Scope) -> None:
+    def check(self, authorization: str | None, scope: Scope) -> str:
         """See that a request may do what it asks for; takes the same time whatever was sent.
+
+        Returns:
+            What goes before the ids of its rows and labels: ``<owner>:``, or nothing.
 
         Raises:
             Denied: it has no token, an unknown one, or one without the scope.
         """
         sort, _, token = (authorization or "").partition(" ")
         given = hashlib.sha256(token.strip().encode("latin-1", "replace")).digest()
-        allowed: frozenset[str] | None = None
-        for digest, scopes in self._scopes.items():
+        found: _Rights | None = None
+        for digest, rights in self._rights.items():
             if hmac.compare_digest(digest, given):
-                allowed = scopes
-        if sort.lower() != "bearer" or allowed is None:
+                found = rights
+        if sort.lower() != "bearer" or found is None:
             raise Denied(known=False)
-        if scope not in allowed and "admin" not in allowed:
+        if scope not in found.scopes and "admin" not in found.scopes:
             raise Denied(known=True)
+        return found.owner
+
+
+def _rights(entry: _Entry, origin: str) -> _Rights:
+    if entry.owner is None:
+        return _Rights(frozenset(entry.scopes), "")
+    if not _OWNER.fullmatch(entry.owner):
+        raise StackError(
+            f"{origin}: {entry.name}: an owner is of letters, digits, '.', '_' and '-'"
+        )
+    return _Rights(frozenset(entry.scopes), f"{entry.owner}:")
 
 
 def _digest(entry: _Entry, origin: str) -> bytes:

@@ -188,7 +188,7 @@ def _predict(group: _Group) -> bool:
 
 def _record(group: _Group) -> PredictionRecord:
     return record(
-        [asked.row.id for asked in group.asked],
+        [asked.request.owner + asked.row.id for asked in group.asked],
         group.rows,
         group.output,
         group.model.version,

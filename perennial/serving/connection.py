@@ -1,70 +1,56 @@
-"""HTTP/1.1 on one connection: httptools parses, the `Api` answers.
+"""HTTP/1.1 on one connection: a `RequestReader` parses, the `Api` answers.
 
 A request for one row takes less time in the model than a general web server takes around it, so
 this speaks to the transport directly. Requests for one row are answered with those that came with
 them (`Batch`), what may take long in a thread (`Offload`), all else in place; the answers on a
 connection keep the order of its requests.
 
-Limits are kept here: size of headers and body (431, 413), requests at a time (503), time for a
-request to arrive (408) and for an answer to be taken. Who may not ask is told so when the head is
-complete (401, 403). A connection that breaks the protocol gets 400 and is closed.
+Kept here are the time for a head and for a request to arrive (408) and for an answer to be taken. A
+connection that breaks the protocol gets 400 and is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httptools
 
-from perennial.serving.http import RETRY_SOON, HttpError, Request, Response, error_response
-from perennial.serving.wire import Head, read_path, write_message
+from perennial.serving.heads import content_length
+from perennial.serving.http import HttpError, Request, Response, error_response
+from perennial.serving.reader import RequestReader
+from perennial.serving.wire import Head, write_message
 
 if TYPE_CHECKING:
     from perennial.serving.connections import Connections
 
-_MAX_HEAD = 64 * 1024
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER = 2.0
 
 
-class Connection(asyncio.Protocol):
+class Connection(RequestReader, asyncio.Protocol):
     """One client."""
 
     def __init__(self, shared: Connections) -> None:
-        self._shared = shared
-        self._options = shared.options
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self._transport: asyncio.Transport
+        super().__init__(shared)
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Request] = deque()
         self._busy = False
         self._writable = True
-        self._reading_request = False
-        self._in_head = False
-        self._head_size = 0
-        self._url = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
-        self._size = 0
         self._refusal: HttpError | None = None
         self._last_moment = float("inf")
-        self._authorized = False
         self._advancing = False
         self._paused = False
         """Whether `_next` has reading to resume."""
-        self._complete: Request | None = None
-        """The request that ended in the data that is parsed."""
-        self.deadline = time.monotonic() + self._options.idle
 
     # The transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = transport  # type: ignore[assignment]
-        self._shared.open.add(self)
+        self._shared.admit(self)
 
     def connection_lost(self, _: Exception | None) -> None:
         """End; what is under way in a thread is finished and its answer dropped."""
@@ -85,13 +71,11 @@ class Connection(asyncio.Protocol):
         is_fresh = not self._reading_request
         self._complete = None
         try:
-            self._parser.feed_data(data)
-            if self._in_head:
-                self._count_head(len(data))
-            elif is_fresh and self._complete is not None:
+            self._feed(data)
+            if is_fresh and self._complete is not None and not self._reading_request:
                 self._remember(data, self._complete)
-        except httptools.HttpParserUpgrade:
-            self._refuse(HttpError(400, "only HTTP/1.1 is spoken here"))
+        except HttpError as error:
+            self._refuse(error)
         except httptools.HttpParserCallbackError as error:
             if not isinstance(error.__context__, HttpError):
                 raise
@@ -119,6 +103,7 @@ class Connection(asyncio.Protocol):
                 time.perf_counter(),
                 head.length,
                 authorized=True,
+                owner=head.owner,
             )
         )
         return True
@@ -128,18 +113,12 @@ class Connection(asyncio.Protocol):
         end = data.find(b"\r\n\r\n") + 4
         headers = request.headers
         is_plain = b"transfer-encoding" not in headers and b"expect" not in headers
-        length = int(headers.get(b"content-length", b"0"))
+        length = content_length(headers)
         if not (is_plain and request.keep_alive and request.authorized):
             return
         if len(data) == end + length == end + request.size:
-            head = Head(request.method, request.path, headers, length)
+            head = Head(request.method, request.path, headers, length, request.owner)
             self._shared.remember(data[:end], head)
-
-    def _count_head(self, size: int) -> None:
-        """Bound what comes before a head is complete."""
-        self._head_size += size
-        if self._head_size > _MAX_HEAD:
-            self._refuse(HttpError(431, f"the request's head is larger than {_MAX_HEAD} bytes"))
 
     def pause_writing(self) -> None:
         """The client does not take its answers: stop making more."""
@@ -154,71 +133,6 @@ class Connection(asyncio.Protocol):
         self.deadline = float("inf") if self._busy else time.monotonic() + self._options.idle
         self._next()
 
-    # The parser's side
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._reading_request = self._in_head = True
-        self._shared.in_flight += 1
-        self._url = b""
-        self._headers = {}
-        self._body = []
-        self._head_size = self._size = 0
-        self.deadline = time.monotonic() + self._options.deadline
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the target came."""
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header came."""
-        self._headers[name.lower()] = value
-
-    def on_headers_complete(self) -> None:
-        """The body follows: see whether it may."""
-        if self._shared.in_flight > self._options.max_requests:
-            raise HttpError(503, "too many requests at a time", RETRY_SOON)
-        self._in_head = False
-        length = int(self._headers.get(b"content-length", b"0"))
-        if length > self._options.max_body:
-            raise self._too_large()
-        self._authorized = True
-        try:
-            self._shared.api.authorize(read_path(self._url), self._headers)
-        except HttpError:
-            if length or b"transfer-encoding" in self._headers:
-                raise  # nobody is to send a body for nothing
-            self._authorized = False
-        if self._headers.get(b"expect", b"").lower() == b"100-continue":
-            self._transport.write(_CONTINUE)
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body came."""
-        self._size += len(body)
-        self._shared.buffered += len(body)
-        self._body.append(body)
-        if self._size > self._options.max_body:
-            raise self._too_large()
-        if self._shared.buffered > self._options.max_buffered:
-            raise HttpError(503, "too many large bodies at a time", RETRY_SOON)
-
-    def on_message_complete(self) -> None:
-        """A request is complete."""
-        request = Request(
-            self._parser.get_method().decode("latin-1"),
-            read_path(self._url),
-            self._headers,
-            self._body[0] if len(self._body) == 1 else b"".join(self._body),
-            time.perf_counter(),
-            self._size,
-            authorized=self._authorized,
-            keep_alive=self._parser.should_keep_alive() and not self._shared.closing,
-        )
-        self._body = []
-        self._reading_request = False
-        self._complete = request
-        self._take(request)
-
     def _take(self, request: Request) -> None:
         if self._busy or not self._writable:
             self._queue.append(request)
@@ -226,9 +140,6 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._answer(request)
-
-    def _too_large(self) -> HttpError:
-        return HttpError(413, f"the body is larger than {self._options.max_body} bytes")
 
     # Answers
 
@@ -300,7 +211,8 @@ class Connection(asyncio.Protocol):
         self._transport.write(
             write_message(error_response(error), self._shared.date, keep_alive=False)
         )
-        self._transport.write_eof()
+        with contextlib.suppress(OSError):  # the client is gone already
+            self._transport.write_eof()
         self._last_moment = time.monotonic() + self._options.deadline
         self._linger()
 
@@ -308,19 +220,21 @@ class Connection(asyncio.Protocol):
         """Throw away what comes, as long as it comes, but not for ever."""
         self.deadline = min(time.monotonic() + _LINGER, self._last_moment)
 
-    def _end_of_request(self) -> None:
-        """Forget a request that is not complete."""
-        self._reading_request = False
-        self._shared.in_flight -= 1
-        self._shared.buffered -= self._size
-        self._body = []
-
     def time_out(self) -> None:
         """Give up on a client that sends, or takes, too slowly."""
         if self._reading_request and self._writable:
             self._refuse(HttpError(408, "the request did not arrive in time"))
         else:
             self._transport.abort()
+
+    def give_up(self) -> None:
+        """Make room for another client."""
+        self._transport.abort()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no request of which the head is complete is under way."""
+        return not (self._busy or self._queue or (self._reading_request and not self._in_head))
 
     def close_when_idle(self) -> None:
         """Close now, or after the request that is under way."""

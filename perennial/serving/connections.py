@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -17,6 +18,8 @@ from perennial.serving.wire import Head
 
 _KNOWN_HEADS = 512
 _LONGEST_KNOWN = 2048
+_GIVEN_UP = 32
+"""Where there are too many connections, one in so many is given up."""
 
 
 class Connections:
@@ -56,6 +59,18 @@ class Connections:
         self.heads: dict[bytes, Head] = {}
         """Heads that came of late, as they were understood: most clients repeat theirs."""
         self.sweep()
+
+    def admit(self, connection: Connection) -> None:
+        """Take a new connection; beyond what there may be, give up those that have waited for the
+        rest of a head, or for a request, and would be given up first."""
+        self.open.add(connection)
+        if len(self.open) <= self.options.max_connections:
+            return
+        waiting = [other for other in self.open if other.is_waiting]
+        some = 1 + len(self.open) // _GIVEN_UP
+        for other in heapq.nsmallest(some, waiting, key=lambda waits: waits.deadline):
+            self.open.discard(other)
+            other.give_up()
 
     def make(self) -> Connection:
         """Make the protocol of a new connection."""

@@ -45,6 +45,12 @@ class Query(msgspec.Struct, frozen=True):
     request: Request
     """That asks: claimed right before its answer is logged."""
 
+    @property
+    def logged_ids(self) -> list[str]:
+        """The ids as they stand in the log."""
+        owner = self.request.owner
+        return [owner + name for name in self.ids] if owner else self.ids
+
 
 class Answer(msgspec.Struct, frozen=True):
     """What a model answered; it is in the log."""
@@ -156,11 +162,11 @@ class Dataplane:
             raise ModelError(f"version {model.version} of {query.pipeline} answered NaN")
         if role != SHADOW:
             query.request.claim()
-        elapsed = time.perf_counter() - query.request.started
+        ids, elapsed = query.logged_ids, time.perf_counter() - query.request.started
         self._log.predictions(
             query.pipeline,
             model.signature_json,
-            record(query.ids, encoded, output, model.version, role, int(elapsed * 1e6), route),
+            record(ids, encoded, output, model.version, role, int(elapsed * 1e6), route),
         )
         self._metrics.meter(query.pipeline, model.version, role).count(len(output), elapsed)
         return output

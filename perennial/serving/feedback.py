@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType
 from perennial.errors import RequestError
 from perennial.packaging.labels import LabelRule
 from perennial.serving.http import HttpError
-from perennial.serving.rows import MAX_ID, decode_json
+from perennial.serving.rows import EXPLAINED, MAX_ID, check_objects, decode_json
 from perennial.serving.segment import FeedbackRecord
 
 _LARGEST = 2**63 - 1
@@ -51,6 +51,7 @@ def decode_feedback(body: bytes, rule: LabelRule, max_rows: int) -> list[Label]:
         HttpError: 400 or 422, saying what is wrong.
         RequestError: a label breaks the rule; names its id, its value and what is known.
     """
+    check_objects(body, max_rows)
     labels = _labels(body, rule)
     if not labels:
         raise HttpError(422, "labels is empty")
@@ -69,7 +70,7 @@ def _labels(body: bytes, rule: LabelRule) -> list[Label]:
     try:
         parsed: list[Label] | _FeedbackBody = decode_json(_decoder, body)
     except HttpError as error:
-        if error.status == 422:
+        if error.status == 422 and len(body) <= EXPLAINED:
             _explain(body, rule)
         raise
     if isinstance(parsed, list):
@@ -109,7 +110,13 @@ def _to_float(label: Label) -> float:
         raise RequestError(f"the label of {label.id!r} is beyond what a number can be") from None
 
 
-def feedback_records(labels: list[Label]) -> list[FeedbackRecord]:
-    """Bring labels into the form in which they are logged."""
+def feedback_records(labels: list[Label], owner: str = "") -> list[FeedbackRecord]:
+    """Bring labels into the form in which they are logged.
+
+    Args:
+        owner: goes before their ids.
+    """
     now = time.time_ns() // 1000
-    return [FeedbackRecord(now, label.id, _encode(label.label).decode()) for label in labels]
+    return [
+        FeedbackRecord(now, owner + label.id, _encode(label.label).decode()) for label in labels
+    ]

@@ -62,6 +62,8 @@ class Request(msgspec.Struct):
     """Bytes of the body as it came."""
     authorized: bool = False
     """Whether its token was looked at, and is good for its path."""
+    owner: str = ""
+    """Goes before the ids of its rows and labels in the log."""
     keep_alive: bool = True
     """Whether its connection stays open after the answer."""
     ticket: Ticket | None = None

@@ -9,14 +9,29 @@ Workers read nothing else, so a server whose store is away starts with the last 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import msgspec
 
+from perennial.errors import ModelError
+
 MODEL = "model.onnx"
 SIGNATURE = "signature.json"
 _LINEUP = "lineup.json"
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """sha256 of the files of a version."""
+
+    model: str
+    signature: str
+
+    @classmethod
+    def of(cls, model: bytes, signature: bytes) -> Copy:
+        """Of these bytes."""
+        return cls(hashlib.sha256(model).hexdigest(), hashlib.sha256(signature).hexdigest())
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +49,8 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """Kept warm while its successor bakes."""
     refused: dict[str, str] = {}
     """Versions that the state names and that cannot be served, with the reason."""
+    copies: dict[str, Copy] = {}
+    """What the copies of its versions are made of, as their manifests say."""
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -79,10 +96,22 @@ class LocalModels:
         replace_file(folder / SIGNATURE, signature)
         replace_file(folder / MODEL, model)
 
-    def read(self, pipeline: str, version: str) -> tuple[bytes, bytes]:
-        """Give the bytes of a version's model and signature."""
+    def read(self, pipeline: str, version: str, wanted: Copy | None = None) -> tuple[bytes, bytes]:
+        """Give the bytes of a version's model and signature.
+
+        Args:
+            wanted: what they are held against; None: nothing is known of them.
+
+        Raises:
+            ModelError: they are others.
+        """
         folder = self._folder(pipeline, version)
-        return (folder / MODEL).read_bytes(), (folder / SIGNATURE).read_bytes()
+        model, signature = (folder / MODEL).read_bytes(), (folder / SIGNATURE).read_bytes()
+        if wanted is not None and Copy.of(model, signature) != wanted:
+            raise ModelError(
+                f"the copy of version {version} of {pipeline} in {folder} was altered or damaged"
+            )
+        return model, signature
 
     def remove_unused(self, lineup: Lineup, older_than: float) -> None:
         """Remove the copies that the line-up does not name and that were made before a time.

@@ -201,6 +201,12 @@ def worker_metrics() -> Metrics:
             Family("perennial_rows_total", "Rows answered.", "counter", model),
             Family("perennial_feedback_total", "Labels taken.", "counter", ("model",)),
             Family(
+                "perennial_model_failures_total",
+                "Requests that a model could not answer, through no fault of theirs.",
+                "counter",
+                ("model",),
+            ),
+            Family(
                 "perennial_challenger_failures_total",
                 "Answers that the champion had to give in the challenger's place.",
                 "counter",

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import onnxruntime
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from perennial.packaging.predictor import Predictor
 from perennial.packaging.signature import Signature
 from perennial.registry import Manifest, State, append_history, new_entry, read_file, read_manifest
 from perennial.registry.manifest import MODEL_FILE, SIGNATURE_FILE
-from perennial.serving.lineup import Lineup, LocalModels, Placement
+from perennial.serving.lineup import Copy, Lineup, LocalModels, Placement
 from perennial.store import Store, layout
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,13 @@ class Mirror:
         # What was learned stays known when a round ends early: its etags will not tell it again.
         self._placements = dict(self.lineup.pipelines)
         self._reported = {*self.lineup.reported}
+        self._copies = {
+            (name, version): copy
+            for name, placement in self._placements.items()
+            for version, copy in placement.copies.items()
+        }
+        self._sound: set[tuple[str, str]] = set()
+        """Copies that this process has verified."""
         self._etags: dict[str, str] = {}
         self._names: list[str] = []
         self._listed_at = self._declared_at = 0.0
@@ -159,16 +167,53 @@ class Mirror:
             refused=refused,
         )
         self._report(name, refused)
-        return placement
+        known = {version: self._copies.get((name, version)) for version in placement.versions}
+        copies = {version: copy for version, copy in known.items() if copy is not None}
+        return msgspec.structs.replace(placement, copies=copies)
+
+    def _has_sound_copy(self, name: str, version: str) -> bool:
+        """Tell whether a version is here as it was verified. At the first look it is held against
+        its manifest again where keys are configured, as they may be others by now, and else
+        against what the line-up says.
+
+        Raises:
+            NotFound, ModelError: as `read_manifest`.
+        """
+        if not self._models.has(name, version):
+            return False
+        if (name, version) in self._sound:
+            return True
+        if self._store.keys.trusted:
+            self._copies[name, version] = _copy_of(self._read_manifest(name, version))
+        try:
+            self._models.read(name, version, self._copies.get((name, version)))
+        except (ModelError, OSError) as error:
+            logger.error("%s: it is fetched anew", error)
+            return False
+        self._sound.add((name, version))
+        return True
+
+    def _read_manifest(self, name: str, version: str) -> Manifest:
+        """Read a manifest, and see that it stands where it belongs.
+
+        Raises:
+            NotFound, ModelError: as `read_manifest`.
+        """
+        manifest = read_manifest(self._store, name, version)
+        if (manifest.pipeline, manifest.version) != (name, version):
+            raise ModelError(
+                f"its manifest is that of version {manifest.version} of {manifest.pipeline}"
+            )
+        return manifest
 
     def _obtain(self, name: str, version: str) -> str | None:
         """Verify and copy a version unless it is here; return why it is refused, if it is."""
-        if self._models.has(name, version):
-            return None
         if not _NAME.fullmatch(version):
             return "its name is no version"
         try:
-            manifest = read_manifest(self._store, name, version)
+            if self._has_sound_copy(name, version):
+                return None
+            manifest = self._read_manifest(name, version)
             difference = _runtime_difference(manifest)
             if difference is not None and not self._older_runtime:
                 return f"{difference}, which is older; PERENNIAL_SERVE_OLDER_RUNTIME=1 serves it"
@@ -183,6 +228,8 @@ class Mirror:
         except (ModelError, ValidationError) as error:
             return " ".join(str(error).split())
         self._models.add(name, version, model, signature)
+        self._copies[name, version] = Copy.of(model, signature)
+        self._sound.add((name, version))
         if difference is not None:
             logger.warning("version %s of %s loads, but %s", version, name, difference)
         return None
@@ -195,6 +242,19 @@ class Mirror:
             entry = new_entry("model.refused", version=version, reason=reason, by=self._by)
             append_history(self._store, name, entry)
             self._reported.add((name, version))
+
+
+def _copy_of(manifest: Manifest) -> Copy:
+    """What a version's copy is made of.
+
+    Raises:
+        ModelError: a file is missing in the manifest.
+    """
+    try:
+        files = manifest.files
+        return Copy(files[MODEL_FILE].sha256, files[SIGNATURE_FILE].sha256)
+    except KeyError as error:
+        raise ModelError(f"its manifest names no {error.args[0]}") from None
 
 
 def _made_for(manifest: Manifest) -> str:

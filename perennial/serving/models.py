@@ -192,7 +192,10 @@ class ModelTable:
         loaded = {}
         for version in placement.versions:
             kept = before.version(version) if before is not None else None
-            loaded[version] = kept or LoadedModel(name, version, *self._models.read(name, version))
+            if kept is None:
+                copied = self._models.read(name, version, placement.copies.get(version))
+                kept = LoadedModel(name, version, *copied)
+            loaded[version] = kept
         champion, challenger = placement.champion, placement.challenger
         return Served(
             placement,

@@ -7,6 +7,7 @@ answer.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -78,30 +79,52 @@ class InferRequest(msgspec.Struct):
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
-def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, dict[str, tensors.Tensor]]:
+class _Anything(msgspec.Struct, gc=False):
+    """An object of which nothing is kept."""
+
+
+class _Counted(msgspec.Struct):
+    inputs: list[_Anything]
+    outputs: list[_Anything] = []
+
+
+_count = msgspec.json.Decoder(_Counted)
+_MANY = 10_000
+"""Inputs or outputs of one request; a feature has one."""
+
+
+def parse(
+    body: bytes, header_length: str | None, most: int
+) -> tuple[InferRequest, dict[str, tensors.Tensor]]:
     """Read a body: its JSON part, and its inputs decoded.
 
     Args:
         header_length: ``Inference-Header-Content-Length`` as sent; None: all of it is JSON.
+        most: elements that all inputs together may have.
 
     Raises:
         HttpError: 400 or 422, saying what is wrong.
     """
     binary = memoryview(b"")
     if header_length is not None:
-        if not header_length.isdecimal() or int(header_length[:20]) > len(body):
+        is_number = header_length.isascii() and header_length.isdigit() and len(header_length) < 20
+        if not is_number or int(header_length) > len(body):
             raise HttpError(
                 400, f"Inference-Header-Content-Length: {header_length[:50]!r} is wrong"
             )
         binary = memoryview(body)[int(header_length) :]
         body = body[: int(header_length)]
+    if body.count(b"{") > _MANY:
+        counted: _Counted = decode_json(_count, body)
+        if max(len(counted.inputs), len(counted.outputs)) > _MANY:
+            raise HttpError(422, f"more than {_MANY} inputs or outputs in one request")
     request: InferRequest = decode_json(_decoder, body)
     if len(request.id) > MAX_ID:
         raise HttpError(400, f"an id has at most {MAX_ID} characters")
-    return request, _tensors(request, binary)
+    return request, _tensors(request, binary, most)
 
 
-def _tensors(request: InferRequest, binary: memoryview) -> dict[str, tensors.Tensor]:
+def _tensors(request: InferRequest, binary: memoryview, most: int) -> dict[str, tensors.Tensor]:
     found: dict[str, tensors.Tensor] = {}
     for given in request.inputs:
         if given.name in found:
@@ -113,7 +136,7 @@ def _tensors(request: InferRequest, binary: memoryview) -> dict[str, tensors.Ten
             if isinstance(given.data, UnsetType):
                 raise HttpError(400, f"input {given.name[:200]!r} has no data")
             found[given.name] = tensors.from_json(
-                given.name, given.shape, given.datatype, bytes(given.data)
+                given.name, given.shape, given.datatype, bytes(given.data), most
             )
         else:
             if not 0 <= size <= len(binary):
@@ -121,9 +144,10 @@ def _tensors(request: InferRequest, binary: memoryview) -> dict[str, tensors.Ten
                     400, f"input {given.name[:200]!r}: binary_data_size {size} is wrong"
                 )
             found[given.name] = tensors.from_binary(
-                given.name, given.shape, given.datatype, binary[:size]
+                given.name, given.shape, given.datatype, binary[:size], most
             )
             binary = binary[size:]
+        most -= math.prod(given.shape)
     if len(binary):
         raise HttpError(400, f"{len(binary)} bytes of binary data belong to no input")
     return found

@@ -24,10 +24,15 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of one request; beyond it 422."""
     max_requests: int = 512
     """Requests at a time in one worker; beyond it 503."""
+    max_connections: int = 4096
+    """Connections of one worker; beyond it those are closed that have waited longest, for the rest
+    of a head first."""
     max_buffered: int = 512 * 1024 * 1024
     """Bytes of all bodies that one worker holds; beyond it 503."""
     deadline: float = 30.0
     """Time for a request to arrive, beyond it 408; and from then to its answer, beyond it 503."""
+    head_deadline: float = 10.0
+    """Time for the head of a request to arrive; beyond it 408."""
     idle: float = 75.0
     """How long a connection without a request stays open."""
     offload: int = 32 * 1024

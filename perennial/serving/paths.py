@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from perennial.private import make_private
 from perennial.serving.lineup import replace_file
 
 
@@ -51,7 +52,8 @@ class ServerPaths:
         return self.directory / "locks"
 
     def make(self) -> None:
-        """Make the folders that are missing."""
+        """Make the folders that are missing; the directory is its owner's alone."""
+        make_private(self.directory)
         for folder in (self.models, self.log, self.run, self.locks):
             folder.mkdir(parents=True, exist_ok=True)
 

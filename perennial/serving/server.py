@@ -124,7 +124,7 @@ class Server:
             try:
                 process = subprocess.Popen(
                     command,
-                    env=_without_store_keys(os.environ),
+                    env=of_a_worker(os.environ),
                     pass_fds=(sock, lock),
                     stdin=subprocess.DEVNULL,
                 )
@@ -155,9 +155,18 @@ class Server:
             time.sleep(_TICK)
 
 
-def _without_store_keys(environ: Mapping[str, str]) -> dict[str, str]:
-    """A worker never talks to the store, so it need not know its keys."""
-    return {name: value for name, value in environ.items() if not name.startswith("AWS_")}
+_OURS = ("AWS_", "PERENNIAL_", "PREFECT_", "WEED_")
+_OF_A_WORKER = ("PERENNIAL_TOKENS", "PERENNIAL_TOKENS_FILE", "PERENNIAL_STACK_ID")
+
+
+def of_a_worker(environ: Mapping[str, str]) -> dict[str, str]:
+    """A worker reads what strangers send, and talks to nobody else: of all keys it knows its tokens
+    alone."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in _OF_A_WORKER or not name.startswith(_OURS)
+    }
 
 
 def serve(

@@ -36,6 +36,8 @@ DTYPES: dict[str, Any] = {
     "FP64": np.dtype("<f8"),
 }
 _LENGTH = struct.Struct("<I")
+_MAX_DIMENSIONS = 8
+_MAX_DIMENSION = 2**31
 
 _Number = float | bool | None
 _flat_numbers = msgspec.json.Decoder(list[_Number])
@@ -56,24 +58,38 @@ class Tensor(msgspec.Struct, frozen=True):
     """Flat, "" is missing; None for all but BYTES."""
 
 
-def count(name: str, shape: list[int]) -> int:
+def count(name: str, shape: list[int], most: int) -> int:
     """Give the number of elements of a shape.
 
+    Args:
+        most: elements that there may be.
+
     Raises:
-        HttpError: 400, a dimension is negative.
+        HttpError: 400, a dimension is negative or too large, or there are too many of them;
+            422, there would be too many elements.
     """
-    if shape and min(shape) < 0:
-        raise HttpError(400, f"input {name!r}: shape {shape} has a negative dimension")
-    return math.prod(shape)
+    if len(shape) > _MAX_DIMENSIONS:
+        raise HttpError(400, f"input {name[:200]!r}: a shape of {len(shape)} dimensions")
+    if shape and not 0 <= min(shape) <= max(shape) <= _MAX_DIMENSION:
+        which = "negative" if min(shape) < 0 else "too large a"
+        raise HttpError(400, f"input {name[:200]!r}: the shape has a {which} dimension")
+    found = math.prod(shape)
+    if found > most:
+        raise HttpError(422, f"input {name[:200]!r}: {found} elements, {most} are allowed")
+    return found
 
 
-def from_json(name: str, shape: list[int], datatype: str, data: bytes) -> Tensor:
+def from_json(name: str, shape: list[int], datatype: str, data: bytes, most: int) -> Tensor:
     """Decode ``data`` of a JSON tensor, nested or flat.
 
+    Args:
+        most: elements that there may be.
+
     Raises:
-        HttpError: 400, saying what is wrong.
+        HttpError: 400 or 422, saying what is wrong.
     """
-    wanted = count(name, shape)
+    wanted = count(name, shape, most)
+    _check_data(name, shape, wanted, datatype, data)
     if datatype == BYTES:
         texts = ["" if v is None else v for v in _decode(name, data, _flat_texts, _text_rows)]
         _check_size(name, shape, wanted, len(texts))
@@ -82,6 +98,19 @@ def from_json(name: str, shape: list[int], datatype: str, data: bytes) -> Tensor
     numbers = np.array(_decode(name, data, _flat_numbers, _number_rows), dtype=np.float64)
     _check_size(name, shape, wanted, numbers.size)
     return Tensor(name, shape, datatype, numbers, None)
+
+
+def _check_data(name: str, shape: list[int], wanted: int, datatype: str, data: bytes) -> None:
+    """See, before values are made of it, that JSON holds no more of them than it says."""
+    if datatype == BYTES:
+        # An escaped quote stands in a text.
+        found = (data.count(b'"') - data.count(b'\\"')) // 2
+    else:
+        found = data.count(b",") + 1
+    if found > max(wanted, 1):
+        raise HttpError(
+            400, f"input {name[:200]!r}: {found} elements of data, shape {shape} needs {wanted}"
+        )
 
 
 def _decode(
@@ -97,15 +126,18 @@ def _decode(
     return values
 
 
-def from_binary(name: str, shape: list[int], datatype: str, data: memoryview) -> Tensor:
+def from_binary(name: str, shape: list[int], datatype: str, data: memoryview, most: int) -> Tensor:
     """Decode a binary tensor: little-endian, row-major; BYTES with a length before each element.
 
+    Args:
+        most: elements that there may be.
+
     Raises:
-        HttpError: 400, saying what is wrong.
+        HttpError: 400 or 422, saying what is wrong.
     """
-    wanted = count(name, shape)
+    wanted = count(name, shape, most)
     if datatype == BYTES:
-        texts = _split_bytes(name, data)
+        texts = _split_bytes(name, data, wanted)
         _check_size(name, shape, wanted, len(texts))
         return Tensor(name, shape, datatype, None, texts)
     dtype = _dtype(name, datatype)
@@ -118,10 +150,11 @@ def from_binary(name: str, shape: list[int], datatype: str, data: memoryview) ->
     return Tensor(name, shape, datatype, np.frombuffer(data, dtype), None)
 
 
-def _split_bytes(name: str, data: memoryview) -> list[str]:
-    texts = []
+def _split_bytes(name: str, data: memoryview, wanted: int) -> list[str]:
+    """Give the elements; one more than wanted where there are more."""
+    texts: list[str] = []
     at = 0
-    while at < len(data):
+    while at < len(data) and len(texts) <= wanted:
         if at + _LENGTH.size > len(data):
             raise HttpError(400, f"input {name!r}: a BYTES element is cut off")
         end = at + _LENGTH.size + _LENGTH.unpack_from(data, at)[0]

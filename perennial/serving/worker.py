@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 _TICK = 0.1
 _TICKS_PER_DUMP = 5
 _SWITCH_INTERVAL = 0.0005
+_OTHER_FILES = 256
+"""Open files of a worker besides its connections."""
 
 
 class Worker:
@@ -137,6 +140,17 @@ async def run(
         worker.close()
 
 
+def within_descriptors(options: ServingOptions) -> ServingOptions:
+    """Allow this process as many open files as it may have, and bound connections by that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = options.max_connections + _OTHER_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = max(1, min(options.max_connections, soft - _OTHER_FILES))
+    return msgspec.structs.replace(options, max_connections=most)
+
+
 def main() -> None:
     """Run a worker; for `perennial.serving.server` only."""
     parser = argparse.ArgumentParser(prog="perennial.serving.worker", description=main.__doc__)
@@ -152,6 +166,7 @@ def main() -> None:
     # A number beyond float32 is found in the answer, not in every request.
     warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning)
     options = msgspec.json.decode(arguments.options, type=ServingOptions)
+    options = within_descriptors(options)
     paths = ServerPaths(arguments.dir)
     with (
         socket.socket(fileno=arguments.socket) as sock,

@@ -45,7 +45,7 @@ def validate_files(
 
 def _read_as_source(file: Path, spec: PipelineSpec) -> pd.DataFrame:
     source = spec.source.model_copy(update={"uri": str(file.resolve()), "made_by": None})
-    return read_source(spec.model_copy(update={"source": source}), None)
+    return read_source(spec.model_copy(update={"source": source}), file.parent)
 
 
 def validate_parquet(

@@ -30,6 +30,9 @@ _NUMBERS = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 
     "float64",
     "bool",
 ]
+_FAR = 10.0
+"""How many times its width a number to predict may lie beyond its learned range: the world may move
+there, and one label far out ruins a regression."""
 _TREND = 0.8
 """Rank correlation with the order of the rows from which a column is taken to grow for ever."""
 _UNIQUE_ROWS = 200
@@ -74,7 +77,8 @@ def _target_rule(target: pd.Series, spec: PipelineSpec) -> dict[str, Any]:
         values = target.dropna().astype(float)
         values = values[np.isfinite(values)]
         low, high = learn_range(values.to_numpy())
-        return _between(spec.target, "warn", low, high, mostly=0.9)
+        room = _FAR * (high - low)
+        return _between(spec.target, "quarantine", low - room, high + room)
     kind = "expect_column_unique_value_count_to_be_between"
     return _rule(kind, "hold", column=spec.target, min_value=2)
 

@@ -16,7 +16,7 @@ from perennial.validation.cause import Cause
 from perennial.validation.past import Slice, Values
 
 _ROWS = 500
-"""Of each window from which relations are learned; more are thinned out evenly."""
+"""Of each window from which relations are learned; of more, so many are drawn."""
 _LEVELS = 5000
 _PURE = 0.97
 _TIMES = ("hour of the time", "day of the week", "month of the time")
@@ -75,8 +75,11 @@ def learn_relations(past: Sequence[Slice]) -> list[Relation]:
 
 def _thinned(window: dict[str, Values]) -> dict[str, Values]:
     rows = max(map(len, window.values()), default=0)
-    step = max(1, -(-rows // _ROWS))
-    return {name: values[::step] for name, values in window.items()}
+    if rows <= _ROWS:
+        return window
+    # Every second row of a stream in half-hours would be those at the full hour.
+    drawn = np.sort(np.random.default_rng(0).permutation(rows)[:_ROWS])
+    return {name: values[drawn] for name, values in window.items()}
 
 
 @dataclass(frozen=True)

@@ -108,3 +108,44 @@ def test_promtool_accepts_the_configuration(tmp_path):
 
 def test_amtool_accepts_the_configuration(tmp_path):
     accept("amtool", "check-config", "alertmanager.yml", cwd=INFRA / "alertmanager")
+
+
+def test_what_a_client_sends_puts_no_version_back(tmp_path):
+    """Errors that no model made, and few large requests among many, are no reason to step back."""
+    shutil.copy(RULES, tmp_path)
+    labels = 'model="m", version="v", role="champion"'
+    series = {
+        'perennial_requests_total{model="m", version="", role="", status="500"}': "0+60x60",
+        f'perennial_requests_total{{{labels}, status="200"}}': "0+60x60",
+        'perennial_model_failures_total{model="m"}': "0x60",
+        'perennial_model_failures_total{model="bad"}': "0+6x60",
+        'perennial_requests_total{model="bad", version="v", role="champion"}': "0+60x60",
+        # One request in ten takes 2 s, for 100,000 rows.
+        f'perennial_request_seconds_bucket{{{labels}, le="0.1"}}': "0+54x60",
+        f'perennial_request_seconds_bucket{{{labels}, le="2.5"}}': "0+60x60",
+        f'perennial_request_seconds_bucket{{{labels}, le="+Inf"}}': "0+60x60",
+        f"perennial_request_seconds_sum{{{labels}}}": "0+12x60",
+        f"perennial_rows_total{{{labels}}}": "0+600054x60",
+    }
+    none = [{"eval_time": "10m", "alertname": "PerennialSlow", "exp_alerts": []}]
+    bad = {
+        "exp_labels": {"model": "bad", "severity": "page", "perennial_action": "rollback"},
+        "exp_annotations": {
+            "summary": "10% of the requests to bad fail",
+            "runbook": "The version before answers again by itself. The server's log names the "
+            "error.",
+        },
+    }
+    errors = {"eval_time": "10m", "alertname": "PerennialErrors", "exp_alerts": [bad]}
+    tests = {
+        "rule_files": ["rules.yml"],
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": s, "values": v} for s, v in series.items()],
+                "alert_rule_test": [*none, errors],
+            }
+        ],
+    }
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(tests))
+    accept("promtool", "test", "rules", "test.yml", cwd=tmp_path)

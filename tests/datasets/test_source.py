@@ -59,6 +59,18 @@ def test_it_is_made_also_where_the_folder_is_named_from_elsewhere(folder, monkey
     assert len(read_source(spec, Path(folder.name))) == 2
 
 
+@pytest.mark.parametrize("script", ["../make.py", "{folder}/../make.py"])
+def test_a_script_that_does_not_lie_beside_pipeline_yaml_is_refused(folder, script):
+    home = folder / "home"
+    home.mkdir()
+    (folder / "make.py").write_text("open('b.csv', 'w').write('x,y\\n1,0\\n2,1\\n')")
+    source = spec_of().source.model_copy(
+        update={"uri": "b.csv", "made_by": script.format(folder=home)}
+    )
+    with pytest.raises(SourceError, match="does not lie beside"):
+        read_source(spec_of().model_copy(update={"source": source}), home)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

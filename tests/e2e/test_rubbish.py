@@ -133,7 +133,7 @@ def _json(body: Any) -> bytes:
 def stream(spec: PipelineSpec, file: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     """Rows and truths of a table, again and again."""
     source = spec.source.model_copy(update={"uri": str(file)})
-    frame = read_source(spec.model_copy(update={"source": source}), None)
+    frame = read_source(spec.model_copy(update={"source": source}), file.parent)
     records = [
         {name: json_value(cell) for name, cell in row.items()}
         for row in frame.drop(columns=list(spec.ignore)).to_dict("records")
@@ -143,8 +143,8 @@ def stream(spec: PipelineSpec, file: Path) -> Iterator[tuple[dict[str, Any], Any
         yield row, record[spec.target]
 
 
-def test_rubbish_stops_nothing(stack: Stack, tmp_path_factory: pytest.TempPathFactory):
-    home = tmp_path_factory.mktemp("calls")
+def test_rubbish_stops_nothing(stack: Stack):
+    home = stack.directory.parent
     write_example(home)
     folder = home / "data" / NAME
     init_pipeline(NAME, home / HISTORY, target="churned", time="called_at", folder=folder)

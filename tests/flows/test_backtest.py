@@ -5,7 +5,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ParameterTypeError
 
 from flows.backtest import backtest
-from perennial.backtest.compare import Backtest
+from perennial.backtest.result import Backtest
 from perennial.store import layout
 from tests.flows.conftest import frame
 from tests.flows.test_flows import run

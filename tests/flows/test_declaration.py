@@ -23,7 +23,9 @@ def test_a_detector_without_its_package_is_warned_of_once(names, warnings, monke
     )
     monkeypatch.setattr(detectors, "find_spec", lambda _: None)
     monkeypatch.setattr(declaration, "store", lambda: None)
-    monkeypatch.setattr(declaration, "settings", lambda: SimpleNamespace(pipeline_folders=()))
+    monkeypatch.setattr(
+        declaration, "settings", lambda: SimpleNamespace(pipeline_folders=(), trusted_folders=())
+    )
     monkeypatch.setattr(declaration, "resolve", lambda *_: Declaration(spec=spec))
     monkeypatch.setattr(declaration, "_keep_pipeline", lambda _: None)
     monkeypatch.setattr(declaration, "get_run_logger", lambda: logging.getLogger("run"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 from perennial.errors import StoreError
@@ -49,3 +52,43 @@ def test_the_embedded_store_refuses_wrong_keys(settings: Settings) -> None:
     )
     with pytest.raises(StoreError, match="refuses these credentials"):
         probe(open_store(stranger))
+
+
+@pytest.mark.parametrize("part", ["filer", "master", "volume", "admin"])
+def test_the_other_ports_of_the_embedded_store_answer_nobody(
+    store: Store, seaweed_ports: dict[str, int], part: str
+) -> None:
+    store.put("p/pipeline.json", b"mine")
+    url = f"http://127.0.0.1:{seaweed_ports[f'{part}.port']}"
+    page = {"Origin": "http://pages.example"}
+    file = {"file": b"strange"}
+    asked = [
+        httpx.get(f"{url}/buckets/{store.bucket}/p/pipeline.json", headers=page),
+        httpx.post(f"{url}/buckets/{store.bucket}/p/pipeline.json", files=file, headers=page),
+        httpx.delete(f"{url}/buckets/{store.bucket}/p/pipeline.json"),
+        httpx.get(f"{url}/col/delete?collection={store.bucket}"),
+        httpx.get(f"{url}/dir/assign"),
+        httpx.post(f"{url}/1,01637037d6", files=file),
+    ]
+    assert all(answer.status_code >= 400 for answer in asked), asked
+    assert store.get("p/pipeline.json").data == b"mine"
+
+
+@pytest.mark.parametrize("part", ["filer", "master", "volume", "admin", "s3"])
+def test_its_parts_take_no_call_without_their_certificate(
+    store: Store, seaweed_ports: dict[str, int], part: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", seaweed_ports[f"{part}.port.grpc"])) as sock:
+        sock.settimeout(10)
+        sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(100) == b""
+
+
+def test_what_guards_the_store_is_its_owners_alone(tmp_path: Path) -> None:
+    keys = seaweed.load_keys(tmp_path / "keys.env")
+    variables = seaweed.guard(tmp_path / "guard", keys)
+    assert (tmp_path / "guard").stat().st_mode & 0o777 == 0o700
+    assert {f.stat().st_mode & 0o777 for f in (tmp_path / "guard").iterdir()} == {0o600}
+    assert seaweed.guard(tmp_path / "guard", keys) == variables
+    assert not [value for value in variables.values() if keys.secret_key in value]

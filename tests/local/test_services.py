@@ -46,6 +46,8 @@ def test_runs_look_for_pipelines_where_up_was_called_or_where_the_caller_says(
     _, found, services = planned(tmp_path / "s")
     assert services["worker"].environment["PERENNIAL_PIPELINES"] == f"{tmp_path}/mine"
     assert found.settings.pipeline_folders == (tmp_path / "mine",)
+    # Demos lie in the stack's folder.
+    assert services["worker"].environment["PERENNIAL_TRUSTED_FOLDERS"] == str(tmp_path)
 
 
 def test_where_none_is_wanted_prefect_asks_for_nothing_whatever_the_caller_has(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from perennial.errors import SpecError
+from perennial.datasets.source import read_source
+from perennial.errors import Damaged, SourceError, SpecError
 from perennial.registry import (
+    Declaration,
     check_known,
     declare,
     find_declaration,
@@ -13,6 +15,7 @@ from perennial.registry import (
     known_pipelines,
     resolve,
 )
+from perennial.spec import PipelineSpec, Source
 from perennial.store import layout
 
 
@@ -30,7 +33,8 @@ def test_what_a_folder_in_sight_says_wins_over_the_stores_copy(store, tmp_path):
     mine = declared(tmp_path / "data", "shop", target="new")
     found = resolve(store, "shop", [tmp_path / "data"])
     assert (found.spec.target, found.demo, found.path) == ("new", False, mine)
-    assert find_declaration(store, "shop") == found
+    kept = find_declaration(store, "shop")
+    assert (kept.spec, kept.folder, kept.demo) == (found.spec, str(mine), False)
 
 
 def test_an_edit_takes_from_the_next_run(store, tmp_path):
@@ -39,9 +43,41 @@ def test_an_edit_takes_from_the_next_run(store, tmp_path):
     file = folder / "pipeline.yaml"
     file.write_text(file.read_text() + "monitor: {schedule: '7 3 * * *'}\n")
     assert resolve(store, "shop", [tmp_path]).spec.monitor.schedule == "7 3 * * *"
-    # Also where the folder is none of those in which names are looked up.
+    # Also where the folder is none of those in which names are looked up, but lies below one that
+    # is trusted.
     file.write_text(file.read_text().replace("7 3", "8 4"))
-    assert resolve(store, "shop", []).spec.monitor.schedule == "8 4 * * *"
+    assert resolve(store, "shop", [], [tmp_path]).spec.monitor.schedule == "8 4 * * *"
+    file.write_text(file.read_text().replace("8 4", "9 5"))
+    assert resolve(store, "shop", [], [tmp_path / "other"]).spec.monitor.schedule == "8 4 * * *"
+
+
+def test_a_declaration_in_the_store_names_no_script_file_or_folder_that_is_used(store, tmp_path):
+    folder, ran = tmp_path / "any", tmp_path / "ran"
+    folder.mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(f"open({str(ran)!r}, 'w')")
+    (tmp_path / "private.csv").write_text("x,y\n1,2\n")
+    for uri in ("none.csv", str(tmp_path / "private.csv")):
+        source = Source(uri=uri, made_by=str(script))
+        spec = PipelineSpec(name="shop", task="regression", target="y", source=source)
+        store.put_json(
+            layout.declaration("shop"), Declaration(spec=spec, folder=str(folder.resolve()))
+        )
+        found = resolve(store, "shop", [tmp_path / "data"], [tmp_path])
+        assert found.path is None
+        with pytest.raises(SourceError, match="is not in sight here"):
+            read_source(found.spec, found.path)
+    assert not ran.exists()
+
+
+def test_a_folder_that_the_store_names_declares_the_same_pipeline(store, tmp_path):
+    other = declared(tmp_path, "other")
+    spec = declare(store, declared(tmp_path, "shop")).spec
+    store.put_json(layout.declaration("shop"), Declaration(spec=spec, folder=str(other)))
+    assert resolve(store, "shop", [], [tmp_path]).path is None
+    store.put(layout.declaration("bike"), store.get(layout.declaration("shop")).data)
+    with pytest.raises(Damaged, match="another pipeline, 'shop'"):
+        resolve(store, "bike", [])
 
 
 def test_where_no_folder_is_in_sight_the_store_has_the_copy(store, tmp_path):

@@ -9,11 +9,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import create_model
 
 from perennial.errors import ModelError
-from perennial.registry import Manifest, read_manifest, register
+from perennial.registry import Manifest, read_manifest, refuse, register
 from perennial.registry.manifest import RefusedCandidate, parse_manifest
 from perennial.store import Store, acquire_lease, layout
+from perennial.store.lease import utc_now
 from perennial.store.signing import Keys
 from tests.registry.test_versions import manifest
 
@@ -96,5 +98,29 @@ def test_one_that_was_altered_and_sealed_anew_is_refused(store: Store, keys: Key
     register(store, acquire_lease(store, "p", "run"), manifest("0001-a"))
     signed = read_manifest(store, "p", "0001-a")
     store.put_json(layout.manifest("p", "0001-a"), signed.model_copy(update={"fence": 9}))
+    with pytest.raises(ModelError, match="not signed by a trusted key"):
+        read_manifest(store, "p", "0001-a")
+
+
+def test_a_release_that_knows_more_fields_finds_the_signature_good(
+    store: Store, keys: Keys
+) -> None:
+    store.keys = keys
+    register(store, acquire_lease(store, "p", "run"), manifest("0001-a"))
+    data = store.get(layout.manifest("p", "0001-a")).data
+    later = create_model("Manifest", __base__=Manifest, note=(str | None, None))
+    read = later.model_validate_json(data)
+    keys.verify(read.content_sha256.encode(), read.signature, "it")
+    altered = read.model_copy(update={"fence": 9})
+    with pytest.raises(ModelError, match="not signed by a trusted key"):
+        keys.verify(altered.content_sha256.encode(), altered.signature, "it")
+
+
+def test_a_signed_refusal_is_no_signed_version(store: Store, keys: Keys) -> None:
+    store.keys = keys
+    lease = acquire_lease(store, "p", "run")
+    told = {"reason": "worse", "keep_until": utc_now()}
+    refuse(store, lease, RefusedCandidate(**dict(manifest("0001-a")), **told))
+    store.put(layout.manifest("p", "0001-a"), store.get(layout.refused("p", "0001-a")).data)
     with pytest.raises(ModelError, match="not signed by a trusted key"):
         read_manifest(store, "p", "0001-a")

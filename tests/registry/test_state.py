@@ -17,6 +17,7 @@ from perennial.registry.state import State, is_outcome
 from perennial.spec import Costs
 from perennial.store import layout
 from perennial.store.lease import CLOCK_OFFSET, utc_now
+from perennial.store.memory import MemoryStore
 
 
 def entry(text="because"):
@@ -148,3 +149,67 @@ def test_what_a_heal_takes_is_what_the_last_of_its_depth_took_refused_or_not():
         told("rollout.promoted"),
     ]
     assert measured_costs(entries) == Costs(retrain=7.0, correct=1.0)
+
+
+class Lossy(MemoryStore):
+    """Takes the next swap of a state, loses its answer, and lets another writer in before it is
+    asked again, as a client does whose connection broke."""
+
+    def __init__(self):
+        super().__init__()
+        self.meanwhile = None
+
+    def put(self, key, data, **condition):
+        meanwhile, self.meanwhile = self.meanwhile, None
+        etag = super().put(key, data, **condition)
+        if meanwhile is not None and key.endswith("state.json"):
+            meanwhile()
+            return super().put(key, data, **condition)
+        self.meanwhile = meanwhile
+        return etag
+
+
+@pytest.mark.parametrize("others", [0, 1, 3])
+def test_a_change_whose_answer_was_lost_is_made_once(others):
+    store = Lossy()
+    change_state(store, "bike", lambda state: state.model_copy(update={"weight": 0.5}), entry("0"))
+    asked = []
+
+    def add(state):
+        asked.append(state.revision)
+        return state.model_copy(update={"condemned": (*state.condemned, "mine")})
+
+    def meanwhile():
+        for number in range(others):
+            change_state(
+                store,
+                "bike",
+                lambda state, number=number: state.model_copy(
+                    update={"condemned": (*state.condemned, str(number))}
+                ),
+                entry(f"other {number}"),
+            )
+
+    store.meanwhile = meanwhile
+    made = change_state(store, "bike", add, entry("mine"))
+    assert (made.revision, made.condemned, asked) == (2, ("mine",), [1])
+    now = read_state(store, "bike").state
+    assert now.condemned == ("mine", *map(str, range(others)))
+    told = [e.reason for e in read_history(store, "bike")]
+    assert told == ["0", "mine", *(f"other {number}" for number in range(others))]
+    assert [e.revision for e in read_history(store, "bike")] == list(range(1, 3 + others))
+
+
+def test_a_change_that_lost_its_swap_is_made_on_what_won():
+    store = Lossy()
+    change_state(store, "bike", challenge("0001"), entry("0"))
+    states = []
+
+    def change(state):
+        states.append(state.challenger)
+        if len(states) == 1:
+            change_state(store, "bike", challenge("0002"), entry("other"))
+        return state.model_copy(update={"weight": 0.5})
+
+    made = change_state(store, "bike", change, entry("mine"))
+    assert (states, made.challenger, made.revision) == (["0001", "0002"], "0002", 3)

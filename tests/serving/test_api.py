@@ -172,7 +172,7 @@ def shared_local(tmp_path_factory: pytest.TempPathFactory) -> LocalApi:
 @given(st.lists(st.text()))
 def test_bytes_elements_survive_the_binary_form(values: list[str]) -> None:
     packed = pack_bytes(values)
-    assert from_binary("t", [len(values)], "BYTES", memoryview(packed)).texts == values
+    assert from_binary("t", [len(values)], "BYTES", memoryview(packed), 1000).texts == values
 
 
 def test_metadata_is_the_signature_of_the_champion(local: LocalApi) -> None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from perennial.errors import StackError
 from perennial.serving.api import Api
+from perennial.serving.auth import Tokens
 from perennial.serving.connections import Connections
 from perennial.serving.http import Request, Response
 from perennial.serving.offload import make_threads
 from perennial.serving.options import ServingOptions
+from perennial.serving.segment import read_segment
+from perennial.serving.worker import within_descriptors
 from tests.serving.serving_models import REGRESSION, local_api, sum_model
 
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -128,7 +133,7 @@ def predict(body: bytes | dict, *headers: str) -> bytes:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [
         "POST /v1/models/m:predict HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         f"Content-Length: {len(data)}",
         *headers,
     ]
@@ -169,7 +174,9 @@ def test_pipelined_requests_are_answered_in_order(server: Listening) -> None:
 def test_chunked_bodies_and_expectations_are_understood(server: Listening) -> None:
     body = json.dumps(ROW).encode()
     chunked = b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (5, body[:5], len(body) - 5, body[5:])
-    head = b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    head = (
+        b"POST /v1/models/m:predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+    )
     with server.dial() as sock:
         sock.sendall(head + b"\r\n" + chunked)
         assert b'"value":1.0' in read_one(sock)
@@ -326,9 +333,12 @@ def test_too_many_requests_at_a_time_get_503(tmp_path: Path) -> None:
         for sock in held:
             sock.sendall(predict(ROW)[:-5])
         time.sleep(0.2)
-        refused = server.send(LIVE)
+        refused = server.send(predict(ROW))
         assert refused.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1" in refused.lower()
+        with server.dial() as sock:
+            sock.sendall(LIVE)
+            assert b"200 OK" in read_one(sock)
         for sock in held:
             sock.sendall(predict(ROW)[-5:])
             assert b'"value":1.0' in read_one(sock)
@@ -391,3 +401,181 @@ def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
         ):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+def test_a_head_that_does_not_end_takes_nobodys_place(tmp_path: Path) -> None:
+    with listening(tmp_path, max_requests=3, head_deadline=0.3) as server:
+        slow = [server.dial() for _ in range(20)]
+        for sock in slow:
+            sock.sendall(b"P")
+        time.sleep(0.1)
+        assert server.connections.in_flight == 0
+        with server.dial() as sock:
+            for request in (LIVE, predict(ROW)):
+                sock.sendall(request)
+                assert b"200 OK" in read_one(sock)
+        assert read_all(slow[0]).startswith(b"HTTP/1.1 408 ")
+        for sock in slow:
+            sock.close()
+
+
+def test_beyond_the_connections_that_there_may_be_the_longest_wait_is_given_up(
+    tmp_path: Path,
+) -> None:
+    with listening(tmp_path, max_connections=10) as server, server.dial() as under_way:
+        under_way.sendall(predict(ROW)[:-5])
+        time.sleep(0.05)
+        waiting = [server.dial() for _ in range(30)]
+        for sock in waiting:
+            sock.sendall(b"P")
+        with server.dial() as sock:
+            sock.sendall(LIVE)
+            assert b"200 OK" in read_one(sock)
+        assert len(server.connections.open) <= 10
+        with suppress(ConnectionResetError):
+            assert waiting[0].recv(10) == b""
+        under_way.sendall(predict(ROW)[-5:])
+        assert b'"value":1.0' in read_one(under_way)
+        for sock in waiting:
+            sock.close()
+
+
+def test_an_offer_of_another_protocol_is_passed_over(server: Listening) -> None:
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMA")
+    asked = predict(ROW, *offer)
+    live = LIVE.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    with server.dial() as sock:
+        for request in (asked, live, asked, live):
+            sock.sendall(request)
+            assert b"200 OK" in read_one(sock)
+        for byte in asked:
+            sock.sendall(bytes([byte]))
+        assert b'"value":1.0' in read_one(sock)
+        last = predict(ROW, "Connection: close, Upgrade", "Upgrade: h2c")
+        sock.sendall(asked + live + last)
+        assert read_all(sock).count(b"HTTP/1.1 200 OK") == 3
+    assert server.connections.in_flight == server.connections.buffered == 0
+
+
+CHUNKED = predict(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+
+
+def test_what_follows_a_body_in_chunks_is_passed_over_and_bounded(server: Listening) -> None:
+    body = json.dumps(ROW).encode()
+    chunks = b"%x\r\n%b\r\n0\r\n" % (len(body), body)
+    with server.dial() as sock:
+        sock.sendall(CHUNKED + chunks + b"X-Request-Id: late\r\nContent-Encoding: br\r\n\r\n")
+        answer = read_one(sock)
+        assert b'"value":1.0' in answer
+        assert b"late" not in answer
+    trailer = b"X-T: " + b"v" * 1000 + b"\r\n"
+    assert server.send(CHUNKED + chunks, *[trailer] * 20).startswith(b"HTTP/1.1 431 ")
+    assert server.send(CHUNKED + chunks + b"X: ", *[b"v" * 1000] * 100).startswith(b"HTTP/1.1 431 ")
+    assert server.send(CHUNKED, *[b"1;%b\r\nx\r\n" % (b"e" * 1000)] * 100).startswith(
+        b"HTTP/1.1 431 "
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET /v2/health/live HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /v2/health/live\r\n\r\n", b"400"),
+        (predict(b"{}", "Content-Length: 2"), b"400"),
+        (predict(b"{}", "Host: localhost"), b"400"),
+        (CHUNKED.replace(b"chunked", b"gzip, chunked") + b"0\r\n\r\n", b"501"),
+        (CHUNKED.replace(b"chunked", b"identity\r\nTransfer-Encoding: chunked"), b"400"),
+        (LIVE.replace(b"live", b"l" * 9000), b"414"),
+        (LIVE.replace(b"\r\n\r\n", b"\r\nX: %b\r\n\r\n" % (b"x" * 70_000)), b"431"),
+    ],
+)
+def test_a_head_that_may_be_read_in_two_ways_or_is_too_long_is_refused(
+    server: Listening, data: bytes, status: bytes
+) -> None:
+    assert server.send(data).startswith(b"HTTP/1.1 " + status)
+    assert server.connections.in_flight == 0
+
+
+def test_a_length_of_many_zeros_is_a_length(server: Listening) -> None:
+    with server.dial() as sock:
+        sock.sendall(predict(ROW).replace(b"Length: ", b"Length: " + b"0" * 5000))
+        assert b'"value":1.0' in read_one(sock)
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("X: 1", b"200"),
+        ("Origin: http://localhost:3000", b"200"),
+        ("Origin: http://[::1]:8080", b"200"),
+        ("Origin: http://127.0.0.1:8080", b"200"),
+        ("Origin: https://pages.example", b"403"),
+        ("Origin: http://localhost.pages.example", b"403"),
+        ("Origin: null", b"403"),
+    ],
+)
+def test_a_server_without_tokens_answers_no_page_of_another_machine(
+    server: Listening, header: str, status: bytes
+) -> None:
+    answer = server.send(predict(ROW, header, "Connection: close"))
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    asked = predict(ROW, "Connection: close")
+    assert server.send(asked.replace(b"localhost", b"[::1]:80")).startswith(b"HTTP/1.1 200")
+    assert server.send(asked.replace(b"localhost", b"pages.example")).startswith(b"HTTP/1.1 403")
+    listed = b"GET /v1/models HTTP/1.1\r\nHost: pages.example\r\nConnection: close\r\n\r\n"
+    assert server.send(listed).startswith(b"HTTP/1.1 403")
+
+
+def test_a_server_with_tokens_answers_by_any_name(guarded: Listening) -> None:
+    asked = predict(ROW, "Authorization: Bearer predicts-and-no-more", "Connection: close")
+    assert b"200 OK" in guarded.send(asked.replace(b"localhost", b"models.example"))
+
+
+def test_connections_are_bounded_by_the_files_that_may_be_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = [(1024, 2048), (1024, 100_000)]
+    found = []
+    for limit in limits:
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: limit)
+        monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: found.append(wanted))
+        found.append(within_descriptors(ServingOptions(max_connections=4096)).max_connections)
+    assert found == [(2048, 2048), 1792, (4352, 100_000), 4096]
+
+
+OWNED = json.dumps(
+    [
+        {"name": n, "token": f"{n}-{o}-0123456789", "scopes": ["predict", "feedback"], "owner": o}
+        for n, o in (("shop", "sales"), ("desk", "sales"), ("rival", "rival"))
+    ]
+)
+
+
+def test_ids_are_their_owners_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_TOKENS", OWNED)
+    rows = {"rows": [{"x": 1}, {"x": 2}], "ids": ["b", "c"]}
+    label = json.dumps({"id": "a", "label": 3}).encode()
+    with listening(tmp_path) as server, server.dial() as sock:
+        for who in ("shop-sales", "rival-rival"):
+            token = f"Authorization: Bearer {who}-0123456789"
+            for asked in (predict(ROW, token), predict(ROW, token), predict(rows, token)):
+                sock.sendall(asked)
+                answer = json.loads(read_one(sock).split(b"\r\n\r\n")[1])
+                assert answer["predictions"][0]["id"] in ("a", "b")
+        told = predict(label, "Authorization: Bearer desk-sales-0123456789")
+        sock.sendall(told.replace(b":predict", b":feedback"))
+        assert b'"accepted":1' in read_one(sock)
+        server.api.log.close()
+    logged = [read_segment(path) for path in (tmp_path / "log").rglob("*.closed")]
+    ids = [name for segment in logged for record in segment.predictions for name in record.ids]
+    wanted = ["sales:a", "sales:a", "sales:b", "sales:c"]
+    assert sorted(ids) == sorted([*wanted, *(w.replace("sales", "rival") for w in wanted)])
+    assert [record.id for segment in logged for record in segment.feedback] == ["sales:a"]
+
+
+def test_either_all_tokens_have_an_owner_or_none() -> None:
+    tokens = json.loads(OWNED)
+    for owner in (None, "sales:", ""):
+        given = json.dumps([*tokens, {**tokens[0], "token": "0" * 16, "owner": owner}])
+        with pytest.raises(StackError, match="owner"):
+            Tokens.from_env({"PERENNIAL_TOKENS": given})

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given as given_examples
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from perennial.serving.options import ServingOptions
 from tests.serving.serving_models import (
@@ -154,6 +158,9 @@ CITY = {"name": "categorical", "shape": [1, 1], "datatype": "BYTES", "data": ["a
         numeric(shape=["1", 2]),
         numeric(shape=None),
         numeric(shape=[1] * 100_000),
+        numeric(shape=[2**62] * 40_000),
+        numeric(shape=[2**31] * 8),
+        numeric(shape=[10**6, 2], data=[1] * 2),
         numeric(datatype="BYTES"),
         numeric(datatype="FP8"),
         numeric(datatype="D" * 100_000),
@@ -201,7 +208,22 @@ def test_the_binary_body_that_the_others_spoil_is_good(local: LocalApi) -> None:
 
 @pytest.mark.parametrize(
     "length",
-    ["-1", "", "abc", "1e3", "0", "1", "9999999", "9" * 5000, " ", "+5", "0x10", "\u00b2", "1 2"],
+    [
+        "-1",
+        "",
+        "abc",
+        "1e3",
+        "0",
+        "1",
+        "9999999",
+        "9" * 5000,
+        "0" * 5000,
+        " ",
+        "+5",
+        "0x10",
+        "\u00b2",
+        "1 2",
+    ],
 )
 def test_lengths_of_the_header_that_are_wrong_are_refused(local: LocalApi, length: str) -> None:
     body = binary_body() + GOOD + GOOD_CITY
@@ -227,6 +249,7 @@ def test_lengths_of_the_header_that_are_wrong_are_refused(local: LocalApi, lengt
         (binary_body(text=b"\x01\x00"), GOOD + b"\x01\x00"),
         (binary_body(text=b"\x01\x00\x00\x00\xff"), GOOD + b"\x01\x00\x00\x00\xff"),
         (binary_body(text=b"\x00\x00\x00\x00" * 2), GOOD + b"\x00\x00\x00\x00" * 2),
+        (binary_body(text=b"\x00" * 400_000), GOOD + b"\x00" * 400_000),
     ],
 )
 def test_binary_tensors_that_do_not_fit_are_refused(
@@ -269,6 +292,67 @@ def test_paths_that_lead_nowhere_are_404(local: LocalApi, path: str) -> None:
     assert local.ask("POST", path, {"rows": [{}]}).status == 404
 
 
+def grown(local: LocalApi, path: str, body: bytes) -> int:
+    """Bytes that were held at the most while a body was refused."""
+    tracemalloc.start()
+    try:
+        assert 400 <= local.ask("POST", path, body).status < 500
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+_TENSOR = b'{"inputs":[{"name":"numeric","shape":[1,2],"datatype":"%b","data":[%b]}]}'
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (PREDICT, b'{"rows":[%b]}' % b",".join([b"{}"] * 1_000_000)),
+        (PREDICT, b'{"rows":[{"x":[%b]}]}' % b",".join([b"[]"] * 2_000_000)),
+        (FEEDBACK, b"[%b]" % b",".join([b'{"id":"a","label":1}'] * 200_000)),
+        (FEEDBACK, b'{"id":[%b]}' % b",".join([b"[]"] * 2_000_000)),
+        (INFER, _TENSOR % (b"FP32", b",".join([b"1"] * 1_000_000))),
+        (INFER, _TENSOR % (b"BYTES", b",".join([b'"a"'] * 1_000_000))),
+        (INFER, b'{"inputs":[%b]}' % b",".join([b"{}"] * 500_000)),
+    ],
+)
+def test_a_body_that_says_too_much_is_refused_before_values_are_made_of_it(
+    local: LocalApi, path: str, body: bytes
+) -> None:
+    assert grown(local, path, body) < 10 * len(body)
+
+
+_FIELDS = st.sampled_from(
+    [
+        *("rows", "instances", "ids", "inputs", "outputs", "id", "label", "labels", "name"),
+        *("shape", "datatype", "data", "parameters", "x", "z", "city", "binary_data_size"),
+    ]
+)
+_SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(0, 3),
+    st.floats(),
+    st.sampled_from([2**62, 2**63, 10**400, "FP32", "BYTES", "BOOL", "numeric", "a", ""]),
+)
+_DOCUMENTS = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_FIELDS, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@hypothesis_settings(max_examples=40)
+@given_examples(document=_DOCUMENTS, length=st.none() | st.text("0123456789 +-", max_size=30))
+def test_no_document_is_answered_with_an_error_of_the_servers(
+    local: LocalApi, document: object, length: str | None
+) -> None:
+    headers = {} if length is None else {"inference_header_content_length": length}
+    for path in (PREDICT, INFER, FEEDBACK):
+        assert local.ask("POST", path, json.dumps(document).encode(), **headers).status < 500
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
     with listening(tmp_path_factory.mktemp("s")) as server:
@@ -281,7 +365,7 @@ def test_a_body_of_200_megabytes_is_refused_and_the_client_hears_it(
 ) -> None:
     size, piece = 200 << 20, b"x" * (1 << 20)
     how = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
-    head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n".encode()
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\n{how}\r\n\r\n".encode()
     with server.dial() as sock:
         sock.sendall(head)
         for _ in range(200):
@@ -296,7 +380,7 @@ def test_a_body_of_200_megabytes_is_refused_and_the_client_hears_it(
 
 def test_a_client_that_never_ends_its_refused_body_is_cut_off(tmp_path: Path) -> None:
     with listening(tmp_path, deadline=0.5) as server, server.dial() as sock:
-        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
         with pytest.raises((BrokenPipeError, ConnectionResetError, socket.timeout)):
             send_for_ever(sock)
         assert not server.connections.open

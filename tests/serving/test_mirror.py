@@ -9,14 +9,18 @@ from pathlib import Path
 import onnx
 import onnxruntime
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from perennial.errors import StoreError
 from perennial.packaging.signature import Feature, Signature
-from perennial.registry import Runtime, read_history, read_manifest
+from perennial.registry import Manifest, Runtime, read_history, read_manifest
 from perennial.serving.lineup import LocalModels, replace_file
 from perennial.serving.mirror import Mirror
+from perennial.serving.models import ModelTable
 from perennial.settings import Settings
 from perennial.store import Store, StoredObject, layout, open_store
+from perennial.store.memory import MemoryStore
+from perennial.store.signing import Keys
 from tests.serving.serving_models import REGRESSION, put_state, put_version, sum_model
 
 
@@ -249,3 +253,76 @@ def test_a_runtime_older_than_that_of_the_gate_is_refused_unless_it_is_allowed(
     Mirror(store, models, by="test", older_runtime=True).sweep()
     assert models.read_lineup().pipelines["bike"].champion == "0001-a"
     assert "it was made with onnxruntime 99.1.0" in caplog.text
+
+
+@pytest.fixture
+def signed() -> MemoryStore:
+    private = Ed25519PrivateKey.generate()
+    store = MemoryStore()
+    store.keys = Keys(private, (private.public_key(),))
+    return store
+
+
+def sign(store: Store, pipeline: str, version: str) -> None:
+    """Sign a manifest that stands there."""
+    key = layout.manifest(pipeline, version)
+    manifest = Manifest.model_validate_json(store.get(key).data)
+    signature = store.keys.sign(manifest.content_sha256.encode())
+    store.put_json(key, manifest.model_copy(update={"signature": signature}))
+
+
+def test_a_signed_version_of_another_pipeline_or_name_is_refused(
+    signed: MemoryStore, models: LocalModels
+) -> None:
+    put_version(signed, "bike", "0001-a", sum_model())
+    sign(signed, "bike", "0001-a")
+    for pipeline, version in (("shop", "0001-a"), ("bike", "0002-b")):
+        for name in ("manifest.json", "model.onnx", "signature.json"):
+            found = signed.get(layout.version_file("bike", "0001-a", name))
+            signed.put(layout.version_file(pipeline, version, name), found.data)
+        put_state(signed, pipeline, version)
+    mirror = Mirror(signed, models, by="test")
+    mirror.sweep()
+    for pipeline, version in (("shop", "0001-a"), ("bike", "0002-b")):
+        placement = mirror.lineup.pipelines[pipeline]
+        assert placement.champion is None
+        assert placement.refused == {version: "its manifest is that of version 0001-a of bike"}
+
+
+def test_a_copy_from_before_the_keys_is_held_against_them(
+    signed: MemoryStore, models: LocalModels
+) -> None:
+    keys, signed.keys = signed.keys, Keys()
+    put_version(signed, "bike", "0001-a", sum_model())
+    put_state(signed, "bike", "0001-a")
+    Mirror(signed, models, by="test").sweep()
+    signed.keys = keys
+    later = Mirror(signed, models, by="test")
+    later.sweep()
+    placement = later.lineup.pipelines["bike"]
+    assert "is not signed" in placement.refused["0001-a"]
+    assert placement.champion is None
+    sign(signed, "bike", "0001-a")
+    again = Mirror(signed, models, by="test")
+    again.sweep()
+    assert again.lineup.pipelines["bike"].champion == "0001-a"
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "signature.json"])
+def test_a_copy_that_was_damaged_is_served_by_nobody_and_fetched_anew(
+    models: LocalModels, tmp_path: Path, name: str
+) -> None:
+    store = MemoryStore()
+    put_version(store, "bike", "0001-a", sum_model())
+    put_state(store, "bike", "0001-a")
+    Mirror(store, models, by="test").sweep()
+    copy = tmp_path / "models" / "bike" / "0001-a" / name
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    table = ModelTable(models)
+    table.refresh()
+    assert table.served == {}
+    Mirror(store, models, by="test").sweep()
+    assert copy.read_bytes() == whole
+    table.refresh()
+    assert table.served["bike"].champion is not None

@@ -13,7 +13,7 @@ import pytest
 from perennial.errors import StackError
 from perennial.registry import read_history
 from perennial.serving.options import ServingOptions
-from perennial.serving.server import serve
+from perennial.serving.server import of_a_worker, serve
 from perennial.settings import Settings
 from perennial.store import Store, layout
 from tests.serving.serving_models import (
@@ -417,3 +417,10 @@ def test_without_tokens_only_loopback_is_listened_on(settings: Settings, tmp_pat
 def test_an_option_that_makes_no_sense_is_refused(variable: str, value: str, words: str) -> None:
     with pytest.raises(StackError, match=words):
         ServingOptions.from_env({variable: value})
+
+
+def test_what_reads_strangers_bytes_knows_no_key_but_its_tokens() -> None:
+    secrets = ("AWS_SECRET_ACCESS_KEY", "PREFECT_API_AUTH_STRING", "PERENNIAL_NOTIFY")
+    secrets += ("PERENNIAL_SIGNING_KEY", "PERENNIAL_ALERTS_TOKEN_FILE", "AWS_ACCESS_KEY_ID_FILE")
+    kept = {"PERENNIAL_TOKENS_FILE": "tokens", "PERENNIAL_STACK_ID": "1", "PATH": "/bin"}
+    assert of_a_worker({**dict.fromkeys(secrets, "secret"), **kept}) == kept

@@ -65,6 +65,20 @@ def test_rows_far_out_go_aside_and_too_many_of_them_hold_all(reference, suite):
     assert validate(reference.assign(temp=reference["temp"] * 1000), suite, share=0.05).held
 
 
+def test_a_label_far_beyond_what_was_learned_goes_aside_and_a_world_that_moved_does_not(reference):
+    spec = parse_spec(
+        {"name": "p", "task": "regression", "source": {"uri": "a.csv"}, "target": "y"},
+        origin="test",
+    )
+    amounts = reference.assign(y=reference["temp"] * 3)
+    suite = learn_suite(amounts, FEATURES, spec)
+    few = amounts.assign(y=amounts["y"].where(amounts.index >= 4, 1e6 + amounts.index))
+    report = validate(few, suite, share=0.05)
+    assert [(f.column, f.severity, f.refused) for f in report.findings] == [("y", "quarantine", 4)]
+    for moved in (amounts["y"] * 5, amounts["y"] + 500, -amounts["y"]):
+        assert validate(amounts.assign(y=moved), suite, share=0.05).findings == ()
+
+
 def test_copies_of_a_row_go_aside_and_the_first_stays(reference, suite):
     again = pd.concat([reference, reference.iloc[:3]], ignore_index=True)
     evaluation = Evaluation(suite, share=0.05)

@@ -68,6 +68,16 @@ def test_sound_windows_are_let_through_through_the_seasons(triage):
     assert held == []
 
 
+def test_rows_at_half_hours_are_no_recoded_hours():
+    rows, windows = 586, 9
+    ts = pd.Timestamp("2030-01-01") + pd.to_timedelta(np.arange(rows * windows) * 30, unit="min")
+    half = 2 * ts.hour + ts.minute // 30
+    y = np.random.default_rng(0).integers(0, 2, len(ts))
+    frame = pd.DataFrame({"ts": ts, "half": half, "y": y})
+    triage = Triage.fit(frame.iloc[:-rows], SPEC, rows)
+    assert causes(triage, frame.iloc[-rows:]) == set()
+
+
 @pytest.mark.parametrize(
     ("level", "slope"),
     [(6.0, 1.0), (0.0, -1.0), (-6.0, 0.5)],
