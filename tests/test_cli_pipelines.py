@@ -85,7 +85,6 @@ def live(store, folder):
         champion="0001-abcdef01",
         input=None,
         losses=(loss(1.25),),
-        trials=(),
         decision=Decision(action="keep", ground="none", reason="r"),
         at=utc_now() - timedelta(minutes=50),
     )

@@ -12,15 +12,15 @@ import tasks.lease
 import tasks.rollout
 from flows.retrain import retrain
 from flows.rollout import rollout
-from perennial.drift.pricing import Pricing
+from perennial.drift.pricing import backoff
 from perennial.registry import (
     append_history,
     change_state,
-    failed_retrains_in_a_row,
     find_declaration,
     new_entry,
     read_history,
     read_state,
+    rollbacks_in_a_row,
 )
 from perennial.rollout.moves import approve, put_back
 from perennial.rollout.stages import challenge
@@ -106,7 +106,7 @@ def test_a_better_challenger_goes_all_the_way(challenged):
         "rollout.promoted",
         "rollout.finished",
     ]
-    assert failed_retrains_in_a_row(read_history(store, "line")) == 0
+    assert rollbacks_in_a_row(read_history(store, "line")) == 0
     for page in ("rollout.html", "bake.html"):
         assert b"data:image/png" in store.get(layout.version_file("line", new, page)).data
 
@@ -120,7 +120,7 @@ def test_a_challenger_that_is_worse_on_live_rows_never_answers(challenged):
     assert state.name == "Rolled back"
     assert "shown to be worse than +5.0%" in state.message
     assert (state_of(store).champion, state_of(store).challenger) == (old, None)
-    assert failed_retrains_in_a_row(read_history(store, "line")) == 1
+    assert rollbacks_in_a_row(read_history(store, "line")) == 1
 
 
 def test_the_lease_of_a_watch_that_was_killed_is_waited_for(challenged):
@@ -189,8 +189,7 @@ def test_with_every_rollback_in_a_row_the_policy_waits_longer(challenged):
         Traffic(store, slope=3.0, sent=1000 * number).send(300)
         assert roll().name == "Rolled back"
         assert state_of(store).answered == f"w{number:06d}"
-        failures = failed_retrains_in_a_row(read_history(store, "line"))
-        waits.append(Pricing(declared.policy, refused=failures).quiet_windows)
+        waits.append(backoff(rollbacks_in_a_row(read_history(store, "line"))))
         change_state(
             store,
             "line",
@@ -266,7 +265,7 @@ def test_a_breach_in_the_bake_puts_the_old_champion_back(challenged):
     assert roll().name == "Rolled back"
     assert state_of(store).champion == old
     assert events(store) == ["rollout.promoted", "rollout.rolled_back"]
-    assert failed_retrains_in_a_row(read_history(store, "line")) == 1
+    assert rollbacks_in_a_row(read_history(store, "line")) == 1
 
 
 def test_a_champion_that_proves_itself_in_the_bake_stays(challenged):

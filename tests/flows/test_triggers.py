@@ -82,5 +82,5 @@ def test_so_is_a_crashed_rollout():
 
 def test_the_form_offers_every_depth():
     shown = retrain.parameters.properties["depth"]
-    assert shown["enum"] == ["recalibrate", "correct", "retrain", "unhead"]
+    assert shown["enum"] == ["correct", "retrain"]
     assert shown["default"] == "retrain"

@@ -27,7 +27,6 @@ def test_windows_are_counted_however_many_are_remembered(connected):
             window=f"w{number:06d}",
             input=None,
             losses=(),
-            trials=(),
             pipeline="line",
             rows=50,
             champion="0001",

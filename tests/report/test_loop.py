@@ -48,7 +48,6 @@ def check(store, number, action, seconds, depth=None, moved=None, losses=()):
         window=f"w{number:06d}",
         input=moved,
         losses=losses,
-        trials=(),
         pipeline="p",
         rows=50,
         champion="0001",
@@ -129,16 +128,17 @@ def test_every_figure_is_what_the_store_tells(loop):
     assert seen["shifted_features", "p"] == 2
     assert seen["loss_ratio", "p"] == 1.5
     assert ("champion_age_seconds", "0002", "p") in seen
-    # Of the seven windows that are declared two have passed. That a head was refused is no matter.
-    assert seen["budget_wait_windows", "p"] == 7 - 2
+    # Of the four windows that are declared two have passed. That a correction was refused is no
+    # matter.
+    assert seen["budget_wait_windows", "p"] == 4 - 2
 
 
 @pytest.mark.parametrize(
     ("failed", "seconds", "windows"),
-    [(1, 1.0, 14), (1, 30_000.0, 49), (3, 1.0, 56)],
+    [(1, 1.0, 4), (1, 30_000.0, 49), (3, 1.0, 4)],
 )
 def test_the_wait_is_that_of_the_policy(store, loop, failed, seconds, windows):
-    """Ten minutes a window pay for what a model takes, and failures in a row double the wait."""
+    """Ten minutes a window pay for what a model takes, whatever became of those before."""
     details = {"depth": "retrain", "cpu_seconds": seconds}
     for number in range(failed):
         change(

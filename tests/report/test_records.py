@@ -17,8 +17,8 @@ from perennial.validation.quarantine import Entry, Record
 
 VERSION = "0001-e6e0d0a9c3f4"
 REASON = (
-    "a small correction would cut the loss by 26%; the gate will try it (answers recalibrated 42%, "
-    "model of the newest rows 23%, residual model 34%)"
+    "newer small models and shares are worth 26% of the loss; shares by what each has answered "
+    "live: recalibrated answers 42%, small model of the newest rows 23%, residual model 34%"
 )
 NARROW, WIDE = 80, 400
 
@@ -36,7 +36,7 @@ def test_prose_is_narrowed_as_long_as_it_can_be_read() -> None:
     text = records_text(("name", "why"), [(VERSION, REASON)], prose=(1,), width=NARROW)
     head, first, *_ = rows_of(text)
     assert head == f"{'name'.ljust(len(VERSION))}  why"
-    assert first.startswith(f"{VERSION}  a small correction")
+    assert first.startswith(f"{VERSION}  newer small models")
     assert max(map(len, rows_of(text))) <= NARROW
 
 
