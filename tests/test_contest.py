@@ -38,12 +38,12 @@ def stream(rows: int) -> pd.DataFrame:
     return pd.DataFrame({"at": at, "x": x, "y": slope * x + rng.normal(size=rows)})
 
 
-def put(store, number: int, rows: pd.DataFrame, *, held: int, shares=None) -> Manifest:
-    """A version trained on all but the newest rows of a snapshot."""
+def put(store, number: int, rows: pd.DataFrame) -> Manifest:
+    """A version of a snapshot, all of which it knows, trained on the newest rows."""
     snapshot = take_snapshot(
         store, "line", rows, source="data.csv", source_rows=len(rows), from_source=len(rows)
     )
-    trained = train(rows.iloc[: len(rows) - held].iloc[-200:], SPEC)
+    trained = train(rows.iloc[-200:], SPEC)
     version = f"000{number}-abcdef12"
     content = {
         MODEL_FILE: export(trained.model, trained.signature),
@@ -60,13 +60,7 @@ def put(store, number: int, rows: pd.DataFrame, *, held: int, shares=None) -> Ma
         lineage=LINEAGE.model_copy(
             update={
                 "snapshot": snapshot.sha256,
-                "recipe": Recipe(
-                    trained_rows=200,
-                    head_rows=held,
-                    trial_rows=200,
-                    judged_rows=held,
-                    shares=shares or {},
-                ),
+                "recipe": Recipe(trained_rows=200, trial_rows=170, judged_rows=30),
             }
         ),
         runtime=RUNTIME,
@@ -82,11 +76,13 @@ def line(store):
 
 
 def test_the_rows_are_those_that_neither_knows_and_the_better_one_is_told(line):
-    old = put(line, 1, stream(300), held=30)
-    new = put(line, 2, stream(600), held=50)
+    all_rows = stream(650)
+    old = put(line, 1, all_rows[:300])
+    new = put(line, 2, all_rows[:600])
+    put(line, 3, all_rows)
     found = hold_contest(line, old, new)
     assert (found.rows, found.reason) == (50, None)
-    rows = stream(600).iloc[-50:]
+    rows = all_rows.iloc[-50:]
     assert (found.first, found.last) == (rows["at"].iloc[0], rows["at"].iloc[-1])
     assert found.right_score < 2 < found.left_score
     assert found.low < found.change < found.high < -0.5
@@ -95,9 +91,9 @@ def test_the_rows_are_those_that_neither_knows_and_the_better_one_is_told(line):
     assert back.change > 1
 
 
-def test_where_a_head_has_learned_all_rows_it_is_said_that_they_cannot_be_compared(line):
-    old = put(line, 1, stream(300), held=30)
-    new = put(line, 2, stream(600), held=50, shares={"correct": 1.0})
+def test_where_one_has_learned_all_rows_it_is_said_that_they_cannot_be_compared(line):
+    old = put(line, 1, stream(300))
+    new = put(line, 2, stream(600))
     found = hold_contest(line, old, new)
     assert (found.rows, found.change) == (0, None)
     assert found.reason == (
@@ -107,6 +103,6 @@ def test_where_a_head_has_learned_all_rows_it_is_said_that_they_cannot_be_compar
 
 
 def test_a_snapshot_that_is_gone_is_no_crash(line):
-    old = put(line, 1, stream(300), held=30)
+    old = put(line, 1, stream(300))
     line.delete(layout.snapshot("line", old.lineage.snapshot))
     assert hold_contest(line, old, old).reason.startswith("rows are gone: ")

@@ -76,7 +76,7 @@ def test_an_id_is_whole_in_any_width(width: int) -> None:
     text = records_text(header, [(sha, VERSION, REASON)], prose=(2,), width=width)
     assert sha in text
     assert VERSION in text
-    assert " ".join(text.split()).endswith("residual model 34%)") or width >= 120
+    assert " ".join(text.split()).endswith("residual model 34%") or width >= 120
 
 
 @pytest.fixture
