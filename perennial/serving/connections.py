@@ -47,6 +47,7 @@ class Connections:
             refused=api.note_refusal,
         )
         self.options = options
+        self.head_deadline = min(options.head_deadline, options.deadline)
         self.after = after
         self.open: set[Connection] = set()
         self.in_flight = 0
