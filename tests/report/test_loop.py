@@ -171,7 +171,8 @@ def test_what_fails_in_a_row_is_a_figure(store, loop):
 
 
 def test_a_pipeline_that_is_damaged_leaves_the_others_figures(store, loop):
-    store.put_json(layout.declaration("q"), Declaration(spec=SPEC))
+    spec = SPEC.model_copy(update={"name": "q"})
+    store.put_json(layout.declaration("q"), Declaration(spec=spec))
     store.put(layout.state("q"), b"{")
     store.put(layout.declaration("r"), b"[]")
     seen = figures(loop)
