@@ -27,6 +27,10 @@ class Admission:
         """Whether there are tokens."""
         return self._tokens is not None
 
+    def replace(self, tokens: Tokens) -> None:
+        """Go by other tokens from now on."""
+        self._tokens = tokens
+
     def admit(self, headers: dict[bytes, bytes], scope: Scope | None) -> str:
         """See that a request may do what it asks for.
 
