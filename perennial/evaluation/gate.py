@@ -28,10 +28,10 @@ from perennial.evaluation.slices import ALPHA, find_slices, judge_slices
 from perennial.evaluation.trivial import last_value_output, trivial_output
 from perennial.spec import Gates, MetricName
 
-
 BROKEN = 1.0
-"""How much more loss than the champion's shows that a candidate is broken which goes on with its
-mixture, on all rows or in a slice. What is less its shares even out: one window is mostly chance."""
+"""How much more loss than the champion's, on all rows or in a slice, shows that a candidate which
+goes on with its mixture is broken. What is less its shares even out: one window is mostly chance.
+"""
 
 
 def judge(

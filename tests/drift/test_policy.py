@@ -343,7 +343,7 @@ def test_a_bound_of_harm_leaves_more_to_the_first() -> None:
     assert free is not None
     assert bound is not None
     assert bound.first > free.first
-    assert bound == weigh(record(6, **GOOD), 0.01)
+    assert bound == weigh(record(4, **GOOD), 0.01)
 
 
 def test_members_are_weighed_in_no_window_of_the_cool_down() -> None:
