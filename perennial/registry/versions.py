@@ -15,6 +15,7 @@ from perennial.registry.manifest import (
     MODEL_FILE,
     SIGNATURE_FILE,
     FileEntry,
+    M,
     Manifest,
     RefusedCandidate,
     parse_manifest,
@@ -78,12 +79,19 @@ def read_manifest(store: Store, pipeline: str, version: str) -> Manifest:
         ModelError: it was altered or damaged, or is not signed by a key that is trusted here.
     """
     key = layout.manifest(pipeline, version)
-    return _verified(store, parse_manifest(Manifest, store.get(key).data, key))
+    return _verified(store, parse_manifest(Manifest, store.get(key).data, key), pipeline, version)
 
 
-def _verified(store: Store, manifest: Manifest) -> Manifest:
-    where = f"version {manifest.version} of {manifest.pipeline}"
+def _verified(store: Store, manifest: M, pipeline: str, version: str) -> M:
+    """See that a manifest is trusted, and that it is of what was asked for: another one's, put in
+    its place, is signed as well."""
+    where = f"version {version} of {pipeline}"
     store.keys.verify(manifest.content_sha256.encode(), manifest.signature, where)
+    if (manifest.pipeline, manifest.version) != (pipeline, version):
+        raise ModelError(
+            f"{where}: what lies there says that it is {manifest.version} of {manifest.pipeline}; "
+            "it was put there by somebody else"
+        )
     return manifest
 
 
@@ -131,12 +139,16 @@ def full_name(pipeline: str, name: str, known: Sequence[str]) -> str:
 
 
 def find_refused(store: Store, pipeline: str, version: str) -> RefusedCandidate | None:
-    """Read why a candidate was refused; None where it was not, or is not kept any more."""
+    """Read why a candidate was refused; None where it was not, or is not kept any more.
+
+    Raises:
+        ModelError: as `read_manifest`.
+    """
     key = layout.refused(pipeline, version)
     found = store.find(key)
     if found is None:
         return None
-    return parse_manifest(RefusedCandidate, found.data, key)
+    return _verified(store, parse_manifest(RefusedCandidate, found.data, key), pipeline, version)
 
 
 def read_base(store: Store, manifest: Manifest, name: BaseName = "first") -> bytes:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import create_model
 
 from perennial.errors import ModelError
-from perennial.registry import Manifest, read_manifest, refuse, register
+from perennial.registry import Manifest, find_refused, read_manifest, refuse, register
 from perennial.registry.manifest import RefusedCandidate, parse_manifest
 from perennial.store import Store, acquire_lease, layout
 from perennial.store.lease import utc_now
@@ -124,3 +124,22 @@ def test_a_signed_refusal_is_no_signed_version(store: Store, keys: Keys) -> None
     store.put(layout.manifest("p", "0001-a"), store.get(layout.refused("p", "0001-a")).data)
     with pytest.raises(ModelError, match="not signed by a trusted key"):
         read_manifest(store, "p", "0001-a")
+
+
+def test_one_that_was_put_in_anothers_place_is_refused(store: Store, keys: Keys) -> None:
+    store.keys = keys
+    register(store, acquire_lease(store, "p", "run"), manifest("0001-a"))
+    data = store.get(layout.manifest("p", "0001-a")).data
+    for pipeline, version in (("p", "0002-b"), ("q", "0001-a")):
+        store.put(layout.manifest(pipeline, version), data)
+        with pytest.raises(ModelError, match=f"version {version} of {pipeline}: what lies there"):
+            read_manifest(store, pipeline, version)
+
+
+def test_a_refusal_that_nobody_trusted_has_signed_is_not_read(store: Store, keys: Keys) -> None:
+    lease = acquire_lease(store, "p", "run")
+    told = {"reason": "worse", "keep_until": utc_now()}
+    refuse(store, lease, RefusedCandidate(**dict(manifest("0001-a")), **told))
+    store.keys = Keys(None, keys.trusted)
+    with pytest.raises(ModelError, match="is not signed"):
+        find_refused(store, "p", "0001-a")
