@@ -25,7 +25,7 @@ def nobody(bucket: str, key: str) -> bytes:
 
 def again(store, **since):
     known = find_declaration(store, "line")
-    folder = known.folder_below(tasks.connection.settings().trusted_folders)
+    folder = known.folder_below(tasks.connection.settings().pipeline_folders)
     declared = Declaration(spec=known.spec, folder=str(folder))
     return list(replay(store, declared, fetch=nobody, **since))
 
