@@ -22,7 +22,8 @@ def recover(
     repeated are started again, twice at most. A lease whose holder has ended is given back. Forms
     offer the pipelines that have been declared meanwhile, and the monitor has their schedules, also
     after Prefect's database was made anew. A pipeline for which that is not possible is set aside
-    with its reason, and the others go on. Safe beside everything, and itself.
+    with its reason, and the others go on. Once a day the store is tried by many writers at once.
+    Safe beside everything, and itself.
 
     Args:
         silent_seconds: A run is given up after so long without a heartbeat; three of them.
@@ -30,13 +31,20 @@ def recover(
     """
     from tasks.declaration import keep_deployments
     from tasks.look import tell_stopped_monitors
-    from tasks.recover import crash_silent_runs, free_leases, go_on_with_crashed_runs, tell
+    from tasks.recover import (
+        crash_silent_runs,
+        free_leases,
+        go_on_with_crashed_runs,
+        tell,
+        try_store,
+    )
 
     lost = crash_silent_runs(silent_seconds)
     again = go_on_with_crashed_runs(hours)
     leases, unread = free_leases()
     unkept, unseen = keep_deployments(), tell_stopped_monitors()
     aside = [*{one.pipeline: one for one in (*unseen, *unread, *unkept)}.values()]
+    try_store()
     if not (lost or again or leases or aside):
         return outcome("Nothing to do", "no run was silent, none had crashed")
     tell(lost, again, leases, aside)

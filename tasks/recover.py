@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from perennial.errors import LeaseHeld, LeaseLost
 from perennial.registry import known_pipelines
-from perennial.store import acquire_lease, layout, read_record
+from perennial.store import acquire_lease, layout, race_daily, read_record
 from perennial.store.lease import LeaseRecord, utc_now
 from tasks.artifacts import publish, table
 from tasks.connection import store
@@ -44,6 +44,18 @@ class Found(BaseModel):
 
     name: str
     why: str
+
+
+@step(retries=2, retry_delay_seconds=2)
+def try_store() -> None:
+    """Once a day, see that of many writers at once just one wins: a store may be changed or
+    updated.
+
+    Raises:
+        StoreError: several did.
+    """
+    if race_daily(store(), utc_now()):
+        get_run_logger().info("of many writers at once the store let one win, as it must")
 
 
 @step(retries=2, retry_delay_seconds=2)

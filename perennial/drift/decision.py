@@ -48,8 +48,6 @@ class HealRecord(BaseModel):
     """Versions in a row that live traffic has rolled back, up to now."""
     standing: Mixture = Mixture.alone()
     """The shares by which the champion answers."""
-    small: bool = False
-    """Whether it has small models beside those that are trained."""
     costs: Costs = Costs()
     """CPU seconds that the last heal of each depth took."""
 

@@ -34,6 +34,9 @@ from perennial.spec import Depth, MemberName, Policy
 
 MIN_WINDOWS = 3
 """In a row that have labels of a class which the model has never seen."""
+MIN_SHOWN = 5
+"""Windows that small models must have answered live before their worth decides whether they are
+fitted again: where labels are late, that takes a while."""
 _CLASS_ROWS = 90
 """Since a new class came: of fewer, those that a retrain leaves to its gate are nearly all."""
 _IDLE = 2
@@ -144,8 +147,11 @@ def _by_record(
     if sum(errors.rows for errors in record) < MIN_HEAD_ROWS:
         return _keep("too few labels have come to correct the model by", **evidence)
     evidence |= {"gain": gain, **_bill("correct", heals, policy)}
-    if not heals.small:
+    shown = sum(not set(HEADS).isdisjoint(errors.members) for errors in record)
+    if shown < MIN_SHOWN:
         words = "small models of the newest rows are tried beside the model"
+        if shown:
+            words = f"{words}, {count_windows(shown)} of {MIN_SHOWN} have shown what they are worth"
         reason = "; ".join([words, *moved.values()])
         return Decision(action="heal", depth="correct", reason=reason, **evidence)
     objection = _pricing(heals, policy).objection("correct", gain)

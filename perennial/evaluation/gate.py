@@ -28,6 +28,11 @@ from perennial.evaluation.slices import ALPHA, find_slices, judge_slices
 from perennial.evaluation.trivial import last_value_output, trivial_output
 from perennial.spec import Gates, MetricName
 
+BROKEN = 1.0
+"""How much more loss than the champion's, on all rows or in a slice, shows that a candidate which
+goes on with its mixture is broken. What is less its shares even out: one window is mostly chance.
+"""
+
 
 def judge(
     answers: Answers,
@@ -43,7 +48,7 @@ def judge(
     Args:
         gates: margins and confidence.
         goes_on: the candidate goes on with the champion's mixture: whether it is better its shares
-            will show, and it is refused only where it is clearly worse than a slice may be.
+            will show, and it is refused only where it is broken.
         rematch: the champion's trial answers for it.
         frame: the gate's rows, by which they are cut into slices; None: they are not.
         features: columns of ``frame`` that are searched for slices.
@@ -70,8 +75,9 @@ def judge(
             checks.append(_calibrated(answers, gates, gates.calibration))
         if frame is not None:
             parts = find_slices(frame, gates.slices, features)
-            slices = judge_slices(parts, mine, theirs, gates.slice_margin)
-            checks.append(_slices(slices, gates))
+            margin = max(BROKEN, gates.slice_margin) if goes_on else gates.slice_margin
+            slices = judge_slices(parts, mine, theirs, margin)
+            checks.append(_slices(slices, margin))
         if theirs is not None:
             checks.append(
                 _not_worse_than_champion(mine, theirs, gates, goes_on=goes_on, rematch=rematch)
@@ -200,7 +206,7 @@ def _as_meant(metric: MetricName, y: NDArray[Any], output: NDArray[Any]) -> NDAr
     return min(readings, key=lambda p: calibration_error(y, p, 0.5).error)
 
 
-def _slices(slices: tuple[SliceResult, ...], gates: Gates) -> GateCheck:
+def _slices(slices: tuple[SliceResult, ...], margin: float) -> GateCheck:
     refused = [part for part in slices if part.refused]
     compared = [part for part in slices if part.change is not None]
     worst = refused[0] if refused else max(compared, key=lambda p: p.change or 0.0, default=None)
@@ -211,7 +217,7 @@ def _slices(slices: tuple[SliceResult, ...], gates: Gates) -> GateCheck:
     detail = (
         f"clearly worse than the champion where {names} "
         f"(loss {worst.change:+.1%}, at least {worst.low:+.1%} at {1 - ALPHA:.0%} confidence over "
-        f"all slices, {gates.slice_margin:+.1%} is allowed by gates.slice_margin)"
+        f"all slices, {margin:+.1%} is allowed)"
         if refused
         else f"no slice is clearly worse; the worst is {worst.label}, loss {worst.change:+.1%} "
         f"on {worst.rows} rows"
@@ -219,7 +225,7 @@ def _slices(slices: tuple[SliceResult, ...], gates: Gates) -> GateCheck:
     return GateCheck(
         name="slices",
         figure=worst.change,
-        threshold=gates.slice_margin,
+        threshold=margin,
         low=worst.low,
         verdict=_verdict(not refused),
         detail=detail,
@@ -230,7 +236,7 @@ def _not_worse_than_champion(
     mine: NDArray[Any], theirs: NDArray[Any], gates: Gates, *, goes_on: bool, rematch: bool
 ) -> GateCheck:
     level = 1 - ALPHA if goes_on else gates.confidence
-    margin = max(gates.margin, gates.slice_margin) if goes_on else gates.margin
+    margin = max(gates.margin, BROKEN) if goes_on else gates.margin
     change, low, high = _relative(batch_mean(mine - theirs), float(theirs.mean()), level)
     passed = (low if goes_on else high) <= margin
     rival = "the champion's trial" if rematch else "the champion"

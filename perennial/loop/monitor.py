@@ -343,7 +343,6 @@ class PipelineMonitor:
             windows=window_number(seen.window),
             undone=past.undone,
             standing=self._champion.mixture,
-            small=self._champion.version.lineage.recipe.head_rows > 0,
             costs=past.costs,
         )
 

@@ -2,7 +2,7 @@
 
 What a folder in sight says comes first: the store's copy is for whoever does not see the folder.
 Whoever can write to the bucket can write that copy: it names no folder that would be read, no file
-and no script.
+and no script, and where keys are configured it counts only where a trusted one signed it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from perennial.errors import Damaged, SpecError
+from perennial.registry.sealed import Sealed
 from perennial.spec import PipelineSpec, load_spec
 from perennial.store import Store, layout, read_record
 
 
-class Declaration(BaseModel):
+class Declaration(Sealed):
     """A spec and the folder it came from."""
-
-    model_config = ConfigDict(frozen=True)
 
     format: Literal[1] = 1
     spec: PipelineSpec
@@ -72,11 +71,21 @@ def declare(store: Store, folder: Path, *, demo: bool = False) -> Declaration:
     home = folder if folder.is_dir() else folder.parent
     declaration = Declaration(spec=spec, folder=str(home.resolve()), demo=demo)
     key = layout.declaration(spec.name)
-    data = (declaration.model_dump_json(indent=2) + "\n").encode()
-    found = store.find(key)
-    if found is None or found.data != data:
-        store.put(key, data, content_type="application/json")
+    signature = store.keys.sign(declaration.content_sha256.encode())
+    if not _is_in_force(store, declaration, signature):
+        store.put_json(key, declaration.model_copy(update={"signature": signature}))
     return declaration
+
+
+def _is_in_force(store: Store, declaration: Declaration, signature: str | None) -> bool:
+    """Tell whether the store has it, signed by this process's key where it has one."""
+    try:
+        found = find_declaration(store, declaration.spec.name)
+    except Damaged:
+        return False
+    if found is None or found.content_sha256 != declaration.content_sha256:
+        return False
+    return signature in (None, found.signature)
 
 
 def find_declaration(store: Store, name: str) -> Declaration | None:
@@ -110,6 +119,7 @@ def resolve(
     Raises:
         SpecError: there is no such pipeline, or its pipeline.yaml may not stand as it does.
         Damaged: there is none but the store's copy, which cannot be read.
+        ModelError: nor is it signed by a key that is trusted here.
     """
     if "/" in pipeline or Path(pipeline, "pipeline.yaml").is_file():
         return declare(store, Path(pipeline))
@@ -121,7 +131,12 @@ def resolve(
     known = find_declaration(store, pipeline)
     if known is not None:
         home = known.folder_below([*searched, *trusted])
-        return known if home is None else declare(store, home, demo=known.demo)
+        if home is not None:
+            return declare(store, home, demo=known.demo)
+        store.keys.verify(
+            known.content_sha256.encode(), known.signature, f"the declaration of {pipeline}"
+        )
+        return known
     places = ", ".join(str(folder) for folder in searched)
     raise SpecError(
         f"there is no pipeline {pipeline!r}, neither in the store nor in {places or 'any folder'}; "

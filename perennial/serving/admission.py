@@ -9,6 +9,7 @@ from perennial.serving.auth import FILE_VARIABLE, Denied, Scope, Tokens
 from perennial.serving.http import HttpError
 
 _LONGEST_NAME = 300
+_NAMES = (b"host", b"origin")
 
 
 class Admission:
@@ -26,6 +27,10 @@ class Admission:
         """Whether there are tokens."""
         return self._tokens is not None
 
+    def replace(self, tokens: Tokens) -> None:
+        """Go by other tokens from now on."""
+        self._tokens = tokens
+
     def admit(self, headers: dict[bytes, bytes], scope: Scope | None) -> str:
         """See that a request may do what it asks for.
 
@@ -42,7 +47,10 @@ class Admission:
         if scope is None:
             return ""
         if self._tokens is None:
-            check_local(_text(headers, b"host"), _text(headers, b"origin"))
+            for header in _NAMES:
+                name = headers.get(header)
+                if name is not None and not (len(name) < _LONGEST_NAME and _is_this_machine(name)):
+                    raise _not_here(header, name)
             return ""
         try:
             return self._tokens.check(_text(headers, b"authorization"), scope)
@@ -67,8 +75,10 @@ def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
 
 
 @lru_cache(maxsize=64)
-def _is_this_machine(name: str) -> bool:
-    host = name.partition("://")[2] or name
+def _is_this_machine(name: bytes) -> bool:
+    """Tell whether a Host, or an Origin, names this machine."""
+    text = name.decode("latin-1")
+    host = text.partition("://")[2] or text
     host = host[: host.find("]")].lstrip("[") if host.startswith("[") else host.partition(":")[0]
     if host.lower() == "localhost":
         return True
@@ -78,20 +88,10 @@ def _is_this_machine(name: str) -> bool:
         return False
 
 
-def check_local(host: str | None, origin: str | None) -> None:
-    """See that no web page asks: for a server that asks for no token, and so for whoever is on its
-    machine. A page names its origin, or a name of its own for this machine as the host.
-
-    Args:
-        host, origin: the headers of these names.
-
-    Raises:
-        HttpError: 403, one of them names another machine.
-    """
-    for header, value in (("Host", host), ("Origin", origin)):
-        if value is not None and not (len(value) < _LONGEST_NAME and _is_this_machine(value)):
-            raise HttpError(
-                403,
-                f"{header} {value[:100]!r} is not this machine, and this server asks for no token: "
-                f"ask it as localhost, or give it tokens ({FILE_VARIABLE})",
-            )
+def _not_here(header: bytes, name: bytes) -> HttpError:
+    """Refuse a web page: it names its origin, or has a name of its own for this machine."""
+    return HttpError(
+        403,
+        f"{header.decode().capitalize()} {name[:100].decode('latin-1')!r} is not this machine, and "
+        f"this server asks for no token: ask it as localhost, or give it tokens ({FILE_VARIABLE})",
+    )

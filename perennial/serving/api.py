@@ -59,7 +59,7 @@ class Api:
         self.log = log
         self.metrics = metrics
         self._options = options
-        self._admission = Admission(tokens)
+        self.admission = Admission(tokens)
         self._exposition = exposition
         self.dataplane = Dataplane(table, log, metrics)
         self._prefix = secrets.token_hex(8)
@@ -125,7 +125,7 @@ class Api:
             or request.method != "POST"
             or oip.HEADER_LENGTH in headers
             or b"content-encoding" in headers
-            or not (request.authorized or not self._admission.needs_token)
+            or not (request.authorized or not self.admission.needs_token)
             or time.perf_counter() - request.started > self._options.deadline
         ):
             return None
@@ -223,7 +223,7 @@ class Api:
             message = f"{request.method} is not for {request.path[:200]!r}"
             raise HttpError(405, message, ("Allow", allow))
         if not request.authorized:
-            request.owner = self._admission.admit(request.headers, scope)
+            request.owner = self.admission.admit(request.headers, scope)
         encoding = request.header(b"content-encoding")
         if encoding is not None and encoding != "identity":
             request.body = decompress(request.body, encoding.lower(), self._options.max_body)
@@ -237,7 +237,7 @@ class Api:
         Raises:
             HttpError: 401 or 403.
         """
-        return self._admission.admit(headers, self._scope(path))
+        return self.admission.admit(headers, self._scope(path))
 
     def _scope(self, path: str) -> Scope | None:
         scope = find_route(path).scope
@@ -309,7 +309,7 @@ class Api:
     def _ready(self, request: Request) -> Response:
         ready = self._table.is_filled
         body: dict[str, object] = {"ready": ready}
-        if self._admission.may_read(request.headers):
+        if self.admission.may_read(request.headers):
             served = self._table.served
             body["models"] = {
                 name: s.champion.version if s.champion is not None else None
@@ -327,7 +327,7 @@ class Api:
         found = openapi.document(
             self._table.served,
             max_rows=self._options.max_rows,
-            needs_token=self._admission.needs_token,
+            needs_token=self.admission.needs_token,
         )
         return json_response(found)
 

@@ -105,6 +105,39 @@ class Tokens:
         return found.owner
 
 
+class TokensFile:
+    """The file of the tokens, looked at again and again: whoever takes a token out of it, or puts
+    one in, restarts nothing."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._stamp = self._look()
+
+    def reread(self) -> Tokens | None:
+        """Give the tokens where the file is another one than before; None: it is not, or there is
+        none.
+
+        Raises:
+            StackError: it cannot be read, or holds no tokens: who may ask is not known then.
+        """
+        stamp = self._look()
+        if stamp in (None, self._stamp):
+            return None
+        self._stamp = stamp
+        tokens = Tokens.from_env(self._environ)
+        if tokens is None:
+            raise StackError(f"{FILE_VARIABLE}: {self._environ[FILE_VARIABLE]} holds no tokens")
+        return tokens
+
+    def _look(self) -> tuple[int, int] | None:
+        file = self._environ.get(FILE_VARIABLE)
+        try:
+            found = Path(file).stat() if file else None
+        except OSError:
+            return None
+        return None if found is None else (found.st_mtime_ns, found.st_ino)
+
+
 def _rights(entry: _Entry, origin: str) -> _Rights:
     if entry.owner is None:
         return _Rights(frozenset(entry.scopes), "")

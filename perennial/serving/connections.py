@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from email.utils import formatdate
 
 from perennial.serving.api import Api
+from perennial.serving.auth import Tokens
 from perennial.serving.batch import Batch
 from perennial.serving.connection import Connection
 from perennial.serving.offload import Offload
@@ -47,6 +48,7 @@ class Connections:
             refused=api.note_refusal,
         )
         self.options = options
+        self.head_deadline = min(options.head_deadline, options.deadline)
         self.after = after
         self.open: set[Connection] = set()
         self.in_flight = 0
@@ -90,6 +92,11 @@ class Connections:
         if len(self.heads) >= _KNOWN_HEADS:
             self.heads.clear()
         self.heads[raw] = head
+
+    def replace_tokens(self, tokens: Tokens) -> None:
+        """Go by other tokens from now on; heads that were allowed are looked at again."""
+        self.api.admission.replace(tokens)
+        self.heads.clear()
 
     async def drain(self) -> None:
         """Take no further request; return when all that were taken are answered."""

@@ -10,27 +10,17 @@ MAX_TRAILERS = 8 * 1024
 """Bytes of what follows a body in chunks; none of it is kept."""
 HEALTH = frozenset(("/v2/health/live", "/v2/health/ready"))
 """Answered however many requests there are."""
-_ONCE = frozenset(
+ONCE = frozenset(
     (b"transfer-encoding", b"content-length", b"host", b"authorization", b"content-encoding")
 )
-
-
-def add_header(headers: dict[bytes, bytes], name: bytes, value: bytes) -> None:
-    """Keep a header; of several of one name the last.
-
-    Raises:
-        HttpError: 400, it may stand there once, and does twice.
-    """
-    name = name.lower()
-    if name in _ONCE and name in headers:
-        raise HttpError(400, f"the header {name.decode('latin-1')} stands twice")
-    headers[name] = value
+"""Headers that may stand there once: two readers may take two different ones."""
 
 
 def content_length(headers: dict[bytes, bytes]) -> int:
     """Give the announced length of a body, 0 where there is none; the parser saw that it fits 64
     bits."""
-    return int(headers.get(b"content-length", b"").lstrip(b"0") or b"0")
+    length = headers.get(b"content-length")
+    return 0 if length is None else int(length[-20:])
 
 
 def check_head(version: str, headers: dict[bytes, bytes]) -> None:
@@ -39,12 +29,13 @@ def check_head(version: str, headers: dict[bytes, bytes]) -> None:
     Raises:
         HttpError: 400 or 501.
     """
-    if version not in ("1.1", "1.0"):
+    if version == "1.1":
+        if b"host" not in headers:
+            raise HttpError(400, "a request of HTTP/1.1 names its Host")
+    elif version != "1.0":
         raise HttpError(400, "only HTTP/1.1 is spoken here")
-    if version == "1.1" and b"host" not in headers:
-        raise HttpError(400, "a request of HTTP/1.1 names its Host")
-    coding = headers.get(b"transfer-encoding", b"chunked")
-    if coding.lower() != b"chunked":
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None and coding.lower() != b"chunked":
         raise HttpError(501, "of Transfer-Encoding only chunked is understood")
 
 

@@ -16,7 +16,7 @@ from perennial.serving.heads import (
     HEALTH,
     MAX_HEAD,
     MAX_TRAILERS,
-    add_header,
+    ONCE,
     check_head,
     content_length,
     without_upgrade,
@@ -46,10 +46,12 @@ class RequestReader:
         """Whether the head offers another protocol: it is read again without that."""
         self._counted = False
         """Whether the request that is read is among those in flight."""
+        self._began = 0.0
         self._came = 0
         """Bytes of the request that is read."""
         self._head_size = self._trailer_size = 0
         self._url = b""
+        self._path = ""
         self._headers: dict[bytes, bytes] = {}
         self._body: bytes | bytearray = b""
         self._size = 0
@@ -104,7 +106,8 @@ class RequestReader:
         self._headers = {}
         self._body = b""
         self._head_size = self._trailer_size = self._size = 0
-        self.deadline = time.monotonic() + min(self._options.head_deadline, self._options.deadline)
+        self._began = time.monotonic()
+        self.deadline = self._began + self._shared.head_deadline
 
     def on_url(self, url: bytes) -> None:
         """A part of the target came."""
@@ -114,7 +117,10 @@ class RequestReader:
         """A header came, or what follows a body in chunks, which is passed over."""
         if self._in_head:
             self._head_size += len(name) + len(value)
-            add_header(self._headers, name, value)
+            name = name.lower()
+            if name in ONCE and name in self._headers:
+                raise HttpError(400, f"the header {name.decode('latin-1')} stands twice")
+            self._headers[name] = value
             return
         self._trailer_size += len(name) + len(value)
         if self._trailer_size > MAX_TRAILERS:
@@ -128,7 +134,7 @@ class RequestReader:
         if self._head_size + len(self._url) > MAX_HEAD:
             raise HttpError(431, f"the request's head is larger than {MAX_HEAD} bytes")
         check_head(self._parser.get_http_version(), self._headers)
-        path = read_path(self._url)
+        path = self._path = read_path(self._url)
         length = content_length(self._headers)
         if length > self._options.max_body:
             raise self._too_large()
@@ -144,7 +150,7 @@ class RequestReader:
         self._in_head = False
         self._counted = True
         self._shared.in_flight += 1
-        self.deadline = time.monotonic() + self._options.deadline
+        self.deadline = self._began + self._options.deadline
         if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(_CONTINUE)
 
@@ -169,7 +175,7 @@ class RequestReader:
             return
         request = Request(
             self._parser.get_method().decode("latin-1"),
-            read_path(self._url),
+            self._path,
             self._headers,
             bytes(self._body),
             time.perf_counter(),

@@ -28,7 +28,6 @@ _BELOW_V2: dict[str, Action] = {
     "ready": "ready",
     "config": "config",
 }
-_LONGEST_KEPT = 512
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -46,12 +45,9 @@ class Route(msgspec.Struct, frozen=True):
         return _SCOPES.get(self.action)
 
 
+@lru_cache(maxsize=1024)
 def find_route(path: str) -> Route:
     """Read a path."""
-    return _kept_route(path) if len(path) <= _LONGEST_KEPT else _read_route(path)
-
-
-def _read_route(path: str) -> Route:
     if path.startswith(_V1):
         name, _, verb = path.removeprefix(_V1).rpartition(":")
         return Route(_V1_VERBS.get(verb, "other"), name)
@@ -63,6 +59,3 @@ def _read_route(path: str) -> Route:
         version, rest = rest[1], rest[2:]
     action = _BELOW_V2.get("/".join(rest))
     return Route("other", name) if action is None else Route(action, name, version)
-
-
-_kept_route = lru_cache(maxsize=1024)(_read_route)

@@ -24,11 +24,10 @@ class Head(msgspec.Struct, frozen=True):
     """As `Request.owner`."""
 
 
-LONGEST_TARGET = 8192
-_LONGEST_KEPT = 512
-"""Bytes of a target whose path is kept."""
+LONGEST_TARGET = 2048
 
 
+@lru_cache(maxsize=1024)
 def read_path(target: bytes) -> str:
     """Give the decoded path of a request's target, without the query.
 
@@ -37,10 +36,6 @@ def read_path(target: bytes) -> str:
     """
     if len(target) > LONGEST_TARGET:
         raise HttpError(414, f"the request's target is longer than {LONGEST_TARGET} bytes")
-    return _kept_path(target) if len(target) <= _LONGEST_KEPT else _decode_path(target)
-
-
-def _decode_path(target: bytes) -> str:
     if not target.startswith(b"/"):
         try:
             target = httptools.parse_url(target).path or b"/"
@@ -48,9 +43,6 @@ def _decode_path(target: bytes) -> str:
             raise HttpError(400, "the request's target is no path") from None
     path = target.partition(b"?")[0].decode("latin-1")
     return unquote(path) if "%" in path else path
-
-
-_kept_path = lru_cache(maxsize=1024)(_decode_path)
 
 
 def write_message(response: Response, date: bytes, *, keep_alive: bool) -> bytes:

@@ -21,8 +21,9 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from perennial.errors import StackError
 from perennial.serving.api import Api
-from perennial.serving.auth import Tokens
+from perennial.serving.auth import Tokens, TokensFile
 from perennial.serving.connections import Connections
 from perennial.serving.garbage import collect_seldom
 from perennial.serving.lineup import LocalModels
@@ -69,6 +70,7 @@ class Worker:
             on_drop=lambda: self._metrics.add("perennial_shadow_dropped_total"),
             on_failure=lambda: self._metrics.add("perennial_shadow_failures_total"),
         )
+        self._tokens_file = TokensFile(os.environ)
         tokens = Tokens.from_env(os.environ)
         api = Api(self._table, self._log, self._metrics, options, tokens, self._exposition)
         self.connections = Connections(api, options, make_threads(), self._shadows.submit)
@@ -95,12 +97,23 @@ class Worker:
             self._log.close_old()
             if ticks % _TICKS_PER_DUMP == 0:
                 self._exchange()
+                self._follow_tokens()
                 self.connections.sweep()
             if os.getppid() != parent:
                 stop.set()
             ticks += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _TICK)
+
+    def _follow_tokens(self) -> None:
+        try:
+            tokens = self._tokens_file.reread()
+        except StackError as error:
+            logger.error("the tokens stay what they were: %s", error)
+            return
+        if tokens is not None:
+            self.connections.replace_tokens(tokens)
+            logger.info("the tokens were read anew")
 
     def _exchange(self) -> None:
         """Tell the other processes this one's numbers, and hear how much log waits."""

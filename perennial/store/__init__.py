@@ -2,7 +2,7 @@
 
 from perennial.store.lease import Lease, acquire_lease
 from perennial.store.objects import ObjectInfo, Store, StoredObject, open_store
-from perennial.store.probe import probe
+from perennial.store.probe import probe, race_daily
 from perennial.store.ranges import ObjectFile
 from perennial.store.records import read_record
 
@@ -15,5 +15,6 @@ __all__ = [
     "acquire_lease",
     "open_store",
     "probe",
+    "race_daily",
     "read_record",
 ]

@@ -282,5 +282,6 @@ def score_manifest(output: str) -> str:
 
 
 def probe(token: str) -> str:
-    """A short-lived object by which a store is tried at start."""
+    """A short-lived object by which a store is tried; ``raced`` stays: it says when many writers
+    last did so at once."""
     return f".perennial-probe/{token}"

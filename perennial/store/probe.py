@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+from threading import Barrier
+
 from ulid import ULID
 
 from perennial.errors import Conflict, StoreError
@@ -25,6 +31,59 @@ def probe(store: Store) -> None:
         _must_refuse(store, key, "If-Match", if_match=first)
     finally:
         store.delete(key)
+
+
+_EVERY = timedelta(days=1)
+
+
+def race_daily(store: Store, now: datetime) -> bool:
+    """`race` unless that was done within a day; tell whether it was done now.
+
+    Raises:
+        StoreError: as `race`.
+    """
+    last = next(store.scan(layout.probe("raced")), None)
+    if last is not None and now - last.modified < _EVERY:
+        return False
+    race(store)
+    store.put(layout.probe("raced"), b"")
+    return True
+
+
+def race(store: Store, writers: int = 16) -> None:
+    """See that of many writers at once just one wins: a store may check a condition, and then
+    write.
+
+    Raises:
+        StoreError: none won, or several did.
+    """
+    key = layout.probe(str(ULID()))
+    try:
+        _race(store, writers, "If-None-Match", partial(store.put, key, if_absent=True))
+        etag = store.put(key, b"first")
+        _race(store, writers, "If-Match", partial(store.put, key, if_match=etag))
+    finally:
+        store.delete(key)
+
+
+def _race(store: Store, writers: int, header: str, write: Callable[[bytes], str]) -> None:
+    ready = Barrier(writers)
+
+    def wins(writer: int) -> bool:
+        ready.wait()
+        try:
+            write(b"%d" % writer)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(writers) as pool:
+        won = sum(pool.map(wins, range(writers)))
+    if won != 1:
+        raise StoreError(
+            f"the store at {store.endpoint or 'S3'} let {won} of {writers} writers at once win by "
+            f"{header}: it checks the condition and then writes, so Perennial cannot run on it"
+        )
 
 
 def _must_refuse(

@@ -162,8 +162,8 @@ GOOD = {"recalibrate": 0.8, "renew": 1.0, "correct": 0.7}
 """Errors of small models that help; the first's are 1."""
 IDLE = {"recalibrate": 1.0, "renew": 1.5, "correct": 1.2}
 """Errors of small models that do not."""
-SMALL = HealRecord(small=True, retrain_windows=1)
-"""Small models stand, and a retrain was just made."""
+LATELY = HealRecord(retrain_windows=1)
+"""A retrain was just made."""
 
 
 def record(windows: int, **sizes: float) -> list[MemberErrors]:
@@ -203,10 +203,22 @@ def test_a_first_correction_waits_for_rows_to_learn_from() -> None:
     assert decide(seen(1.0, 1.0), [*few, answered(2, rows=1)], NEVER, POLICY).depth == "correct"
 
 
+def test_small_models_are_fitted_again_until_their_worth_is_known() -> None:
+    """Windows that were answered without them say nothing of them: labels may be late."""
+    dear = POLICY.model_copy(update={"takeover_price": 0.9})
+    before = [answered(number) for number in range(1, 9)]
+    shown = [answered(number, **IDLE) for number in range(9, 14)]
+    history = seen(*[1.0] * 13)
+    decision = decide(history[:-1], [*before, *shown[:-1]], LATELY, dear)
+    assert decision.depth == "correct"
+    assert decision.reason.endswith("4 windows of 5 have shown what they are worth")
+    assert decide(history, [*before, *shown], LATELY, dear).action == "keep"
+
+
 def test_newer_small_models_are_put_on_as_long_as_they_are_worth_their_price() -> None:
-    decision = after(4, SMALL, **GOOD)
+    decision = after(6, LATELY, **GOOD)
     assert (decision.action, decision.depth) == ("heal", "correct")
-    assert decision.mixture == weigh(record(4, **GOOD))
+    assert decision.mixture == weigh(record(6, **GOOD))
     assert decision.gain is not None
     assert decision.price is not None
     assert decision.gain > decision.price == POLICY.takeover_price
@@ -218,49 +230,49 @@ def test_newer_small_models_are_put_on_as_long_as_they_are_worth_their_price() -
 
 def test_small_models_that_are_worth_less_than_a_takeover_stay_as_they_are() -> None:
     dear = POLICY.model_copy(update={"takeover_price": 0.9})
-    decision = after(4, SMALL, dear, **GOOD)
+    decision = after(6, LATELY, dear, **GOOD)
     assert (decision.action, decision.price) == ("keep", 0.9)
     assert "less than its price, 90.0%" in decision.reason
     assert decision.mixture is not None, "what the windows speak for is told all the same"
 
 
 def test_where_no_member_does_better_nothing_is_changed() -> None:
-    standing = weigh(record(4, **IDLE))
-    waits = SMALL.model_copy(update={"standing": standing})
-    decision = after(4, waits, POLICY.model_copy(update={"takeover_price": 0.1}), **IDLE)
+    standing = weigh(record(6, **IDLE))
+    waits = LATELY.model_copy(update={"standing": standing})
+    decision = after(6, waits, POLICY.model_copy(update={"takeover_price": 0.1}), **IDLE)
     assert decision.action == "keep"
 
 
 def test_other_shares_alone_are_worth_a_correction() -> None:
     """Small models save nothing, but the standing shares lean on a bad one."""
-    bad = SMALL.model_copy(update={"standing": Mixture(renew=1.0)})
-    decision = after(4, bad, POLICY.model_copy(update={"takeover_price": 0.1}), **IDLE)
+    bad = LATELY.model_copy(update={"standing": Mixture(renew=1.0)})
+    decision = after(6, bad, POLICY.model_copy(update={"takeover_price": 0.1}), **IDLE)
     assert decision.depth == "correct"
     assert decision.gain is not None
     assert decision.gain > 0.3
 
 
 def test_a_correction_for_which_the_budget_has_no_room_is_not_made_anew() -> None:
-    slow = SMALL.model_copy(update={"costs": Costs(correct=400.0)})
-    decision = after(4, slow, **GOOD)
+    slow = LATELY.model_copy(update={"costs": Costs(correct=400.0)})
+    decision = after(6, slow, **GOOD)
     assert decision.action == "keep"
     assert "takes 400 CPU seconds, for which the budget has no room" in decision.reason
     free = POLICY.model_copy(update={"cpu_budget": None})
-    assert after(4, slow, free, **GOOD).depth == "correct"
+    assert after(6, slow, free, **GOOD).depth == "correct"
 
 
 def test_a_rise_of_the_loss_that_nothing_can_lower_is_left_alone() -> None:
     dear = POLICY.model_copy(update={"takeover_price": 0.5})
-    decision = after(4, SMALL, dear, ratio=1.6, **IDLE)
+    decision = after(6, LATELY, dear, ratio=1.6, **IDLE)
     assert decision.action == "keep"
     assert decision.reason.startswith("harder rows, not a worse model: ")
     assert "the loss is 1.60 times its reference" in decision.reason
-    assert "harder rows" not in after(4, SMALL, dear, **IDLE).reason
+    assert "harder rows" not in after(6, LATELY, dear, **IDLE).reason
 
 
 def test_a_first_retrain_is_due_once_as_many_windows_have_labels_as_it_waits_for() -> None:
-    assert after(4, HealRecord(small=True), **GOOD).depth == "correct"
-    decision = after(5, HealRecord(small=True), **GOOD)
+    assert after(4, HealRecord(), **GOOD).depth == "correct"
+    decision = after(5, HealRecord(), **GOOD)
     assert (decision.action, decision.depth, decision.ground) == ("heal", "retrain", "members")
     assert decision.mixture == weigh(record(5, **GOOD))
     assert decision.reason.startswith(
@@ -271,7 +283,7 @@ def test_a_first_retrain_is_due_once_as_many_windows_have_labels_as_it_waits_for
 
 def test_windows_whose_labels_have_not_come_do_not_make_a_retrain_due() -> None:
     history = seen(1.0, 1.0, 1.0) + blind(*[()] * 3)
-    decision = decide(history, record(3, **GOOD), HealRecord(small=True, windows=6), POLICY)
+    decision = decide(history, record(3, **GOOD), HealRecord(windows=6), POLICY)
     assert decision.depth != "retrain"
 
 
@@ -283,7 +295,7 @@ NEW = {**GOOD, "recent": 0.5, "all": 0.9}
 def test_a_retrain_is_due_by_the_clock_where_new_models_have_earned_something(
     waited: int, due: bool
 ) -> None:
-    heals = HealRecord(small=True, retrain_windows=waited)
+    heals = HealRecord(retrain_windows=waited)
     assert (after(12, heals, **NEW).depth == "retrain") == due
 
 
@@ -292,26 +304,26 @@ def test_a_retrain_is_due_later_where_new_models_have_earned_nothing(
     waited: int, due: bool
 ) -> None:
     useless = {**GOOD, "recent": 1.3, "all": 1.3}
-    heals = HealRecord(small=True, retrain_windows=waited)
+    heals = HealRecord(retrain_windows=waited)
     assert (after(12, heals, **useless).depth == "retrain") == due
 
 
 def test_a_loss_that_has_risen_does_not_wait_though_new_models_have_earned_nothing() -> None:
     useless = {**GOOD, "recent": 1.3, "all": 1.3}
-    heals = HealRecord(small=True, retrain_windows=5)
+    heals = HealRecord(retrain_windows=5)
     decision = after(12, heals, ratio=1.6, shifted=("heat",), **useless)
     assert (decision.depth, decision.loss_ratio) == ("retrain", pytest.approx(1.6))
     assert "the loss is 1.60 times its reference" in decision.reason
     assert decision.features == ("heat",)
     assert decision.reason.endswith("heat: mean 1 -> 2")
-    early = HealRecord(small=True, retrain_windows=4)
+    early = HealRecord(retrain_windows=4)
     assert after(12, early, ratio=1.6, **useless).depth == "correct"
 
 
 def test_a_retrain_waits_until_the_budget_has_paid_for_it() -> None:
     thrifty = POLICY.model_copy(update={"cpu_budget": timedelta(seconds=10), "cpu_price": 0.0})
     costs = Costs(retrain=79.0, correct=2.0)
-    waits, over = (HealRecord(small=True, retrain_windows=n, costs=costs) for n in (9, 10))
+    waits, over = (HealRecord(retrain_windows=n, costs=costs) for n in (9, 10))
     assert after(12, waits, thrifty, **NEW).depth == "correct"
     assert after(12, over, thrifty, **NEW).depth == "retrain"
 
@@ -320,14 +332,14 @@ def test_a_wait_that_is_longer_than_the_record_comes_to_an_end() -> None:
     """Only the newest windows are remembered."""
     thrifty = POLICY.model_copy(update={"cpu_budget": timedelta(seconds=10), "cpu_price": 0.0})
     costs = Costs(retrain=900.0)
-    early, due = (HealRecord(small=True, windows=n, costs=costs) for n in (89, 90))
+    early, due = (HealRecord(windows=n, costs=costs) for n in (89, 90))
     assert after(60, early, thrifty, **GOOD).depth == "correct"
     assert after(60, due, thrifty, **GOOD).depth == "retrain"
 
 
 def test_a_bound_of_harm_leaves_more_to_the_first() -> None:
     careful = POLICY.model_copy(update={"harm": 0.01})
-    free, bound = (after(4, SMALL, policy, **GOOD).mixture for policy in (POLICY, careful))
+    free, bound = (after(4, LATELY, policy, **GOOD).mixture for policy in (POLICY, careful))
     assert free is not None
     assert bound is not None
     assert bound.first > free.first
@@ -335,14 +347,16 @@ def test_a_bound_of_harm_leaves_more_to_the_first() -> None:
 
 
 def test_members_are_weighed_in_no_window_of_the_cool_down() -> None:
-    heals = HealRecord(windows_since=1, small=True)
+    heals = HealRecord(
+        windows_since=1,
+    )
     decision = after(5, heals, **GOOD)
     assert (decision.action, decision.put_off) == ("keep", True)
 
 
 def test_labels_that_stopped_coming_give_way_to_the_inputs_whatever_members_have_answered() -> None:
     history = seen(1.0) + blind(("heat",), ("heat",), ("heat",))
-    assert decide(history, record(1, **GOOD), SMALL, POLICY).ground != "members"
+    assert decide(history, record(1, **GOOD), LATELY, POLICY).ground != "members"
 
 
 def test_a_rise_of_the_loss_that_is_less_than_a_retrain_costs_is_kept() -> None:
@@ -360,8 +374,8 @@ def test_nothing_seen_is_kept() -> None:
 
 def test_classes_that_the_model_has_never_seen_are_learned_by_a_retrain() -> None:
     late = [v.model_copy(update={"unknown": 0.1}) for v in seen(1.0, 1.0, 1.0, 1.0)]
-    for known in ([], record(4, **GOOD)):
-        decision = decide(late, known, HealRecord(small=True), POLICY)
+    for known in ([], record(6, **GOOD)):
+        decision = decide(late, known, HealRecord(), POLICY)
         assert (decision.depth, decision.ground) == ("retrain", "loss")
         assert "10.0% of the labels of 4 windows" in decision.reason
         assert decide(late[:2], known[:2], NEVER, POLICY).depth != "retrain"

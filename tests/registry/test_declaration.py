@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from perennial.datasets.source import read_source
-from perennial.errors import Damaged, SourceError, SpecError
+from perennial.errors import Damaged, ModelError, SourceError, SpecError
 from perennial.registry import (
     Declaration,
     check_known,
@@ -17,6 +18,7 @@ from perennial.registry import (
 )
 from perennial.spec import PipelineSpec, Source
 from perennial.store import layout
+from perennial.store.signing import Keys
 
 
 def declared(home, name, *, target="y", called=None):
@@ -86,6 +88,28 @@ def test_where_no_folder_is_in_sight_the_store_has_the_copy(store, tmp_path):
     (folder / "pipeline.yaml").unlink()
     folder.rmdir()
     assert resolve(store, "shop", [tmp_path / "data"]).spec.name == "shop"
+
+
+def test_with_keys_the_stores_copy_counts_only_where_one_signed_it(store, tmp_path):
+    private = Ed25519PrivateKey.generate()
+    keys = Keys(private, (private.public_key(),))
+    folder = declared(tmp_path / "away", "shop")
+    declare(store, folder)
+    store.keys = Keys(None, keys.trusted)
+    with pytest.raises(ModelError, match="the declaration of shop is not signed"):
+        resolve(store, "shop", [])
+    store.keys = keys
+    declare(store, folder)
+    signed = store.get(layout.declaration("shop"))
+    store.keys = Keys(None, keys.trusted)
+    assert resolve(store, "shop", []).spec.name == "shop"
+    # Who has no key leaves a signed copy as it is.
+    declare(store, folder)
+    assert store.get(layout.declaration("shop")).etag == signed.etag
+    altered = find_declaration(store, "shop").model_copy(update={"demo": True})
+    store.put_json(layout.declaration("shop"), altered)
+    with pytest.raises(ModelError, match="not signed by a trusted key"):
+        resolve(store, "shop", [])
 
 
 def test_of_two_folders_the_first_one_counts_and_both_are_named(store, tmp_path):

@@ -17,7 +17,7 @@ import pytest
 
 from perennial.errors import StackError
 from perennial.serving.api import Api
-from perennial.serving.auth import Tokens
+from perennial.serving.auth import Tokens, TokensFile
 from perennial.serving.connections import Connections
 from perennial.serving.http import Request, Response
 from perennial.serving.offload import make_threads
@@ -579,3 +579,29 @@ def test_either_all_tokens_have_an_owner_or_none() -> None:
         given = json.dumps([*tokens, {**tokens[0], "token": "0" * 16, "owner": owner}])
         with pytest.raises(StackError, match="owner"):
             Tokens.from_env({"PERENNIAL_TOKENS": given})
+
+
+def test_a_token_that_is_taken_out_of_its_file_is_good_no_more(
+    guarded: Listening, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text(TOKENS)
+    followed = TokensFile({"PERENNIAL_TOKENS_FILE": str(file)})
+    assert followed.reread() is None
+    asked = predict(ROW, "Authorization: Bearer predicts-and-no-more")
+    with guarded.dial() as sock:
+        for _ in range(2):  # its head is known by then
+            sock.sendall(asked)
+            assert b"200 OK" in read_one(sock)
+        file.write_text(TOKENS.replace("predicts-and-no-more", "predicts-since-today"))
+        tokens = followed.reread()
+        assert tokens is not None
+        guarded.connections.replace_tokens(tokens)
+        sock.sendall(asked.replace(b"predicts-and-no-more", b"predicts-since-today"))
+        assert b"200 OK" in read_one(sock)
+        sock.sendall(asked)
+        assert b" 401 " in read_one(sock)
+    file.write_text(" ")
+    with pytest.raises(StackError, match="holds no tokens"):
+        followed.reread()
+    assert followed.reread() is None

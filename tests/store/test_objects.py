@@ -1,10 +1,15 @@
+import threading
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
 import pytest
 
 from perennial.errors import Conflict, NotFound, StoreError
-from perennial.store import open_store, probe
+from perennial.store import layout, open_store, probe, race_daily
+from perennial.store.memory import MemoryStore
+from perennial.store.probe import race
 
 
 def test_what_is_put_is_got(store):
@@ -94,3 +99,43 @@ def test_a_store_that_is_not_there_is_named(settings):
     nowhere = open_store(replace(settings, s3_endpoint="http://127.0.0.1:9"), retries=1)
     with pytest.raises(StoreError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
         nowhere.get("a")
+
+
+def test_of_several_writers_at_once_one_wins(store):
+    race(store, writers=3)
+    assert list(store.scan("")) == []
+
+
+class Locked(MemoryStore):
+    """A bucket in memory for many threads."""
+
+    def __init__(self, forgets=None):
+        super().__init__()
+        self._lock = threading.Lock()
+        self._forgets = forgets
+        """A condition that it checks, and then writes."""
+
+    def put(self, key, data, *, if_absent=False, if_match=None, **kind):
+        asked = "If-Match" if if_match is not None else "If-None-Match" if if_absent else None
+        if asked is not None and asked == self._forgets:
+            stands = self.find(key)
+            if (stands is not None) if if_absent else (stands.etag != if_match):
+                raise Conflict(key)
+            time.sleep(0.02)
+            return super().put(key, data)
+        with self._lock:
+            return super().put(key, data, if_absent=if_absent, if_match=if_match)
+
+
+def test_the_store_is_tried_by_many_writers_once_a_day():
+    store, now = Locked(), datetime.now(UTC)
+    assert race_daily(store, now)
+    assert not race_daily(store, now + timedelta(hours=23))
+    assert race_daily(store, now + timedelta(hours=25))
+    assert [info.key for info in store.scan("")] == [layout.probe("raced")]
+
+
+@pytest.mark.parametrize("header", ["If-None-Match", "If-Match"])
+def test_a_store_that_checks_and_then_writes_is_refused(header):
+    with pytest.raises(StoreError, match=rf"writers at once win by {header}"):
+        race(Locked(header))
