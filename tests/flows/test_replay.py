@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import tasks.connection
 from flows.monitor import monitor
 from flows.retrain import retrain
 from perennial.datasets.compaction import Target, compact
 from perennial.loop.replay import replay
-from perennial.registry import find_declaration, read_history
+from perennial.registry import Declaration, find_declaration, read_history
 from perennial.store import layout
 from tests.flows.conftest import edit_suite, frame
 from tests.flows.live import Traffic
@@ -23,7 +24,9 @@ def nobody(bucket: str, key: str) -> bytes:
 
 
 def again(store, **since):
-    declared = find_declaration(store, "line")
+    known = find_declaration(store, "line")
+    folder = known.folder_below(tasks.connection.settings().pipeline_folders)
+    declared = Declaration(spec=known.spec, folder=str(folder))
     return list(replay(store, declared, fetch=nobody, **since))
 
 
@@ -41,15 +44,18 @@ def record(connected, immediate):
         traffic.slope = 3.0 if look < 3 else 9.0
         traffic.send(100 if look == 5 else 50, labelled=look != 6)
         if asked(run(monitor, pipeline="line")):
-            cause = layout.check("line", newest(connected))
-            check = json.loads(connected.get(cause).data)
-            depth = check["decision"]["depth"]
+            cause, depth = newest_heal(connected)
             run(retrain, pipeline="line", depth=depth, cause=cause, reason="asked for")
     return connected
 
 
-def newest(store):
-    return layout.checked_window([info.key for info in store.scan(layout.checks("line"))][-1])
+def newest_heal(store):
+    """The check that asked last, and for what: a window behind it may wait for that."""
+    for key in reversed([info.key for info in store.scan(layout.checks("line"))]):
+        decision = json.loads(store.get(key).data)["decision"]
+        if decision["action"] == "heal":
+            return key, decision["depth"]
+    raise AssertionError
 
 
 def alter(store, window, change):

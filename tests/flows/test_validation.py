@@ -120,9 +120,8 @@ def held(connected, immediate, events):
     frozen = noisy(50, seed=1).assign(x=0.25)
     data = pd.concat([noisy(600, seed=0), frozen, noisy(50, seed=2)], ignore_index=True)
     immediate(data)
-    state = run(monitor, pipeline="line")
-    assert state.name == "Held"
-    assert state.message == "line: x constant in window 1"
+    # The sound one has labels, and asks for the first small models.
+    assert run(monitor, pipeline="line").name == "Heal asked for"
     return connected
 
 
