@@ -148,7 +148,8 @@ def _by_record(
         return _keep("too few labels have come to correct the model by", **evidence)
     evidence |= {"gain": gain, **_bill("correct", heals, policy)}
     shown = sum(not set(HEADS).isdisjoint(errors.members) for errors in record)
-    if shown < MIN_SHOWN:
+    # Their budget counts before their worth is known, too.
+    if shown < MIN_SHOWN and _pricing(heals, policy).objection("correct", 1.0) is None:
         words = "small models of the newest rows are tried beside the model"
         if shown:
             words = f"{words}, {count_windows(shown)} of {MIN_SHOWN} have shown what they are worth"

@@ -32,6 +32,8 @@ BROKEN = 1.0
 """How much more loss than the champion's, on all rows or in a slice, shows that a candidate which
 goes on with its mixture is broken. What is less its shares even out: one window is mostly chance.
 """
+HOPELESS = 3.0
+"""The same, however wide the interval is: of few rows nothing is sure."""
 
 
 def judge(
@@ -238,7 +240,7 @@ def _not_worse_than_champion(
     level = 1 - ALPHA if goes_on else gates.confidence
     margin = max(gates.margin, BROKEN) if goes_on else gates.margin
     change, low, high = _relative(batch_mean(mine - theirs), float(theirs.mean()), level)
-    passed = (low if goes_on else high) <= margin
+    passed = low <= margin and change <= HOPELESS if goes_on else high <= margin
     rival = "the champion's trial" if rematch else "the champion"
     return GateCheck(
         name="not_worse_than_champion",
@@ -248,17 +250,19 @@ def _not_worse_than_champion(
         high=_number(high),
         verdict=_verdict(passed),
         detail=f"loss {change:+.1%} against {rival} on the same {_rows(len(mine))}"
-        + _in_words(low, high, margin, level, goes_on=goes_on)
+        + _in_words(change, low, high, margin, level, goes_on=goes_on)
         + ("; both as they were before they learned these rows" if rematch else ""),
     )
 
 
-def _in_words(low: float, high: float, margin: float, level: float, *, goes_on: bool) -> str:
+def _in_words(
+    change: float, low: float, high: float, margin: float, level: float, *, goes_on: bool
+) -> str:
     """What the figure was held against, and, where it is too high, what helps."""
     sure, allowed = f"{level:.0%} confidence", f"{margin:+.1%} is allowed"
     if goes_on:
         words = f" (at least {low:+.1%} at {sure}, {allowed})"
-        if low <= margin:
+        if low <= margin and change <= HOPELESS:
             return f"{words}: whether it is better, its shares show"
         return f"{words}: shown to be worse, the champion is the better one on these rows"
     words = f" (at most {high:+.1%} at {sure}, {allowed})"

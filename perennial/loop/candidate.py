@@ -239,7 +239,6 @@ def _go_on(
         heads = fit_on(rows.to_heal, spec, graphs["first"]) if division.heads else ()
     model = MixedModel(bases, heads, mixture)
     parity = _worse(parity, model.check(rows.to_heal if division.heads else before))
-    seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
     trial: Answering
     if len(champion.members.names) > len(champion.bases):
         trial = StandingMixture(bases, champion.members, mixture)
@@ -248,12 +247,13 @@ def _go_on(
         with meter.counted(fits=bool(len(fresh))):
             tried = fit_on(fresh, spec, graphs["first"]) if len(fresh) else ()
         trial = MixedModel(bases, tried, mixture)
+    seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
     learned = max(due.values(), default=0)
     return Candidate(
         depth=depth,
         estimator=estimator,
         recipe=Recipe(
-            rounds=rounds,
+            rounds=rounds if due else None,
             trained_rows=learned or division.heads,
             bases=due,
             head_rows=division.heads,

@@ -120,7 +120,7 @@ def judge_candidate(
         judged = judge(
             contest.answers,
             spec.gates,
-            goes_on=not candidate.afresh,
+            goes_on=not candidate.afresh or _knows_more(candidate, champion),
             rematch=candidate.rematch,
             frame=contest.held,
             features=_names(candidate.trial.signature),
@@ -201,6 +201,12 @@ def _shift(candidate: Candidate, champion: Champion | None, held: pd.DataFrame) 
     model = candidate.model
     standing = _aligned(champion.served, held, model.signature)
     return _finite(prediction_shift(standing, answer(model.predictor, held)))
+
+
+def _knows_more(candidate: Candidate, champion: Champion | None) -> bool:
+    """Whether there are classes that the champion cannot answer with, so that it has to go."""
+    known = () if champion is None else champion.signature.classes
+    return bool(known) and not set(candidate.model.signature.classes) <= set(known)
 
 
 def _names(signature: Signature) -> tuple[str, ...]:

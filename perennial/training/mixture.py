@@ -72,7 +72,7 @@ class MixedModel:
 
     @property
     def _named_heads(self) -> dict[MemberName, Head]:
-        return dict(zip(HEADS, self.heads, strict=False)) if self.heads else {}
+        return dict(zip(HEADS, self.heads, strict=True)) if self.heads else {}
 
     @property
     def _shares(self) -> dict[MemberName, float]:

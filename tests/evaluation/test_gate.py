@@ -302,3 +302,18 @@ def test_too_few_rows_alone_say_nothing_against_a_candidate() -> None:
     )
     assert not regression(300, 1.5, 1.0).untried
     assert not regression(300, 1.0, 1.5).untried
+
+
+def test_one_that_goes_on_is_refused_on_few_rows_where_it_is_many_times_worse() -> None:
+    """However wide the interval is."""
+    y = np.zeros(30)
+    wild = np.where(np.arange(30) < 6, 8.0, 1.0)[:, None]
+    answers = Answers(
+        task="regression",
+        metric="rmse",
+        y=y,
+        candidate=wild,
+        champion=np.ones((30, 1)),
+        training_y=y,
+    )
+    assert not judge(answers, Gates(), goes_on=True).passed
