@@ -72,13 +72,13 @@ def _look_at(declaration: Declaration, *, last: bool) -> tuple[str, str]:
     show_checks(declaration, checks)
     if declaration.spec.rollout.approval == "manual":
         withdraw_questions(declaration.spec.name)
-    name = declaration.spec.name
+    name, fault = declaration.spec.name, ""
+    if checks and checks[-1].suite_fault is not None:
+        fault = f"; {checks[-1].suite_fault}: the rules before it are in force"
     if asking is not None:
-        return asking.title, f"{name}: {asking.reason}"
+        return asking.title, f"{name}: {asking.reason}{fault}"
     held = [check.held_briefly for check in checks if check.held_briefly is not None]
     if held:
-        return "Held", f"{name}: {held[-1]}"
+        return "Held", f"{name}: {held[-1]}{fault}"
     newest = checks[-1].decision.reason if checks else "no full window has come"
-    if checks and checks[-1].suite_fault is not None:
-        newest += f"; {checks[-1].suite_fault}: the rules before it are in force"
-    return "Checked", f"{name}: {newest}"
+    return "Checked", f"{name}: {newest}{fault}"
