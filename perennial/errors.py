@@ -10,6 +10,7 @@
     +-- LeaseError              who may change the pipeline
     |   +-- LeaseHeld           another run holds the lease
     |   +-- LeaseLost           this run held the lease and no longer does
+    +-- RegistryError           a version cannot take the place that it was made for
     +-- ValidationFailed        a window breaks its expectations
     +-- TrainingError           no estimator could be fitted
     +-- ModelError              a packaged model cannot be loaded, or answers nonsense
@@ -77,6 +78,10 @@ class LeaseHeld(LeaseError):
 
 class LeaseLost(LeaseError):
     """This run held the lease and no longer does."""
+
+
+class RegistryError(PerennialError):
+    """A version cannot take the place that it was made for."""
 
 
 class ValidationFailed(PerennialError):

@@ -12,6 +12,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from perennial import __version__
+from perennial.errors import RegistryError
 from perennial.loop.candidate import Candidate
 from perennial.loop.gate import Judgement
 from perennial.loop.request import RetrainRequest
@@ -89,6 +90,7 @@ def register_candidate(
 
     Raises:
         LeaseLost: another run may change this pipeline by now; nothing was registered.
+        RegistryError: another champion answers by now than the one that it was held against.
     """
     spec, request = provenance.declaration.spec, provenance.request
     manifest = _write(store, lease, provenance, candidate, judgement, pages, clock())
@@ -96,6 +98,11 @@ def register_candidate(
     entry = _entry("version.registered", manifest.version, candidate, judgement, request, clock())
 
     def takes_over(state: State) -> State:
+        if state.champion != candidate.against:
+            raise RegistryError(
+                f"{manifest.version} of {spec.name} was held against {candidate.against}, and "
+                f"{state.champion} answers by now: ask again"
+            )
         return challenge(state, manifest.version, spec.rollout)
 
     _answer(store, lease, request, entry, takes_over, clock)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from perennial.errors import NotFound
+from perennial.errors import NotFound, SpecError
 from perennial.registry.history import new_entry, read_history
 from perennial.registry.manifest import Manifest
 from perennial.registry.state import State, change_state, read_state
@@ -62,13 +62,18 @@ class Sweep:
 def pin(store: Store, pipeline: str, name: str, *, by: str, why: str) -> str:
     """Keep a version for good; return it.
 
+    A sweep that is under way looks at the pins once more when it condemns, and who pins looks at
+    what is condemned: one of the two sees the other.
+
     Raises:
-        SpecError: there is no such version.
+        SpecError: there is no such version, or a sweep is about to remove it.
     """
     version = find_version(store, pipeline, name).version
-    store.put_json(
-        layout.pin(pipeline, version), Pin(version=version, by=by, why=why, at=utc_now())
-    )
+    key = layout.pin(pipeline, version)
+    store.put_json(key, Pin(version=version, by=by, why=why, at=utc_now()))
+    if version in read_state(store, pipeline).state.condemned:
+        store.delete(key)
+        raise SpecError(f"{version} of {pipeline} is being removed: its time was over")
     return version
 
 
@@ -137,9 +142,13 @@ def _marks(store: Store, pipeline: str, retention: Retention) -> dict[str, str]:
     ]
     for version in list(dict.fromkeys(reversed(champions)))[: retention.champions]:
         marks[version] = "was champion"
-    for info in store.scan(layout.pins(pipeline)):
-        marks[info.key.rsplit("/", 1)[-1].removesuffix(".json")] = "pinned"
+    marks.update(dict.fromkeys(_pinned(store, pipeline), "pinned"))
     return {**marks, **_live(read_state(store, pipeline).state)}
+
+
+def _pinned(store: Store, pipeline: str) -> set[str]:
+    keys = (info.key for info in store.scan(layout.pins(pipeline)))
+    return {key.rsplit("/", 1)[-1].removesuffix(".json") for key in keys}
 
 
 def _live(state: State) -> dict[str, str]:
@@ -180,7 +189,8 @@ def sweep(store: Store, plan: Sweep, lease: Lease, *, by: str) -> int:
     """
     lease.renew()
     spared = _condemn(store, plan, lease, by=by) if plan.versions else set()
-    needed = {read_manifest(store, plan.pipeline, version).lineage.snapshot for version in spared}
+    stay = [_recorded(store, plan.pipeline, version) for version in spared]
+    needed = {record.lineage.snapshot for record in stay if record is not None}
     removed = 0
     # Manifests first: a version is whole or not there at all.
     for info in sorted(plan.objects, key=lambda info: not info.key.endswith("/manifest.json")):
@@ -199,9 +209,10 @@ def _condemn(store: Store, plan: Sweep, lease: Lease, *, by: str) -> set[str]:
 
     def change(state: State) -> State:
         spared.clear()
-        for version in _live(state).keys() & plan.versions.keys():
-            lineage = read_manifest(store, plan.pipeline, version).lineage
-            spared.update({version, *lineage.bases.values()})
+        marked = _live(state).keys() | _pinned(store, plan.pipeline)
+        for version in marked & plan.versions.keys():
+            record = _recorded(store, plan.pipeline, version)
+            spared.update({version, *(record.lineage.bases.values() if record else ())})
         condemned = tuple(version for version in plan.versions if version not in spared)
         return state.model_copy(update={"condemned": condemned})
 
@@ -213,6 +224,11 @@ def _condemn(store: Store, plan: Sweep, lease: Lease, *, by: str) -> set[str]:
     )
     change_state(store, plan.pipeline, change, entry, fence=lease.token)
     return spared
+
+
+def _recorded(store: Store, pipeline: str, version: str) -> Manifest | None:
+    """What is told of a version or a refused candidate."""
+    return _read(store, pipeline, version) or find_refused(store, pipeline, version)
 
 
 def _read(store: Store, pipeline: str, version: str) -> Manifest | None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from perennial.errors import LeaseLost
+from perennial.errors import LeaseLost, RegistryError
 from perennial.loop.registration import (
     Provenance,
     is_answered,
@@ -17,10 +17,12 @@ from perennial.loop.registration import (
 )
 from perennial.loop.versions import read_judged
 from perennial.registry import (
+    change_state,
     find_refused,
     is_retrain,
     list_versions,
     measured_costs,
+    new_entry,
     read_file,
     read_history,
     read_state,
@@ -108,4 +110,17 @@ def test_who_has_lost_the_lease_registers_nothing(made):
     with pytest.raises(LeaseLost):
         register_candidate(store, lease, order, candidate, judgement)
     assert list_versions(store, "p") == []
+    assert read_state(store, "p").state.challenger is None
+
+
+def test_one_that_was_held_against_another_champion_does_not_take_over(made):
+    store, order, candidate, judgement = made
+    change_state(
+        store,
+        "p",
+        lambda state: state.model_copy(update={"champion": "0007-x"}),
+        new_entry("rollout.promoted", reason="so", by="test"),
+    )
+    with pytest.raises(RegistryError, match="was held against None, and 0007-x answers by now"):
+        register_candidate(store, acquire_lease(store, "p", "test"), order, candidate, judgement)
     assert read_state(store, "p").state.challenger is None

@@ -78,6 +78,24 @@ def test_champions_that_were_are_kept_as_declared(filled: Store) -> None:
     assert "0001-a" in planned(filled, Retention(), timedelta(days=31)).versions
 
 
+def test_a_pin_that_comes_behind_the_plan_spares_the_version(filled: Store) -> None:
+    plan = planned(filled)
+    assert "0001-a" in plan.versions
+    pin(filled, "p", "0001", by="ann", why="for the audit")
+    sweep(filled, plan, acquire_lease(filled, "p", "gc"), by="gc")
+    assert "0001-a" in [made.version for made in list_versions(filled, "p")]
+    assert filled.find(layout.snapshot("p", "data-0001-a")) is not None
+
+
+def test_what_is_condemned_cannot_be_pinned_any_more(filled: Store) -> None:
+    entry = new_entry("registry.swept", reason="so", by="gc")
+    condemned = {"condemned": ("0001-a",)}
+    change_state(filled, "p", lambda state: state.model_copy(update=condemned), entry)
+    with pytest.raises(SpecError, match="0001-a of p is being removed"):
+        pin(filled, "p", "0001", by="ann", why="for the audit")
+    assert list(filled.scan(layout.pins("p"))) == []
+
+
 def test_a_pinned_version_stays_until_the_pin_is_taken_away(filled: Store) -> None:
     assert pin(filled, "p", "0001", by="me", why="an audit") == "0001-a"
     assert planned(filled).kept["0001-a"] == "pinned"
