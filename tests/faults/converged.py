@@ -14,7 +14,7 @@ from perennial.datasets.log_reader import (
     read_feedback,
 )
 from perennial.loop.replay import replay
-from perennial.registry import find_declaration
+from perennial.registry import resolve
 from perennial.store import layout
 from tests.e2e.rollouts import TERMINAL
 from tests.faults.patient import Patient, call
@@ -30,8 +30,7 @@ def problems(patient: Patient) -> Iterator[str]:
 
 def differences(patient: Patient) -> Iterator[str]:
     """Decide all again, and say what does not come out as it was written down."""
-    declaration = find_declaration(patient.store, patient.name)
-    assert declaration is not None
+    declaration = resolve(patient.store, patient.name, [patient.folder.parent])
     for window in replay(patient.store, declaration, fetch=lambda bucket, key: b""):
         if not window.same:
             told = window.lost or "; ".join(map(str, window.differences))

@@ -65,11 +65,11 @@ class Patient:
     def __init__(self, stack: Stack, name: str, seed: int) -> None:
         self.stack, self.name, self.store = stack, name, stack.store
         self._seed = seed
-        folder = stack.directory.parent / "pipelines" / name
-        folder.mkdir(parents=True)
-        (folder / "pipeline.yaml").write_text(_DECLARATION.format(name=name, window=WINDOW))
-        world(HISTORY, "x", seed).to_csv(folder / "data.csv", index=False)
-        declare(self.store, folder)
+        self.folder = stack.directory.parent / "pipelines" / name
+        self.folder.mkdir(parents=True)
+        (self.folder / "pipeline.yaml").write_text(_DECLARATION.format(name=name, window=WINDOW))
+        world(HISTORY, "x", seed).to_csv(self.folder / "data.csv", index=False)
+        declare(self.store, self.folder)
         self.client, self._onlooker = (
             Client(str(stack.settings.server_url), name)
             for _ in range(2)  # one a thread
