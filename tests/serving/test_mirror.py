@@ -286,7 +286,10 @@ def test_a_signed_version_of_another_pipeline_or_name_is_refused(
     for pipeline, version in (("shop", "0001-a"), ("bike", "0002-b")):
         placement = mirror.lineup.pipelines[pipeline]
         assert placement.champion is None
-        assert placement.refused == {version: "its manifest is that of version 0001-a of bike"}
+        assert placement.refused == {
+            version: f"version {version} of {pipeline}: what lies there says that it is 0001-a of "
+            "bike; it was put there by somebody else"
+        }
 
 
 def test_a_copy_from_before_the_keys_is_held_against_them(
