@@ -116,7 +116,7 @@ class Behind:
 def measure(frame: pd.DataFrame, spec: PipelineSpec, where: Cut, at: int) -> Row:
     """Make a base of all rows before a window, and everything that it stands beside."""
     known, behind = frame.iloc[: where.bounds[at]], Behind(frame, spec, where, at)
-    made = make_candidate(known, spec, divide_rows(known, spec, "retrain", None), None)
+    made = make_candidate(known, spec, divide_rows(known, spec, "retrain", None, None), None)
     signature = made.model.signature
     y, _ = encode_known(behind.rows[spec.target], signature)
     output = answer(made.model.predictor, behind.rows)

@@ -99,7 +99,7 @@ def make_candidate(
         candidate.seconds,
         candidate.parity.max_abs,
     )
-    key = "training" if candidate.afresh else "heal"
+    key = "training" if candidate.anew else "heal"
     publish(key, spec.name, _markdown(candidate), description=_told(candidate))
     return candidate
 

@@ -89,7 +89,7 @@ def labels_are_recent(history: Sequence[Verdicts], policy: Policy) -> bool:
 
 
 def _by_classes(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) -> Decision | None:
-    """A class that the base does not know no head can give it: only a new model."""
+    """With a class that no member knows none can answer: only a model that begins anew."""
     labelled = [seen for seen in history if seen.losses or seen.unknown]
     run = list(takewhile(lambda seen: seen.unknown > 0, reversed(labelled)))
     rows = sum(verdict.rows for seen in run for verdict in seen.losses)
@@ -230,8 +230,8 @@ def _by_loss(
     policy: Policy,
     known: Known,
 ) -> Decision:
-    """Where no head can be tried: a rise that is clear in the newest window is enough, a smaller
-    one has to last."""
+    """Where nothing is known of the members: a rise that is clear in the newest window is enough, a
+    smaller one has to last."""
     alarm = _alarm(losses, policy)
     if alarm is None:
         return _keep("no labelled window to judge by")
@@ -281,10 +281,7 @@ def _by_input(history: Sequence[Verdicts], heals: HealRecord, policy: Policy) ->
 
 
 def _no_retrain(gain: float, heals: HealRecord, policy: Policy) -> str | None:
-    """Why no retrain is asked for that could take away so much of the loss, unless one may be.
-
-    Without heads to bridge it there is no time to be given to a first base.
-    """
+    """Why no retrain is asked for that could take away so much of the loss; None: one may be."""
     objection = _pricing(heals, policy).objection("retrain", gain)
     if objection is not None:
         return f"a retrain could cut the loss by {percent(gain)}, {objection}"

@@ -60,7 +60,7 @@ class Division(BaseModel):
     """Newest rows, which judge: no model of the trial learns from them."""
     heads: int = 0
     """Newest rows on which small models are fitted; 0: there are none."""
-    afresh: bool = False
+    anew: bool = False
     """Whether the model begins a mixture of its own. Else it goes on with the champion's."""
     rematch: bool = False
     """Whether the champion's trial stands for it: both are judged as they were before they learned
@@ -76,7 +76,7 @@ def divide(
     *,
     gates: Gates,
     unseen: Unseen | None,
-    afresh: bool = False,
+    anew: bool = False,
     span: int,
 ) -> Division:
     """Divide the labelled rows of a snapshot.
@@ -87,7 +87,7 @@ def divide(
         window: rows that are judged together.
         unseen: what the champion has not learned from; None: there is none, a first version is made
             and judged by itself.
-        afresh: whether a retrain is to begin a mixture of its own.
+        anew: whether a retrain is to begin a mixture of its own.
         span: newest rows that are wished for to fit small models on.
 
     Raises:
@@ -95,8 +95,8 @@ def divide(
     """
     if unseen is None:
         held = holdout_rows(rows, window, gates)
-        return Division(judged=held, afresh=True, refusal=_too_few_to_begin(held, rows))
-    if afresh:
+        return Division(judged=held, anew=True, refusal=_too_few_to_begin(held, rows))
+    if anew:
         return _against_another(rows, window, unseen)
     if depth == "correct":
         fitted = head_rows(unseen.base, span)
@@ -113,8 +113,8 @@ def _against_another(rows: int, window: int, unseen: Unseen) -> Division:
     judged = min(held_rows(rows, window), unseen.champion)
     again = min(unseen.trial or 0, rows // TRIAL_SHARE)
     if judged < MIN_ROWS <= again:
-        return Division(judged=again, afresh=True, rematch=True)
-    return Division(judged=judged, afresh=True, refusal=_too_few(judged))
+        return Division(judged=again, anew=True, rematch=True)
+    return Division(judged=judged, anew=True, refusal=_too_few(judged))
 
 
 def head_span(window: int, late: int = 0) -> int:

@@ -81,11 +81,6 @@ class Mixture(BaseModel):
         """Of those that take part."""
         return {name: getattr(self, name) for name in MEMBERS if getattr(self, name) > 0}
 
-    @property
-    def heads(self) -> float:
-        """Share of the small models together."""
-        return float(sum(getattr(self, name) for name in HEADS))
-
     def among(self, known: Sequence[MemberName]) -> Mixture:
         """The same shares, where those of members without a model go to `first`."""
         shares = {name: share for name, share in self.parts.items() if name in known}

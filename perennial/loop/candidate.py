@@ -8,22 +8,24 @@ retrain new trained ones beside the first; these are judged as they would serve.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
 from perennial.evaluation.division import Division
-from perennial.evaluation.mixing import BASES, HEADS, Mixture, weigh
+from perennial.evaluation.mixing import BASES, Mixture, weigh
 from perennial.loop.meter import Meter, Stopwatch
 from perennial.loop.recipe import RowSplit, due_bases
 from perennial.loop.versions import Answering, Champion
 from perennial.packaging.parity import Parity, check_parity
 from perennial.packaging.predictor import Packaged, encode_frame
 from perennial.registry import Lineage, Recipe
-from perennial.spec import BaseName, Depth, EstimatorName, HeadName, PipelineSpec
+from perennial.spec import BaseName, Depth, EstimatorName, PipelineSpec
 
 if TYPE_CHECKING:
+    from perennial.training.mixture import MixedModel
     from perennial.training.train import FamilyScore, Fitted
 
 REFERENCE_ROWS = 5_000
@@ -47,7 +49,7 @@ class Candidate:
     """Whether that is the champion's trial: rows have hardly come since the champion was made."""
     against: str | None
     """The champion that it is held against; None: it is a first version."""
-    afresh: bool
+    anew: bool
     """Whether it begins a mixture of its own."""
     bases: dict[BaseName, str]
     """The versions whose trained graphs it has taken over."""
@@ -68,7 +70,7 @@ class Candidate:
     it."""
     refusal: str | None = None
     """Why there is nothing to judge; None: there is."""
-    scores: tuple[FamilyScore, ...] = field(default=())
+    scores: tuple[FamilyScore, ...] = ()
     """Of the families that were declared, where they competed."""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -99,7 +101,7 @@ def make_candidate(
         ModelError: a graph of the champion cannot be loaded or run.
     """
     meter = meter or Meter()
-    if champion is None or division.afresh:
+    if champion is None or division.anew:
         return _begin(frame, spec, division, champion, meter)
     shares = mixture or weigh([], spec.policy.harm)
     return _go_on(frame, spec, division, champion, depth, shares, meter)
@@ -118,30 +120,16 @@ def make_again(
         spec: as it was in force.
         bases: the trained graphs that it has taken over.
     """
-    from perennial.training.mixture import MixedModel, fit_on
-    from perennial.training.train import fit, refit
+    from perennial.training.train import fit
 
     recipe = lineage.recipe
-    rows = RowSplit(frame, recipe.head_rows, recipe.judged_rows)
     estimator = cast(EstimatorName, lineage.estimator)
     if not bases:
         return _package(fit(frame, spec, estimator, rounds=recipe.rounds)).graph
-    made = {
-        name: _package(
-            refit(
-                rows.before_judged,
-                spec,
-                bases["first"].signature,
-                estimator,
-                rows=count,
-                rounds=recipe.rounds,
-            )
-        )
-        for name, count in recipe.bases.items()
-    }
-    heads = fit_on(rows.to_heal, spec, bases["first"]) if recipe.head_rows else ()
-    shares = Mixture(**recipe.shares)
-    return MixedModel(_in_order({**bases, **made}), heads, shares).packaged.graph
+    rows = RowSplit(frame, recipe.head_rows, recipe.judged_rows)
+    made = _refit(rows, spec, bases["first"], estimator, recipe.bases, recipe.rounds, Meter())
+    graphs = {**bases, **{name: _package(fitted) for name, fitted in made.items()}}
+    return _mix(graphs, rows.to_heal, spec, Mixture(**recipe.shares), Meter()).packaged.graph
 
 
 def _begin(
@@ -186,7 +174,7 @@ def _begin(
         rival=champion.trial if champion is not None and division.rematch else None,
         rematch=division.rematch,
         against=None if champion is None else champion.name,
-        afresh=True,
+        anew=True,
         bases={},
         refitted={},
         source=dump_source(fitted.estimator, fitted.model),
@@ -212,8 +200,7 @@ def _go_on(
 ) -> Candidate:
     """Fit small models anew, at a retrain trained ones too, and give all of them their shares."""
     from perennial.training.estimator import load_estimator
-    from perennial.training.mixture import MixedModel, StandingMixture, fit_on
-    from perennial.training.train import refit
+    from perennial.training.mixture import StandingMixture
 
     # The family that was best at first is one member; others beside it err elsewhere.
     estimator = spec.model.estimators[0]
@@ -225,28 +212,20 @@ def _go_on(
     rows = RowSplit(frame, division.heads, division.judged)
     before = rows.before_judged
     due = due_bases(before, spec, champion) if depth == "retrain" else {}
-    made: dict[BaseName, Packaged] = {}
-    parity: Parity | None = None
-    for name, count in due.items():
-        with meter.counted(fits=1):
-            fitted = refit(
-                before, spec, graphs["first"].signature, estimator, rows=count, rounds=rounds
-            )
-        made[name] = _package(fitted)
-        parity = _worse(parity, _check(made[name], fitted, before.iloc[len(before) - count :]))
-    bases = _in_order({**graphs, **made})
-    with meter.counted(fits=bool(division.heads)):
-        heads = fit_on(rows.to_heal, spec, graphs["first"]) if division.heads else ()
-    model = MixedModel(bases, heads, mixture)
-    parity = _worse(parity, model.check(rows.to_heal if division.heads else before))
+    refitted = _refit(rows, spec, graphs["first"], estimator, due, rounds, meter)
+    made = {name: _package(fitted) for name, fitted in refitted.items()}
+    bases = {**graphs, **made}
+    model = _mix(bases, rows.to_heal, spec, mixture, meter)
+    parities = [
+        _check(made[name], fitted, before.iloc[len(before) - due[name] :])
+        for name, fitted in refitted.items()
+    ]
+    parities.append(model.check(rows.to_heal if division.heads else before))
     trial: Answering
     if len(champion.members.names) > len(champion.bases):
         trial = StandingMixture(bases, champion.members, mixture)
     else:
-        fresh = rows.to_try
-        with meter.counted(fits=bool(len(fresh))):
-            tried = fit_on(fresh, spec, graphs["first"]) if len(fresh) else ()
-        trial = MixedModel(bases, tried, mixture)
+        trial = _mix(bases, rows.to_try, spec, mixture, meter)
     seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
     learned = max(due.values(), default=0)
     return Candidate(
@@ -259,7 +238,7 @@ def _go_on(
             head_rows=division.heads,
             trial_rows=learned or len(rows.to_try),
             judged_rows=division.judged,
-            shares=model.mixture.among([*bases, *_names_of(heads)]).parts,
+            shares=model.shares,
         ),
         rows=rows,
         model=model.packaged,
@@ -267,7 +246,7 @@ def _go_on(
         rival=None,
         rematch=False,
         against=champion.name,
-        afresh=False,
+        anew=False,
         bases={
             name: manifest.version for name, manifest in champion.bases.items() if name not in made
         },
@@ -275,10 +254,46 @@ def _go_on(
         source=None,
         reference=_thin_out(before.iloc[len(before) - learned :]) if due else champion.reference,
         usual_rows=champion.metrics.usual_rows,
-        parity=parity,
+        parity=max(parities, key=lambda parity: sum(check.off for check in parity.checks)),
         seconds=seconds,
         cpu_seconds=cpu_seconds,
     )
+
+
+def _refit(
+    rows: RowSplit,
+    spec: PipelineSpec,
+    first: Packaged,
+    estimator: EstimatorName,
+    counts: Mapping[BaseName, int],
+    rounds: int | None,
+    meter: Meter,
+) -> dict[BaseName, Fitted]:
+    """Train the models that stand beside the first one, each on so many of the newest rows."""
+    from perennial.training.train import refit
+
+    with meter.counted(fits=len(counts)):
+        return {
+            name: refit(
+                rows.before_judged, spec, first.signature, estimator, rows=count, rounds=rounds
+            )
+            for name, count in counts.items()
+        }
+
+
+def _mix(
+    graphs: dict[BaseName, Packaged],
+    newest: pd.DataFrame,
+    spec: PipelineSpec,
+    mixture: Mixture,
+    meter: Meter,
+) -> MixedModel:
+    """Put small models of the newest rows beside trained ones; of no rows there are none."""
+    from perennial.training.mixture import MixedModel, fit_on
+
+    with meter.counted(fits=bool(len(newest))):
+        heads = fit_on(newest, spec, graphs["first"]) if len(newest) else ()
+    return MixedModel({name: graphs[name] for name in BASES if name in graphs}, heads, mixture)
 
 
 def _same_again(model: Packaged, champion: Champion | None) -> str | None:
@@ -290,14 +305,6 @@ def _same_again(model: Packaged, champion: Champion | None) -> str | None:
     return "the same model again: nothing has changed since that would make another"
 
 
-def _in_order(bases: dict[BaseName, Packaged]) -> dict[BaseName, Packaged]:
-    return {name: bases[name] for name in BASES if name in bases}
-
-
-def _names_of(heads: tuple[object, ...]) -> tuple[HeadName, ...]:
-    return HEADS if heads else ()
-
-
 def _package(fitted: Fitted) -> Packaged:
     from perennial.packaging.export import export
 
@@ -307,12 +314,6 @@ def _package(fitted: Fitted) -> Packaged:
 def _check(base: Packaged, fitted: Fitted, rows: pd.DataFrame) -> Parity:
     inputs = encode_frame(base.signature, rows)
     return check_parity(base.graph, base.signature, fitted.model.predict, *inputs)
-
-
-def _worse(one: Parity | None, other: Parity) -> Parity:
-    if one is None:
-        return other
-    return max(one, other, key=lambda parity: sum(check.off for check in parity.checks))
 
 
 def _thin_out(frame: pd.DataFrame) -> pd.DataFrame:

@@ -120,7 +120,7 @@ def judge_candidate(
         judged = judge(
             contest.answers,
             spec.gates,
-            goes_on=not candidate.afresh or _knows_more(candidate, champion),
+            goes_on=not candidate.anew or _knows_more(candidate, champion),
             rematch=candidate.rematch,
             frame=contest.held,
             features=_names(candidate.trial.signature),

@@ -66,9 +66,9 @@ def divide_rows(
     Raises:
         TrainingError: too few rows to fit small models on; nothing to learn from.
     """
-    unseen, afresh = None, False
+    unseen, anew = None, False
     if champion is not None and learned is not None:
-        afresh = depth == "retrain" and begins_afresh(frame, spec, champion)
+        anew = depth == "retrain" and begins_anew(frame, spec, champion)
         again = learned.trial if asked_by_hand else None
         unseen = Unseen(
             base=rows_behind(frame, learned.base),
@@ -82,12 +82,12 @@ def divide_rows(
         window,
         gates=spec.gates,
         unseen=unseen,
-        afresh=afresh,
+        anew=anew,
         span=head_span(window, late) if span is None else span,
     )
 
 
-def begins_afresh(frame: pd.DataFrame, spec: PipelineSpec, champion: Champion) -> bool:
+def begins_anew(frame: pd.DataFrame, spec: PipelineSpec, champion: Champion) -> bool:
     """Tell whether a retrain cannot go on with the champion's mixture: what is declared of the
     model or of the columns has changed, or there is a class that it does not know.
 
@@ -124,10 +124,10 @@ def due_bases(frame: pd.DataFrame, spec: PipelineSpec, champion: Champion) -> di
     due: dict[BaseName, int] = {"recent": min(champion.metrics.usual_rows, len(frame))}
     made = champion.bases.get("all", champion.base).lineage.recipe.bases
     known = made.get("all", made.get("first", 0))
-    retrains = len(frame) - known
+    grown = len(frame) - known
     # The rows that judge are left out, so that it comes to less than a window short of the whole.
     wait = (ALL_EVERY * (1 + spec.policy.retrain_wait) - 1) * window_rows(spec, frame)
-    if retrains >= wait and len(frame) > due["recent"]:
+    if grown >= wait and len(frame) > due["recent"]:
         due["all"] = len(frame)
     return due
 

@@ -93,20 +93,26 @@ def register_candidate(
         RegistryError: another champion answers by now than the one that it was held against.
     """
     spec, request = provenance.declaration.spec, provenance.request
+    _check_rival(read_state(store, spec.name).state, candidate, spec.name)
     manifest = _write(store, lease, provenance, candidate, judgement, pages, clock())
     register(store, lease, manifest)
     entry = _entry("version.registered", manifest.version, candidate, judgement, request, clock())
 
     def takes_over(state: State) -> State:
-        if state.champion != candidate.against:
-            raise RegistryError(
-                f"{manifest.version} of {spec.name} was held against {candidate.against}, and "
-                f"{state.champion} answers by now: ask again"
-            )
+        _check_rival(state, candidate, spec.name)
         return challenge(state, manifest.version, spec.rollout)
 
     _answer(store, lease, request, entry, takes_over, clock)
     return manifest
+
+
+def _check_rival(state: State, candidate: Candidate, pipeline: str) -> None:
+    """See that the champion is still the one that a candidate was held against."""
+    if state.champion != candidate.against:
+        raise RegistryError(
+            f"the candidate for {pipeline} was held against {candidate.against}, and "
+            f"{state.champion} answers by now: ask again"
+        )
 
 
 def refuse_candidate(

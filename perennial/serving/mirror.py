@@ -184,7 +184,7 @@ class Mirror:
         if (name, version) in self._sound:
             return True
         if self._store.keys.trusted:
-            self._copies[name, version] = _copy_of(self._read_manifest(name, version))
+            self._copies[name, version] = _copy_of(read_manifest(self._store, name, version))
         try:
             self._models.read(name, version, self._copies.get((name, version)))
         except (ModelError, OSError) as error:
@@ -193,19 +193,6 @@ class Mirror:
         self._sound.add((name, version))
         return True
 
-    def _read_manifest(self, name: str, version: str) -> Manifest:
-        """Read a manifest, and see that it stands where it belongs.
-
-        Raises:
-            NotFound, ModelError: as `read_manifest`.
-        """
-        manifest = read_manifest(self._store, name, version)
-        if (manifest.pipeline, manifest.version) != (name, version):
-            raise ModelError(
-                f"its manifest is that of version {manifest.version} of {manifest.pipeline}"
-            )
-        return manifest
-
     def _obtain(self, name: str, version: str) -> str | None:
         """Verify and copy a version unless it is here; return why it is refused, if it is."""
         if not _NAME.fullmatch(version):
@@ -213,7 +200,7 @@ class Mirror:
         try:
             if self._has_sound_copy(name, version):
                 return None
-            manifest = self._read_manifest(name, version)
+            manifest = read_manifest(self._store, name, version)
             difference = _runtime_difference(manifest)
             if difference is not None and not self._older_runtime:
                 return f"{difference}, which is older; PERENNIAL_SERVE_OLDER_RUNTIME=1 serves it"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -32,7 +33,7 @@ _AROUND_CHUNKS = 16
 """Bytes that may come with one byte of a body in chunks: its size and the ends of lines."""
 
 
-class RequestReader:
+class RequestReader(ABC):
     """What a connection has read of the request that is under way."""
 
     def __init__(self, shared: Connections) -> None:
@@ -61,9 +62,9 @@ class RequestReader:
         """The request that ended in the data that is parsed."""
         self.deadline = time.monotonic() + self._options.idle
 
+    @abstractmethod
     def _take(self, request: Request) -> None:
         """Answer a request, or have it wait."""
-        raise NotImplementedError
 
     def _feed(self, data: bytes) -> None:
         """Parse; a head that offers another protocol is parsed again without the offer.

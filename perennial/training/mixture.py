@@ -54,9 +54,8 @@ class MixedModel:
     def predict(self, numeric: Columns, categorical: Columns) -> NDArray[Any]:
         """Answer rows as the parts do, float64 (rows, width); see `Predictor.predict`."""
         answers = self._answers(numeric, categorical)
-        shares = self._shares
         mixed = np.zeros(answers["first"].shape)
-        for name, share in shares.items():
+        for name, share in self.shares.items():
             mixed += share * answers[name]
         return mixed
 
@@ -75,7 +74,8 @@ class MixedModel:
         return dict(zip(HEADS, self.heads, strict=True)) if self.heads else {}
 
     @property
-    def _shares(self) -> dict[MemberName, float]:
+    def shares(self) -> dict[MemberName, float]:
+        """Of the members that take part; what one without a model would have, `first` has."""
         known: list[MemberName] = [*self.bases, *self._named_heads]
         return self.mixture.among(known).parts
 
@@ -98,7 +98,7 @@ class MixedModel:
             tensors[small] = graph.name(head.to_graph(graph, first), member_tensor(small))
         parts = [
             graph.add("Mul", tensors[name], graph.constant(np.array([share])))
-            for name, share in self._shares.items()
+            for name, share in self.shares.items()
         ]
         mixed = parts[0] if len(parts) == 1 else graph.add("Sum", *parts)
         return graph.finish(mixed, self.signature.width)

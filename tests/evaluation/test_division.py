@@ -28,14 +28,14 @@ sizes = st.integers(0, 5000)
 windows = st.integers(1, 2000)
 
 
-def of(depth, rows, window, base, champion, *, trial=None, afresh=False, span=None):
+def of(depth, rows, window, base, champion, *, trial=None, anew=False, span=None):
     return divide(
         depth,
         rows,
         window,
         gates=GATES,
         unseen=Unseen(base=base, champion=champion, trial=trial),
-        afresh=afresh,
+        anew=anew,
         span=head_span(window) if span is None else span,
     )
 
@@ -46,17 +46,15 @@ def first(rows, window):
 
 
 @given(sizes, windows, sizes, sizes, st.booleans())
-def test_a_retrain_is_judged_on_no_row_that_either_has_learned_from(
-    rows, window, one, other, afresh
-):
+def test_a_retrain_is_judged_on_no_row_that_either_has_learned_from(rows, window, one, other, anew):
     base = min(rows, one)
     champion = min(base, other)
-    found = of("retrain", rows, window, base, champion, afresh=afresh)
-    assert found.afresh == afresh
+    found = of("retrain", rows, window, base, champion, anew=anew)
+    assert found.anew == anew
     assert found.judged <= champion, "no model of the champion knows them"
     assert found.judged <= rows / 3, "most rows train"
     assert (found.judged >= MIN_ROWS) == (found.refusal is None)
-    if afresh:
+    if anew:
         assert found.heads == 0, "its small models come once it answers"
     else:
         assert found.heads <= base, "its first model knows none of them"
@@ -69,12 +67,12 @@ def test_a_kept_trial_stands_for_a_champion_that_knows_the_newest_rows(
 ):
     base = min(base, rows)
     champion, trial = min(base, champion), min(rows, base + left_out)
-    usual = of("retrain", rows, window, base, champion, afresh=True)
-    found = of("retrain", rows, window, base, champion, trial=trial, afresh=True)
+    usual = of("retrain", rows, window, base, champion, anew=True)
+    found = of("retrain", rows, window, base, champion, trial=trial, anew=True)
     if usual.refusal is None or min(trial, rows // 3) < MIN_ROWS:
         assert found == usual
         return
-    assert (found.rematch, found.afresh, found.heads, found.refusal) == (True, True, 0, None)
+    assert (found.rematch, found.anew, found.heads, found.refusal) == (True, True, 0, None)
     assert found.judged <= trial, "the trial knows none of them"
     assert found.judged <= rows / 3, "most rows train"
 
@@ -100,7 +98,7 @@ def test_a_correction_is_judged_on_no_row_that_the_champion_has_learned_from(
             of("correct", 9000, window, base, champion, span=span)
         return
     found = of("correct", 9000, window, base, champion, span=span)
-    assert (found.heads, found.afresh, found.rematch) == (wanted, False, False)
+    assert (found.heads, found.anew, found.rematch) == (wanted, False, False)
     assert found.judged <= min(champion, wanted / 3)
     assert (found.judged >= MIN_ROWS) == (found.refusal is None)
 
@@ -115,9 +113,9 @@ def test_a_refitted_model_leaves_a_quarter_of_a_window_to_its_gate():
 
 
 def test_a_model_that_begins_a_mixture_in_anothers_place_leaves_two_windows():
-    found = of("retrain", 17_379, 278, 2000, 2000, afresh=True)
-    assert (found.judged, found.heads, found.afresh) == (556, 0, True)
-    few = of("retrain", 1000, 100, 45, 45, afresh=True)
+    found = of("retrain", 17_379, 278, 2000, 2000, anew=True)
+    assert (found.judged, found.heads, found.anew) == (556, 0, True)
+    few = of("retrain", 1000, 100, 45, 45, anew=True)
     assert (few.judged, few.refusal) == (45, None)
 
 
@@ -137,13 +135,13 @@ def test_with_too_few_rows_for_small_models_a_retrain_has_none():
     ],
 )
 @pytest.mark.parametrize(
-    ("depth", "trial", "afresh"),
+    ("depth", "trial", "anew"),
     [("retrain", None, True), ("retrain", 90, False), ("correct", 90, False)],
 )
 def test_where_nothing_is_newer_nothing_is_judged_and_what_helps_is_said(
-    depth, trial, afresh, newer, words
+    depth, trial, anew, newer, words
 ):
-    found = of(depth, 1000, 100, 40, newer, trial=trial, afresh=afresh)
+    found = of(depth, 1000, 100, 40, newer, trial=trial, anew=anew)
     assert found.refusal is not None
     assert found.refusal.startswith(words)
     assert f"wait for {10 - newer} more labels" in found.refusal
@@ -154,7 +152,7 @@ def test_a_first_version_begins_a_mixture_and_says_how_many_rows_it_lacks():
         "29 labelled rows are too few to train on and to judge by: wait for 1 more"
     )
     found = first(17_379, 278)
-    assert (found.judged, found.heads, found.afresh, found.refusal) == (139, 0, True, None)
+    assert (found.judged, found.heads, found.anew, found.refusal) == (139, 0, True, None)
     assert first(30, 100).refusal is None
 
 

@@ -75,7 +75,6 @@ def test_the_members_are_the_trained_ones_and_then_the_small_ones() -> None:
     assert tuple(Mixture.model_fields) == MEMBERS
     assert Mixture(first=0.25, renew=0.75).shares.tolist() == [0.25, 0, 0, 0, 0.75, 0]
     assert Mixture.of(Mixture(all=0.5, correct=0.5).shares) == Mixture(all=0.5, correct=0.5)
-    assert Mixture(first=0.25, renew=0.5, correct=0.25).heads == 0.75
 
 
 def test_without_evidence_all_members_count_alike() -> None:

@@ -58,7 +58,7 @@ def test_a_first_version_is_judged_by_a_trial_and_made_of_all_rows(pipeline):
     recipe = candidate.recipe
     assert (recipe.trained_rows, recipe.trial_rows, recipe.judged_rows) == (300, 270, 30)
     assert (recipe.bases, recipe.shares, recipe.head_rows) == ({"first": 300}, {}, 0)
-    assert (candidate.afresh, candidate.bases, candidate.refitted) == (True, {}, {})
+    assert (candidate.anew, candidate.bases, candidate.refitted) == (True, {}, {})
     assert candidate.kept is not None
     assert candidate.kept.graph != candidate.model.graph
     alone = fit(OLD, fresh.spec, "hist_gradient_boosting", rounds=recipe.rounds)
@@ -90,7 +90,7 @@ def test_a_first_correction_adds_small_models_to_the_first(pipeline):
     assert (recipe.trained_rows, recipe.trial_rows) == (200, 160)
     assert recipe.shares == pytest.approx({"first": 0.5} | dict.fromkeys(HEADS, 1 / 6))
     assert (candidate.bases, candidate.against) == ({"first": first.name}, first.name)
-    assert (candidate.afresh, candidate.refitted, candidate.kept) == (False, {}, None)
+    assert (candidate.anew, candidate.refitted, candidate.kept) == (False, {}, None)
     assert candidate.parity.ok
     assert candidate.model.signature == first.signature
 
@@ -210,7 +210,7 @@ def test_the_family_that_is_declared_first_is_refitted_beside_one_that_was_bette
     assert pipeline.champion.base.lineage.estimator == "linear"
     snapshot = pipeline.fix(TURNED)
     candidate = pipeline.make(snapshot, mixture=SHARES)
-    assert (candidate.estimator, candidate.afresh) == ("hist_gradient_boosting", False)
+    assert (candidate.estimator, candidate.anew) == ("hist_gradient_boosting", False)
     made = pipeline.register(snapshot, candidate, pipeline.judge(candidate))
     assert again(pipeline, made) == candidate.model.graph
 
@@ -220,7 +220,7 @@ def test_a_mixture_that_begins_anew_is_one_model_alone(mixed):
     snapshot = mixed.fix(LONGER)
     candidate = mixed.make(snapshot, mixture=SHARES)
     recipe = candidate.recipe
-    assert (candidate.afresh, candidate.rematch, candidate.rival) == (True, False, None)
+    assert (candidate.anew, candidate.rematch, candidate.rival) == (True, False, None)
     assert (recipe.bases, recipe.shares, recipe.head_rows) == ({"first": 700}, {}, 0)
     assert (recipe.trial_rows, recipe.judged_rows) == (620, 80)
     assert candidate.against == mixed.champion.name

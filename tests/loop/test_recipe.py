@@ -9,7 +9,7 @@ from perennial.loop.recipe import (
     ALL_EVERY,
     Learned,
     RowSplit,
-    begins_afresh,
+    begins_anew,
     check_healable,
     divide_rows,
     due_bases,
@@ -52,14 +52,14 @@ def test_the_rows_lie_one_behind_the_other(heads, judged, expected):
 
 def test_without_a_champion_the_newest_rows_are_held_for_the_gate_alone():
     division = divide_rows(OLD, spec(), "retrain", None, None)
-    assert (division.judged, division.heads, division.afresh) == (30, 0, True)
+    assert (division.judged, division.heads, division.anew) == (30, 0, True)
 
 
 def test_rows_count_as_unseen_from_the_last_that_the_champion_knows(begun):
     frame = stream(600)
     learned = Learned(base=frame.iloc[:400], champion=frame.iloc[:590])
     division = divide_rows(frame, begun.spec, "retrain", begun.champion, learned)
-    assert (division.judged, division.heads, division.afresh) == (10, 200, False)
+    assert (division.judged, division.heads, division.anew) == (10, 200, False)
     head = divide_rows(frame, begun.spec, "correct", begun.champion, learned)
     assert (head.heads, head.judged, head.refusal) == (200, 10, None)
 
@@ -82,7 +82,7 @@ def test_rows_that_the_kept_trial_does_not_know_judge_where_hardly_any_are_newer
     assert numbers(learned.trial) == [0, 269]
     changed = spec(model={"estimators": ["linear"]})
     division = divide_rows(frame, changed, "retrain", begun.champion, learned)
-    assert (division.judged, division.heads, division.afresh) == (34, 0, True)
+    assert (division.judged, division.heads, division.anew) == (34, 0, True)
     assert (division.rematch, division.refusal) == (True, None)
     checked = divide_rows(frame, changed, "retrain", begun.champion, learned, asked_by_hand=False)
     assert checked.refusal is not None, "a check has nothing new to learn"
@@ -103,34 +103,34 @@ def test_rows_that_the_kept_trial_does_not_know_judge_where_hardly_any_are_newer
     ids=["another family", "another seed", "another metric", "a column less", "other context"],
 )
 def test_a_retrain_begins_anew_where_what_is_declared_of_the_model_has_changed(begun, changed):
-    assert not begins_afresh(OLD, begun.spec, begun.champion)
-    assert begins_afresh(OLD, changed, begun.champion)
+    assert not begins_anew(OLD, begun.spec, begun.champion)
+    assert begins_anew(OLD, changed, begun.champion)
     learned = Learned.of(begun.champion, begun.snapshots)
     frame = joined(OLD, stream(80, seed=1))
     division = divide_rows(frame, changed, "retrain", begun.champion, learned)
-    assert (division.afresh, division.heads) == (True, 0)
+    assert (division.anew, division.heads) == (True, 0)
     correct = divide_rows(frame, changed, "correct", begun.champion, learned)
-    assert not correct.afresh, "small models go on with what stands"
+    assert not correct.anew, "small models go on with what stands"
 
 
 def test_a_retrain_goes_on_where_something_else_was_declared(begun):
     other = spec(monitor={"window": "60 rows"}, policy={"retrain_wait": 9}, gates={"margin": 0.1})
-    assert not begins_afresh(OLD, other, begun.champion)
+    assert not begins_anew(OLD, other, begun.champion)
 
 
 def test_a_retrain_begins_anew_with_another_column_or_another_kind_of_it(begun):
-    assert begins_afresh(OLD.assign(z=1.0), begun.spec, begun.champion)
-    assert begins_afresh(OLD.assign(c=1.0), begun.spec, begun.champion)
-    assert not begins_afresh(OLD.assign(c="new"), begun.spec, begun.champion)
+    assert begins_anew(OLD.assign(z=1.0), begun.spec, begun.champion)
+    assert begins_anew(OLD.assign(c=1.0), begun.spec, begun.champion)
+    assert not begins_anew(OLD.assign(c="new"), begun.spec, begun.champion)
 
 
 def test_a_retrain_begins_anew_where_there_is_a_class_that_the_champion_does_not_know():
     rows = OLD.assign(y=(OLD["y"] > 0).map({True: "up", False: "down"}))
     pipeline = Pipeline(spec(task="multiclass"))
     pipeline.renew(rows)
-    assert not begins_afresh(rows, pipeline.spec, pipeline.champion)
+    assert not begins_anew(rows, pipeline.spec, pipeline.champion)
     new = rows.assign(y=rows["y"].where(rows.index < 290, "new"))
-    assert begins_afresh(new, pipeline.spec, pipeline.champion)
+    assert begins_anew(new, pipeline.spec, pipeline.champion)
 
 
 def test_what_a_heal_changes_must_be_there(begun):

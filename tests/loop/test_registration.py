@@ -123,4 +123,5 @@ def test_one_that_was_held_against_another_champion_does_not_take_over(made):
     )
     with pytest.raises(RegistryError, match="was held against None, and 0007-x answers by now"):
         register_candidate(store, acquire_lease(store, "p", "test"), order, candidate, judgement)
+    assert list_versions(store, "p") == []
     assert read_state(store, "p").state.challenger is None
