@@ -160,7 +160,7 @@ def tables(rows: Sequence[Row]) -> str:
 
 _COLUMNS = (
     *("Perennial", "recovered", "worse than best", "worse than never"),
-    *("worst 3", "worst 20", "heads", "retrains", "CPU", "cost"),
+    *("worst 3", "worst 20", "corrections", "retrains", "CPU", "cost"),
 )
 
 

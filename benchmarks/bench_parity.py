@@ -69,7 +69,7 @@ class Row(BaseModel):
 
     stream: str
     windows: int
-    heads: int
+    corrections: int
     retrains: int
     refused: int
     differ: dict[str, str]
@@ -162,7 +162,7 @@ def compare(plan: Plan, home: Path, directory: Path, console: Console) -> Row:
     return Row(
         stream=plan.title,
         windows=plan.cut.windows,
-        heads=run.heals("correct"),
+        corrections=run.heals("correct"),
         retrains=run.heals("retrain"),
         refused=len(run.refused),
         differ=differ,

@@ -32,20 +32,8 @@ def of_replay(run: ReplayedRun, recorded: Recorded) -> PolicyResult:
         )
         for number, check in enumerate(run.checks)
     ]
-    pooled, by_window = _losses(recorded, run.outputs)
-    return PolicyResult(
-        score=run.score,
-        heals={depth: run.heals(depth) for depth in get_args(Depth)},
-        retrains=run.heals("retrain"),
-        fits=run.fits,
-        cpu_seconds=run.cpu_seconds,
-        first_cpu_seconds=run.first_cpu_seconds,
-        recovered=None,
-        loss=pooled,
-        window_scores=_finite(run.window_scores),
-        window_losses=_finite(by_window),
-        decisions=tuple(decisions),
-    )
+    heals = {depth: run.heals(depth) for depth in get_args(Depth)}
+    return _result(run, recorded, heals, decisions)
 
 
 def of_baseline(run: BaselineRun, recorded: Recorded, reason: str) -> PolicyResult:
@@ -61,12 +49,21 @@ def of_baseline(run: BaselineRun, recorded: Recorded, reason: str) -> PolicyResu
         else WindowDecision(window=w, decision="keep", reason="")
         for w in range(1, recorded.where.windows + 1)
     ]
-    retrains = len(run.starts) - 1
+    heals = {"correct": 0, "retrain": len(run.starts) - 1}
+    return _result(run, recorded, heals, decisions)
+
+
+def _result(
+    run: ReplayedRun | BaselineRun,
+    recorded: Recorded,
+    heals: dict[str, int],
+    decisions: Sequence[WindowDecision],
+) -> PolicyResult:
     pooled, by_window = _losses(recorded, run.outputs)
     return PolicyResult(
         score=run.score,
-        heals={"correct": 0, "retrain": retrains},
-        retrains=retrains,
+        heals=heals,
+        retrains=heals["retrain"],
         fits=run.fits,
         cpu_seconds=run.cpu_seconds,
         first_cpu_seconds=run.first_cpu_seconds,

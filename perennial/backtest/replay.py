@@ -66,7 +66,7 @@ class ReplayedRun:
     checks: tuple[WindowCheck, ...]
     history: tuple[HistoryEntry, ...]
     fits: int
-    """All fits: bases, refused ones too, and heads, also those that were only tried."""
+    """All fits: bases, refused ones too, and small models, also those that were only tried."""
     cpu_seconds: float
     """CPU time of the fits and the trials."""
     first_cpu_seconds: float

@@ -131,6 +131,6 @@ class Backtest(BaseModel):
             return ""
         return (
             f"hindsight may retrain only as often as Perennial did ({mine.retrains} times, "
-            f"{every.retrains} at every window) and has no heads: its moments are the best for "
-            "that, and a policy that does more can do better"
+            f"{every.retrains} at every window) and has no small models: its moments are the best "
+            "for that, and a policy that does more can do better"
         )

@@ -63,12 +63,12 @@ class Repeated(BaseModel):
 
     def _spread(self, name: str) -> PolicySpread:
         mine = [run.policies[name] for run in self.runs]
-        heads = [one.heals["correct"] for one in mine]
+        corrections = [one.heals["correct"] for one in mine]
         spreads: dict[str, Any] = {
             "score": Spread.of(one.score for one in mine),
             "recovered": Spread.of(one.recovered for one in mine),
             "cpu_share": Spread.of(run.cpu_share(name) for run in self.runs),
-            "corrections": Spread.of(heads),
+            "corrections": Spread.of(corrections),
             "retrains": Spread.of(one.retrains for one in mine),
         }
         return PolicySpread.model_validate(spreads)

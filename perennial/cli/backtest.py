@@ -207,13 +207,13 @@ def _print(console: Console, found: Backtest) -> None:
     for column in ("policy", found.metric, "recovered", "corrections", "retrains", "fits", "CPU s"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for name, result in found.policies.items():
-        heads = result.heals["correct"]
+        corrections = result.heals["correct"]
         recovered = found.policies[name].recovered
         table.add_row(
             name,
             f"{result.score:.4g}",
             "" if recovered is None else f"{recovered:.2f}",
-            str(heads),
+            str(corrections),
             str(result.retrains),
             str(result.fits),
             f"{result.cpu_seconds:.1f}",

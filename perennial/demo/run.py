@@ -144,7 +144,7 @@ def _story(
             scores=window_scores(plan, trace),
             pooled=summary.score.perennial,
             retrains=summary.retrains,
-            heads=summary.heads,
+            corrections=summary.corrections,
         ),
         never=_series("never", never),
         every=_series("every", every),
@@ -218,8 +218,8 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     return [
         _recovered(summary),
         (
-            f"{summary.retrains} and {summary.heads}",
-            f"new models and heads over {summary.windows} windows",
+            f"{summary.retrains} and {summary.corrections}",
+            f"new models and corrections over {summary.windows} windows",
         ),
         (
             f"{len(summary.held)} and {len(summary.passed_over)}",

@@ -107,7 +107,7 @@ class Summary(BaseModel):
     """Said so where it gains nothing; else empty."""
     retrains: int
     """New models."""
-    heads: int
+    corrections: int
     """Put on a model, or taken off."""
     refused: int
     """Heals whose candidate failed its gate."""
@@ -221,7 +221,7 @@ def summarise(
             scores.never, scores.every, scores.perennial, gains=gains
         ),
         retrains=retrains,
-        heads=len(heals) - retrains,
+        corrections=len(heals) - retrains,
         refused=sum(refusal.what == "refused" for refusal in refusals),
         refusals=refusals,
         promotions=_take_overs(plan, trace, history),

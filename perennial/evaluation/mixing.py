@@ -8,8 +8,8 @@ it answers, however late labels come (the prequential test of Dawid, JRSS A 147,
 
 The shares are a convex mixture by least squares over products of the members' errors (stacked
 regressions; Breiman, Machine Learning 24, 1996), older windows with less weight. They are shrunk to
-equal shares: averaging is most of the gain, and late labels say little of the windows to come
-(Clemen, International Journal of Forecasting 5, 1989). A member without a model of its own yet
+equal shares: an average of forecasts is hard to beat (Clemen, International Journal of Forecasting
+5, 1989), and late labels say little of the windows to come. A member without a model of its own yet
 counts for `first`, so a new one has a share before it has shown anything.
 """
 
@@ -31,7 +31,7 @@ HEADS: tuple[HeadName, ...] = get_args(HeadName)
 MEMBERS: tuple[MemberName, ...] = (*BASES, *HEADS)
 """The order in which arrays over members are written."""
 DECAY = 0.9
-"""What a window counts for, against the next one. Anything from .8 to 1 does about as well."""
+"""What a window counts for, against the next one."""
 PRIOR_WINDOWS = 4.0
 """Equal shares count as if so many windows, once more for each window by which labels are late, had
 shown that no other shares are better."""

@@ -85,7 +85,7 @@ def _dress(top: Any, bottom: Any, story: Story) -> None:
 
 def title(story: Story) -> str:
     """What the picture shows, in a line or two."""
-    made = f"new models: {story.perennial.retrains}, heads: {story.perennial.heads}"
+    made = f"new models: {story.perennial.retrains}, corrections: {story.perennial.corrections}"
     if story.recovered is None:
         return f"{story.pipeline}: {story.nothing_to_recover}\n{made}"
     return (

@@ -25,7 +25,7 @@ class Series:
     scores: list[float]
     pooled: float
     retrains: int
-    heads: int = 0
+    corrections: int = 0
 
 
 @dataclass(frozen=True)

@@ -62,5 +62,5 @@ def test_where_nothing_is_to_be_recovered_page_and_picture_say_so(story):
     words = "nothing to recover: retraining at every window gains nothing here (never 1, every 2)"
     lost = replace(story, recovered=None, nothing_to_recover=words)
     assert words in render(lost, [], [])
-    assert title(lost) == f"bike: {words}\nnew models: 2, heads: 0"
+    assert title(lost) == f"bike: {words}\nnew models: 2, corrections: 0"
     assert title(story).startswith("bike: 90% of what 2 retrains recover; ")
