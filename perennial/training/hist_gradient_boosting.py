@@ -32,8 +32,8 @@ from perennial.training.trial import Behind, FoldTrial
 from perennial.training.unchecked import Unchecked
 
 ROUNDS = 50
-"""At twice scikit-learn's usual rate, half of its usual rounds: nearly as good on streams that change,
-at about half the price (`make bench-version-one`)."""
+"""At twice scikit-learn's usual rate, half of its usual rounds: nearly as good on streams that
+change, at about half the price (`make bench-version-one`)."""
 RATE = 0.2
 MAX_TREES = 1600
 """A round grows one tree a class: with many classes, fewer rounds keep time and size in bounds."""
