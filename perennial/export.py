@@ -22,6 +22,7 @@ from perennial.registry.manifest import (
 )
 from perennial.store import Store
 from perennial.training.source import load_source
+from perennial.writable import check_folder
 
 REQUIREMENTS_FILE = "requirements.txt"
 
@@ -82,16 +83,26 @@ def read_source(store: Store, manifest: Manifest) -> Source:
     return Source(name, files, base.version, has_others, parity.rows)
 
 
+def check_empty(folder: Path) -> None:
+    """See that a folder is new or empty, and can be written.
+
+    Raises:
+        PerennialError: it is neither, or cannot.
+    """
+    check_folder(folder)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise PerennialError(f"{folder} is not empty: name a new folder")
+
+
 def write_folder(folder: Path, files: dict[str, bytes]) -> None:
     """Write files into a folder that is new or empty.
 
     Raises:
         PerennialError: it is neither, or cannot be written.
     """
+    check_empty(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise PerennialError(f"{folder} is not empty: name a new folder")
         for name, data in files.items():
             (folder / name).write_bytes(data)
     except OSError as error:

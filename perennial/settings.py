@@ -164,10 +164,16 @@ def with_files(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Read ``KEY=value`` lines; an absent file is empty."""
+    """Read ``KEY=value`` lines; an absent file is empty.
+
+    Raises:
+        StackError: it is there and cannot be read: another user's stack.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise StackError(f"{path} cannot be read: {error.strerror}") from None
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {key: value for key, _, value in pairs}

@@ -130,5 +130,5 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(PerennialError, match="is not empty"):
         write_folder(tmp_path, {"model.onnx": b""})
-    with pytest.raises(PerennialError, match="cannot be written"):
+    with pytest.raises(PerennialError, match="cannot be made"):
         write_folder(tmp_path / "mine" / "below", {"model.onnx": b""})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from perennial.cli.common import app, pipeline_folder
+from perennial.cli.common import app, pipeline_folder, plain_console
 from perennial.errors import SpecError
 
 if TYPE_CHECKING:
@@ -90,24 +90,26 @@ def backtest(
 
     One run is one draw: --seeds says how far its figures are luck.
     """
-    from rich.console import Console
+    from rich.markup import escape
 
     from perennial.backtest.stream import seeded
     from perennial.datasets.source import read_source
     from perennial.spec import load_spec, unusable
+    from perennial.writable import check_file
 
     names = _policies(policies)
     quiet = json is not None and str(json) == "-"
-    _check_writable("--json", None if quiet else json)
-    _check_writable("--report", report)
+    for option, file in (("--json", None if quiet else json), ("--report", report)):
+        if file is not None:
+            check_file(file, option)
     folder = pipeline_folder(pipeline)
     spec = load_spec(folder)
     if seed is not None:
         spec = seeded(spec, seed)
-    console = Console(highlight=False, stderr=quiet)
+    console = plain_console(stderr=quiet)
     if (lack := unusable(spec.policy)) is not None:
         console.print(lack)
-    with console.status(f"reading {spec.source.uri}"):
+    with console.status(escape(f"reading {spec.source.uri}")):
         frame = read_source(spec, folder)
     cuts = Cuts(windows, train_fraction, label_delay_windows)
     repeated = _run(console, frame, spec, names, cuts, folder, seeds=seeds, at_once=at_once)
@@ -129,16 +131,6 @@ def backtest(
     for file in (json, report):
         if file is not None:
             console.print(f"  {file}", soft_wrap=True)
-
-
-def _check_writable(option: str, file: Path | None) -> None:
-    """Minutes of fits are not to end at a path that cannot be."""
-    if file is None:
-        return
-    if file.is_dir():
-        raise SpecError(f"{option}: {file} is a folder: name a file in it")
-    if not file.parent.is_dir():
-        raise SpecError(f"{option}: there is no folder {file.parent}: make it first")
 
 
 def _policies(text: str) -> list[PolicyName | YardstickName]:
@@ -172,7 +164,7 @@ def _run(
     from perennial.backtest.compare import repeat
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from perennial.errors import PerennialError, SpecError
 from perennial.settings import DEFAULT_DIR, local_folders, local_trusted
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from perennial.registry import Declaration
     from perennial.store import Store
 
@@ -27,6 +30,8 @@ app = typer.Typer(
 )
 
 DECLARATION = "pipeline.yaml"
+_OF_THE_DISK = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS}
+"""What a disk or its owner refuses: a person mends it, no traceback helps."""
 MOMENTS = [
     f"%Y-%m-%d{between}{clock}{zone}"
     for between in (" ", "T")
@@ -83,6 +88,12 @@ def main() -> None:
         app()
     except PerennialError as error:
         typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        typer.echo(f"Error: {where}{error.strerror}", err=True)
         sys.exit(1)
 
 
@@ -177,20 +188,26 @@ def find_declared(store: Store, pipeline: str, directory: Path) -> Declaration:
     return Declaration(spec=load_spec(home), folder=str(home), demo=known.demo)
 
 
+def plain_console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """A terminal to which every text goes as it stands: names and values may hold brackets."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, stderr=stderr, width=width)
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on stderr while something takes its time; it is told what is done, and of how
     much."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
     )
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:

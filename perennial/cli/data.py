@@ -148,6 +148,7 @@ def expectations(
     from perennial.validation import need_suite, suites
     from perennial.validation.edits import deleted, origin
     from perennial.validation.rules import read_rules
+    from perennial.writable import check_file
 
     store = open_store(directory)
     declaration = find_declared(store, pipeline, directory)
@@ -158,6 +159,7 @@ def expectations(
                 f"the folder of {declaration.spec.name} cannot be seen from here: name its folder"
             )
         file = declaration.path / suites.EXPECTATIONS_FILE
+        check_file(file)
         file.write_text(suites.suite_text(suite), encoding="utf-8")
         typer.echo(f"{file} is written: {len(suite['expectations'])} rules.")
         return

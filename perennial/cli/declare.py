@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, app
+from perennial.cli.common import Directory, Json, app, plain_console
 from perennial.settings import DEFAULT_DIR
 
 if TYPE_CHECKING:
@@ -74,10 +74,9 @@ def init(
 
 
 def _show(look: Look, how: str, file: Path) -> None:
-    from rich.console import Console
     from rich.padding import Padding
 
-    console = Console(highlight=False, markup=False, width=_WIDTH)
+    console = plain_console(width=_WIDTH)
     console.print(f"{look.rows:,} rows, {len(look.columns)} columns{f', {how}' if how else ''}")
     console.print(_columns(look))
     console.print(_guesses(look))

@@ -16,6 +16,7 @@ from perennial.cli.common import (
     name_of,
     open_store,
     person,
+    plain_console,
 )
 from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
@@ -37,14 +38,12 @@ def reproduce(
     Exit code 0 where the bytes are the same; else 1, with every input that is not what it was:
     snapshot, spec, code, environment.
     """
-    from rich.console import Console
-
     from perennial.registry import find_version
     from perennial.reproduce import reproduce as train_again
 
     store = open_store(directory, pipeline)
     manifest = find_version(store, pipeline, version)
-    with Console(stderr=True).status(f"training {manifest.version} again"):
+    with plain_console(stderr=True).status(f"training {manifest.version} again"):
         result = train_again(store, manifest)
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
@@ -83,9 +82,10 @@ def export(
     it requirements.txt, the releases that wrote it. A map or trees that were put on it later are
     in model.onnx alone.
     """
-    from perennial.export import read_export, read_source, write_folder
+    from perennial.export import check_empty, read_export, read_source, write_folder
     from perennial.registry import find_version
 
+    check_empty(to)
     store = open_store(directory, pipeline)
     manifest = find_version(store, pipeline, version)
     files = read_export(store, manifest)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, app, pipeline_folder
+from perennial.cli.common import Directory, Json, app, pipeline_folder, plain_console
 from perennial.settings import DEFAULT_DIR, Settings
 
 
@@ -35,11 +35,9 @@ def demo(
     All of it lies under a name of its own, **NAME-demo**: the pipeline itself is as it was. The
     report of each pipeline's last demo is kept below **demo/** in the directory.
     """
-    from rich.console import Console
-
     from perennial.demo.run import final_table, run_demo
 
-    console = Console(highlight=False, stderr=as_json)
+    console = plain_console(stderr=as_json)
     folder = pipeline_folder(pipeline, directory)
     summary, files = run_demo(folder, directory, windows=windows, keep=keep, console=console)
     if as_json:

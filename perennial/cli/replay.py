@@ -16,6 +16,7 @@ from perennial.cli.common import (
     find_declared,
     open_bucket,
     open_store,
+    plain_console,
     progress_bar,
 )
 from perennial.errors import PerennialError
@@ -51,16 +52,18 @@ def replay(
     is recorded and what comes out now side by side.
     """
     from pydantic import TypeAdapter
-    from rich.console import Console
 
     from perennial.loop.record import count_checks
     from perennial.loop.replay import ReplayedWindow
     from perennial.loop.replay import replay as decide_again
+    from perennial.writable import check_file
 
+    quiet = json is not None and str(json) == "-"
+    if json is not None and not quiet:
+        check_file(json, "--json")
     store = open_store(directory, pipeline)
     declared = find_declared(store, pipeline, directory)
-    quiet = json is not None and str(json) == "-"
-    console = Console(highlight=False, stderr=quiet)
+    console = plain_console(stderr=quiet)
     moment = None if since is None else since.astimezone()
 
     def fetch(bucket: str, key: str) -> bytes:

@@ -43,7 +43,12 @@ def report(
     from perennial.registry import list_versions
     from perennial.registry.manifest import BAKE_PAGE, ROLLOUT_PAGE
     from perennial.store import layout
+    from perennial.writable import check_file, check_folder
 
+    if out is None:
+        check_folder(Path())
+    else:
+        check_file(out, "--out")
     store = open_store(directory, pipeline)
     names = [manifest.version for manifest in reversed(list_versions(store, pipeline))]
     page = BAKE_PAGE if bake else ROLLOUT_PAGE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, app, open_store
+from perennial.cli.common import Directory, Json, app, open_store, plain_console
 from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR, local_folders
 
@@ -57,11 +57,9 @@ def up(
     Pipelines are looked for in the folders of PERENNIAL_PIPELINES (joined by ':'), else in **data**
     of the current folder and then of Perennial's own.
     """
-    from rich.console import Console
-
     from perennial.local import ensure_up
 
-    console = Console(highlight=False)
+    console = plain_console()
     with console.status("starting the store and the Prefect server"):
         stack = ensure_up(
             directory,
@@ -94,8 +92,6 @@ def status(directory: Directory = DEFAULT_DIR, as_json: Json = False) -> None:
 
     Exit code 0 when all parts are healthy, 1 when one is not or the stack is not up.
     """
-    from rich.console import Console
-
     from perennial.local import status as look
 
     seen = look(directory)
@@ -106,7 +102,7 @@ def status(directory: Directory = DEFAULT_DIR, as_json: Json = False) -> None:
     elif not seen.parts:
         typer.echo(f"No stack is up in {seen.directory}: start one with 'perennial up'.")
     else:
-        Console(highlight=False).print(status_text(seen), soft_wrap=True)
+        plain_console().print(status_text(seen), soft_wrap=True)
         for alarm in seen.alarms:
             typer.echo(f"! {alarm}")
     if not seen.parts or not all(part.healthy for part in seen.parts):
@@ -154,11 +150,9 @@ def down(directory: Directory = DEFAULT_DIR) -> None:
 
     Data stays in the directory; the next **up** goes on from there.
     """
-    from rich.console import Console
-
     from perennial.local import stop
 
-    console = Console(highlight=False)
+    console = plain_console()
     with console.status("ending the stack"):
         ended = stop(directory)
     console.print("The stack is down." if ended else f"No stack is up in {directory}.")
@@ -179,12 +173,15 @@ def serve(
     from perennial.serving.logs import configure_logging
     from perennial.serving.server import serve as run
     from perennial.settings import Settings
+    from perennial.writable import check_folder
 
     configure_logging()
+    own = directory / f"serving-{port}"
+    check_folder(own)
     run(
         Settings.load(directory),
         host=host,
         port=port,
-        directory=directory / f"serving-{port}",
+        directory=own,
         workers=workers,
     )

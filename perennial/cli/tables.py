@@ -83,21 +83,24 @@ def _output(data: str, output: str | None) -> str:
     """Where scores go; checked before any work is done."""
     from perennial.datasets.files import SUFFIXES, is_table
     from perennial.scoring import parse_address
+    from perennial.writable import check_file
 
     if output is None:
         name = Path(data).name
         suffix = next((s for s in reversed(SUFFIXES) if name.endswith(s)), "")
-        return f"{name.removesuffix(suffix)}-scores{suffix or SUFFIXES[-1]}"
+        beside = f"{name.removesuffix(suffix)}-scores{suffix or SUFFIXES[-1]}"
+        check_file(Path(beside))
+        return beside
     if output == _STDOUT:
         return output
     if not is_table(output):
         raise SpecError(f"--output: {output}: write a name that ends in {' or '.join(SUFFIXES)}")
     if is_stored(output):
         parse_address(output, "")
-    elif not Path(output).parent.is_dir():
-        raise SpecError(f"--output: there is no folder {Path(output).parent}: make it first")
     if output == data or (not is_stored(output) and Path(output).resolve() == Path(data).resolve()):
         raise SpecError("--output: that is the input")
+    if not is_stored(output):
+        check_file(Path(output), "--output")
     return output
 
 

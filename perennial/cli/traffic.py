@@ -30,8 +30,13 @@ def example(
     Both hold calls of customers and whether they left. In **later.csv** they leave for other
     reasons, so that a model of **churn.csv** has to heal.
     """
-    from perennial.demo.example import write_example
+    from perennial.demo.example import HISTORY, LATER, write_example
+    from perennial.writable import check_file, check_folder
 
+    check_folder(folder, "--folder")
+    if folder.is_dir():
+        for name in (HISTORY, LATER):
+            check_file(folder / name)
     folder.mkdir(parents=True, exist_ok=True)
     history, later = write_example(folder, seed=seed)
     typer.echo(f"{history} and {later} are written.")

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import MOMENTS, Directory, Json, Pipeline, Version, app, open_store
+from perennial.cli.common import (
+    MOMENTS,
+    Directory,
+    Json,
+    Pipeline,
+    Version,
+    app,
+    open_store,
+    plain_console,
+)
 from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
 
@@ -36,7 +45,6 @@ def versions(
     """
     import json
 
-    from rich.console import Console
     from rich.table import Table
 
     from perennial.registry import (
@@ -63,7 +71,7 @@ def versions(
     roles = {getattr(state, alias): alias for alias in reversed(ALIASES)}
     roles |= {candidate.version: "refused" for candidate in turned_away}
     entries = list(read_history(store, pipeline))
-    console = Console(highlight=False)
+    console = plain_console()
     for manifest in sorted([*found, *turned_away], key=lambda m: m.version):
         table = Table.grid("", "", padding=(0, 2))
         for what, told in _shown(manifest, entries):
@@ -132,7 +140,10 @@ def show(
     from perennial.evaluation.decision import GateDecision
     from perennial.registry import find_version, read_file
     from perennial.registry.manifest import CARD_FILE, GATE_FILE, PAGE_FILE
+    from perennial.writable import check_file
 
+    if html is not None:
+        check_file(html, "--html")
     store = open_store(directory, pipeline)
     manifest = find_version(store, pipeline, version)
     if as_json:
@@ -144,12 +155,11 @@ def show(
         html.write_bytes(read_file(store, manifest, PAGE_FILE))
         typer.echo(f"{html} is written.")
         return
-    from rich.console import Console
     from rich.markdown import Markdown
 
     from perennial.report.records import cut_tables
 
-    console = Console(highlight=False)
+    console = plain_console()
     for piece, is_table in cut_tables(read_file(store, manifest, CARD_FILE).decode()):
         if is_table:
             typer.echo(f"\n{piece}\n")

@@ -14,6 +14,7 @@ from perennial.declaring.verdict import Look
 from perennial.declaring.write import write_declaration
 from perennial.errors import SpecError
 from perennial.spec import parse_spec
+from perennial.writable import check_folder
 
 
 class Declared(NamedTuple):
@@ -40,7 +41,8 @@ def declare(
     The address of the data is written as seen from the folder, so that both may move together.
 
     Raises:
-        SpecError: the name may not be one, or a pipeline.yaml is there and ``force`` is not set.
+        SpecError: the name may not be one, a pipeline.yaml is there and ``force`` is not set, or
+            the folder cannot be written.
         SourceError: the data cannot be read or learned from, or lack the columns named.
     """
     file = folder / "pipeline.yaml"
@@ -48,6 +50,7 @@ def declare(
         raise SpecError(f"{file} is there already; --force replaces it")
     least = {"name": name, "task": "multiclass", "source": {"uri": str(data)}, "target": target}
     parse_spec({**least, "time": time, "time_format": time_format}, origin="perennial init")
+    check_folder(folder)
     frame, how, unreadable = read_table(data, time)
     look = look_at(frame, target=target, time=time, time_format=time_format, unreadable=unreadable)
     uri = os.path.relpath(data.resolve(), folder.resolve())

@@ -23,7 +23,7 @@ class Display:
         self._champion = "none yet"
         self._loss = ""
         self._bar = Progress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=36),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

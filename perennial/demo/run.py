@@ -37,6 +37,7 @@ from perennial.report.page import Figure, Table, render
 from perennial.report.story import Mark, MarkKind, Series, Story
 from perennial.settings import local_folders
 from perennial.store import Store, layout, open_store
+from perennial.writable import check_folder
 
 _NICE = 10
 _BROKEN = (
@@ -70,6 +71,7 @@ def run_demo(
         keep: leave the stack up.
     """
     folder = directory / "demo"
+    check_folder(folder)
     plan = make_plan(source, folder, windows)
     taken = in_sight(local_folders(directory)).get(plan.spec.name)
     if taken is not None:

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from perennial.local.processes import ProcessId
 from perennial.private import make_private
 from perennial.settings import ENV_FILE
+from perennial.writable import check_folder
 
 WorkerKind = Literal["fork", "process"]
 Phase = Literal["starting", "up", "stopping", "failed"]
@@ -75,7 +76,12 @@ class StackFiles:
         self.deployed = self.directory / "deployed.json"
 
     def make(self) -> None:
-        """Make the folders that are missing; the directory is its owner's alone."""
+        """Make the folders that are missing; the directory is its owner's alone.
+
+        Raises:
+            SpecError: the directory cannot be made or written.
+        """
+        check_folder(self.directory)
         make_private(self.directory)
         for folder in (self.logs, self.store, self.prefect, self.serving):
             folder.mkdir(exist_ok=True)
