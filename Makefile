@@ -1,7 +1,7 @@
 # Sets up .venv by itself, from PyPI, with the first of Python 3.11 to 3.14 that is there (the detector
 # `tabular` needs 3.11 or 3.12). `make PYTHON=/path/to/python3.12 ...` names another.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults check bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-parity bench-version-one bench-loop bench-twenty bench-thousand
+.PHONY: help demo test test-slow test-faults check reference bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-parity bench-version-one bench-loop bench-twenty bench-thousand
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -23,7 +23,7 @@ test-slow: $(STAMP) ## Run the tests that start the whole stack
 test-faults: $(STAMP) ## Kill and starve the stack in ROUNDS=30 seeded rounds (SEED=...)
 	$(BIN)/python -m tests.faults
 
-bench-demo: $(STAMP) ## Measure the loop: the README's figures of the demo
+bench-demo: $(STAMP) ## Measure the loop: the figures of the demo
 	$(BIN)/python -m benchmarks.bench_demo
 
 bench-serving: $(STAMP) ## Measure the server beside MLServer, MLflow and BentoML (needs wrk)
@@ -61,6 +61,9 @@ bench-twenty: $(STAMP) ## Measure twenty pipelines on one-minute schedules for M
 
 bench-thousand: $(STAMP) ## Measure a worker's memory over RUNS=1000 runs
 	$(BIN)/python -m benchmarks.bench_thousand
+
+reference: $(STAMP) ## Write docs/reference.md from the code
+	$(BIN)/python -m tests.reference
 
 check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check

@@ -1,4 +1,4 @@
-"""The README's figures of the loop: the demo on bike, and the phases of its heals.
+"""The figures of the loop: the demo on bike, and the phases of its heals.
 
 ``make bench-demo`` prints the table, and writes benchmarks/results/demo.json and docs/bike.png.
 """

@@ -13,11 +13,10 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (
     "README.md",
-    "docs/extending.md",
-    "docs/running.md",
-    "docs/runbook.md",
+    *(f"docs/{page.name}" for page in sorted((PROJECT / "docs").glob("*.md"))),
     "infra/README.md",
 )
+"""In the order in which they are typed in."""
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _DONE = "block-is-done"
 

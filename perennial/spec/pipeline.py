@@ -114,9 +114,9 @@ class PipelineSpec(Section):
         description="Lower-case letters, digits, dashes and underscores; names the model in URLs "
         "and in the store.",
     )
-    task: Task
+    task: Task = Field(description="What is predicted: a number, one of two classes, one of more.")
     source: Source
-    target: str = Field(min_length=1)
+    target: str = Field(min_length=1, description="Column that is predicted.")
     time: str | None = Field(
         default=None, description="Time column. Left out: row order is time order."
     )
