@@ -1,7 +1,7 @@
 # Sets up .venv by itself, from PyPI, with the first of Python 3.11 to 3.14 that is there (the detector
 # `tabular` needs 3.11 or 3.12). `make PYTHON=/path/to/python3.12 ...` names another.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults check reference bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-parity bench-version-one bench-loop bench-twenty bench-thousand
+.PHONY: help demo test test-servers test-slow test-faults check reference bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-parity bench-version-one bench-loop bench-twenty bench-thousand
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -13,9 +13,15 @@ help: ## Say what can be made
 demo: $(STAMP) ## Heal a model on a real stream, on the real stack, and write a report
 	$(BIN)/perennial demo
 
-# Two files at a time take both cores: threads of OpenMP beside them would only spin and wait.
-test: $(STAMP) ## Run the tests that take seconds (TESTS=tests/drift: some of them)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
+# Two tests at a time take both cores: threads of OpenMP beside them would only spin and wait.
+# Whoever is done takes from the end of what the other has left, so that files stay together.
+TWO := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+test: $(STAMP) ## Run the tests of the logic (TESTS=tests/drift: some of them)
+	$(TWO) -m "not slow and not servers" $(TESTS)
+
+test-servers: $(STAMP) ## Run the tests of flows, worker and servers (TESTS=tests/flows: some of them)
+	$(TWO) -m "servers and not slow" $(TESTS)
 
 test-slow: $(STAMP) ## Run the tests that start the whole stack
 	$(BIN)/pytest -m slow

@@ -20,19 +20,29 @@ from perennial.settings import Settings
 from perennial.store import Store, open_store, probe
 
 _OURS = ("AWS_", "PREFECT_", "PERENNIAL_")
+SERVERS = {"prefect_server", "demo"}
+"""Fixtures that start a server of Prefect's, or the whole stack."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the group that `make test` leaves to `make test-slow`.
+    """Name the groups that `make test` leaves to `make test-servers` and `make test-slow`.
 
     Hypothesis tries the same examples in every run, so that a run can be repeated, however long a
     busy machine takes; with ``--hypothesis-profile=default`` it draws new ones, to go looking for
     faults.
     """
+    config.addinivalue_line("markers", "servers: on a Prefect server, or with servers of their own")
     config.addinivalue_line("markers", "slow: over 20 s, most of them on the whole stack")
     hypothesis_settings.register_profile("same", derandomize=True, deadline=None)
     if config.getoption("--hypothesis-profile") is None:
         hypothesis_settings.load_profile("same")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for one of `SERVERS` belongs to the group `servers`."""
+    for item in items:
+        if SERVERS & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.servers)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,6 +56,15 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setenv("DO_NOT_TRACK", "1")
         patch.setenv("GX_ANALYTICS_ENABLED", "false")
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
+        yield
+
+
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    """Backtests without processes of their own, each of which takes seconds to start."""
+    from tests.backtest.playing import in_one_process
+
+    with in_one_process():
         yield
 
 

@@ -29,6 +29,7 @@ def test_a_policy_that_is_none_is_named() -> None:
     assert "sometimes is none of perennial, never" in str(told.exception)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_where_retraining_gains_nothing_no_share_of_it_is_told(tmp_path: Path) -> None:
     """No label comes in time, so that each of the refits is the first model over again."""
     rng = np.random.default_rng(0)
@@ -42,6 +43,7 @@ def test_where_retraining_gains_nothing_no_share_of_it_is_told(tmp_path: Path) -
     assert "Nothing to recover" in " ".join(told.output.split())
 
 
+@pytest.mark.usefixtures("one_process")
 def test_further_seeds_show_mean_least_and_most(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=300)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from perennial.backtest import baselines, compare
 from perennial.backtest.replay import ReplayedRun, replay
 from perennial.backtest.stream import Recorded, cut
 from perennial.registry import Declaration
@@ -46,3 +51,31 @@ def played(
     declared = declared or spec()
     where = cut(len(frame), windows=windows, train_fraction=0.2, label_delay_windows=late)
     return replay(Recorded(frame, declared, where), Declaration(spec=declared))
+
+
+class OneProcess(Executor):
+    """Does in this process, at once, what a pool of processes would do."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*args, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def in_one_process() -> Iterator[None]:
+    """Backtests without processes of their own: none of their figures hangs on them, as
+    test_compare.py says."""
+
+    @contextmanager
+    def here(frame: pd.DataFrame, spec: PipelineSpec, jobs: int | None = None) -> Iterator[Any]:
+        baselines._hold_stream(frame, spec)
+        yield OneProcess()
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (baselines, compare):
+            patch.setattr(module, "processes", here)
+        yield

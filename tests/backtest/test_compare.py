@@ -64,6 +64,7 @@ def test_it_is_json(found: Backtest) -> None:
     assert mine["retrains"] == mine["heals"]["retrain"]
 
 
+@pytest.mark.usefixtures("one_process")
 def test_some_policies_alone(found: Backtest) -> None:
     told = backtest(turning(), SPEC, policies=["perennial"], windows=12, jobs=1)
     assert told.cost is None

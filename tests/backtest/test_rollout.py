@@ -126,6 +126,7 @@ def test_nobody_has_to_approve() -> None:
     assert "rollout.promoted" in {event for event, _, _ in of(run, "0002")}
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_backtest_may_leave_the_stages_out() -> None:
     frame = stream(TURN, rows=1100)
     found = backtest(frame, staged(), policies=["perennial"], windows=8, jobs=1, at_once=True)

@@ -13,7 +13,7 @@ from perennial.backtest.spread import Repeated, Spread
 from perennial.backtest.stream import Recorded, cut, seeded
 from perennial.errors import SourceError
 from perennial.registry import Declaration
-from tests.backtest.playing import spec, stream
+from tests.backtest.playing import in_one_process, spec, stream
 
 SPEC = spec(model={"estimators": ["linear"], "seed": 7})
 WINDOWS = 6
@@ -25,14 +25,10 @@ def turning() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def found() -> Repeated:
-    return repeat(
-        turning(),
-        SPEC,
-        seeds=2,
-        policies=["perennial", "never", "every"],
-        windows=WINDOWS,
-        jobs=2,
-    )
+    with in_one_process():
+        return repeat(
+            turning(), SPEC, seeds=2, policies=["perennial", "never", "every"], windows=WINDOWS
+        )
 
 
 def test_each_run_has_the_next_seed_and_begins_a_part_of_a_window_earlier(found: Repeated) -> None:
@@ -80,6 +76,7 @@ def test_runs_without_a_figure_are_not_counted() -> None:
     assert Spread.of([1.0, None, 3.0]) == Spread(mean=2.0, least=1.0, most=3.0, runs=2)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_run_that_cannot_begin_is_left_out_and_named() -> None:
     frame = turning()
     frame.loc[:115, "y"] = None  # of four rows of the second run's first fraction nothing is made

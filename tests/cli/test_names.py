@@ -10,6 +10,7 @@ def test_the_release_is_told(run):
     assert run("--version").output == f"perennial {__version__}\n"
 
 
+@pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize("given", ["bike", "data/bike", "data/bike/", "data/bike/pipeline.yaml"])
 def test_a_name_and_a_folder_mean_the_same(learned, run, given):
     assert "Nothing is in quarantine" in run("quarantine", given).output
@@ -30,6 +31,7 @@ def test_a_pipeline_that_is_in_no_folder_is_answered_with_those_that_are(run, co
         run(command, "data/shop")
 
 
+@pytest.mark.usefixtures("one_process")
 def test_folders_are_looked_for_where_the_environment_says(bike, here, run, monkeypatch):
     bike.parent.rename(here / "declared")
     monkeypatch.setenv("PERENNIAL_PIPELINES", "nowhere:declared")

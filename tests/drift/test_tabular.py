@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,10 @@ from perennial.errors import SourceError
 from perennial.packaging.signature import Feature
 from perennial.spec import Policy
 
-pytest.importorskip("alibi_detect", reason="there is no alibi-detect for Python 3.13 and later")
+pytestmark = pytest.mark.skipif(
+    find_spec("alibi_detect") is None,
+    reason="there is no alibi-detect for Python 3.13 and later",
+)
 
 FEATURES = (
     Feature(name="heat", kind="numeric"),

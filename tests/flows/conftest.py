@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 import tasks.connection
 from perennial.registry import declare
@@ -20,6 +19,8 @@ from perennial.validation.suites import EXPECTATIONS_FILE, need_suite, suite_tex
 
 @pytest.fixture(scope="session")
 def prefect_server(_clean_environment: None) -> Iterator[None]:
+    from prefect.testing.utilities import prefect_test_harness  # two seconds
+
     with prefect_test_harness(server_startup_timeout=120):
         yield
 

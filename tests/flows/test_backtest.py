@@ -17,6 +17,7 @@ def artifact(key):
         return found
 
 
+@pytest.mark.usefixtures("one_process")
 def test_figures_and_page_lie_in_the_store_and_an_artifact_links_to_them(connected, pipeline):
     pipeline(frame(400))
     state = run(backtest, pipeline="line", policies=["never", "every"], windows=4)
@@ -33,6 +34,7 @@ def test_figures_and_page_lie_in_the_store_and_an_artifact_links_to_them(connect
     assert artifact("backtest-progress-line").data == 100.0
 
 
+@pytest.mark.usefixtures("one_process")
 def test_where_retraining_gains_nothing_the_artifact_says_so(connected, pipeline):
     pipeline(frame(400))
     late = {"policies": ["never", "every"], "windows": 4, "label_delay_windows": 9}

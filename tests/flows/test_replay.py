@@ -12,7 +12,7 @@ from flows.monitor import monitor
 from flows.retrain import retrain
 from perennial.datasets.compaction import Target, compact
 from perennial.loop.replay import replay
-from perennial.registry import Declaration, find_declaration, read_history
+from perennial.registry import Declaration, declare, find_declaration, read_history
 from perennial.store import layout
 from tests.flows.conftest import edit_suite, frame
 from tests.flows.live import Traffic
@@ -34,10 +34,25 @@ def asked(state):
     return state.name in ("Drift confirmed", "Heal asked for")
 
 
+RECORD = {}
+"""What the store holds of `record`, made once for all tests."""
+
+
 @pytest.fixture
 def record(connected, immediate):
     """A pipeline whose world changes after a while, with heals, and windows whose labels are
     late."""
+    if not RECORD:
+        heal_and_grow_late(connected, immediate)
+        RECORD.update({info.key: connected.get(info.key).data for info in connected.scan("")})
+        return connected
+    for key, kept in RECORD.items():
+        connected.put(key, kept)
+    declare(connected, immediate(frame()))
+    return connected
+
+
+def heal_and_grow_late(connected, immediate):
     trained(immediate)
     traffic = Traffic(connected, slope=3.0)
     for look in range(8):
@@ -46,7 +61,6 @@ def record(connected, immediate):
         if asked(run(monitor, pipeline="line")):
             cause, depth = newest_heal(connected)
             run(retrain, pipeline="line", depth=depth, cause=cause, reason="asked for")
-    return connected
 
 
 def newest_heal(store):

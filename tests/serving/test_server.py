@@ -33,6 +33,8 @@ from tests.serving.serving_process import (
     wait_for,
 )
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture(scope="module")
 def server(

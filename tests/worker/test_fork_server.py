@@ -81,6 +81,7 @@ def test_a_file_of_certificates_is_read_once_and_what_is_not_from_one_file_anew(
     assert ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=certifi.where()) is not first
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("ends", "code", "told"),
     [

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import ssl, sys, threading
 import boto3, prefect.client.schemas.objects, certifi
@@ -19,6 +21,7 @@ assert first is second
 """
 
 
+@pytest.mark.servers
 def test_models_and_certificates_are_ready_and_no_thread_was_started():
     environment = {**os.environ, "PREFECT_API_URL": "http://127.0.0.1:1/api"}
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True)

@@ -14,6 +14,8 @@ import pytest
 from perennial.local.processes import ProcessId
 from worker.warm import ForkFailed, WarmProcess
 
+pytestmark = pytest.mark.servers
+
 INVALID_RUN = {"PREFECT__FLOW_RUN_ID": "no-uuid"}
 """Prefect's engine ends with code 1 at once."""
 
