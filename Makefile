@@ -1,7 +1,7 @@
 # Sets up .venv by itself, from PyPI, with the first of Python 3.11 to 3.14 that is there (the detector
 # `tabular` needs 3.11 or 3.12). `make PYTHON=/path/to/python3.12 ...` names another.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers test-slow test-faults check reference bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-parity bench-version-one bench-loop bench-twenty bench-thousand
+.PHONY: help demo test test-servers test-slow test-faults check reference docs bench-demo bench-serving bench-gate bench-rollout bench-validation bench-triage bench-drift bench-backtest bench-parity bench-version-one bench-loop bench-twenty bench-thousand
 
 VENV  := .venv
 STAMP := $(VENV)/.installed
@@ -71,6 +71,10 @@ bench-thousand: $(STAMP) ## Measure a worker's memory over RUNS=1000 runs
 reference: $(STAMP) ## Write docs/reference.md from the code
 	$(BIN)/python -m tests.reference
 
+docs: $(VENV)/.docs ## Build the pages of docs/ into .docs/, with every link checked
+	$(BIN)/sphinx-build -W --keep-going -q -c docs . .docs
+	@echo "built: .docs/docs/index.html"
+
 check: $(STAMP) ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -99,4 +103,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV), $$($(BIN)/python -V): on first use some 3 GB are downloaded, 2.5 GB of them torch and its CUDA libraries."
 	@echo "A torch that $(VENV) holds already stays: to do without CUDA, put PyTorch's CPU build (0.2 GB) there beforehand."
 	$(BIN)/python -m pip install -e '.[dev,examples]' -c constraints.txt
+	@touch $@
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install -q -e '.[docs]' -c constraints.txt
 	@touch $@

@@ -15,6 +15,7 @@ DOCUMENTS = (
     "README.md",
     *(f"docs/{page.name}" for page in sorted((PROJECT / "docs").glob("*.md"))),
     "infra/README.md",
+    "CONTRIBUTING.md",
 )
 """In the order in which they are typed in."""
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)

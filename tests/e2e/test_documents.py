@@ -17,6 +17,7 @@ from tests.documents import DOCUMENTS, Block, Shell, blocks
 from tests.e2e.conftest import perennial
 
 ELSEWHERE = {
+    "make check": "the same of all tests",
     "make demo": "the two commands of the clone: the pipeline of the checks runs them",
     "useradd": "makes users and units of a machine",
     "docker compose": "needs a container engine",
