@@ -17,6 +17,10 @@ COMMANDS = [block for block in BLOCKS if block.info == "sh"]
 _LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#\s]*)(?:#(?P<section>[^)\s]+))?\)")
 
 
+def text(document: str) -> str:
+    return (PROJECT / document).read_text(encoding="utf-8")
+
+
 def options_of(command: str) -> set[str]:
     """The options that a command of the command line knows."""
     group = typer.main.get_command(app)
@@ -51,9 +55,17 @@ def test_commands_and_options_exist(block: Block):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_that_are_named_are_there(document: str):
+    named = re.findall(
+        r"`((?:perennial|tasks|flows|worker|infra|tests|benchmarks)/[\w./]*)`", text(document)
+    )
+    assert not [path for path in named if "NAME" not in path and not (PROJECT / path).exists()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_within_the_project_lead_somewhere(document: str):
     here = PROJECT / document
-    for found in _LINK.finditer(here.read_text(encoding="utf-8")):
+    for found in _LINK.finditer(text(document)):
         target = here if not found["path"] else here.parent / found["path"]
         assert target.exists(), f"{document}: {found['path']}"
         if found["section"]:
