@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,8 @@ class ServerProcess:
         """End everything without a chance to clean up."""
         family = [psutil.Process(self.process.pid), *self.workers()]
         for process in family:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # a worker ends by itself with its server
+                process.kill()
         self.process.wait()
         psutil.wait_procs(family, timeout=10)
 
