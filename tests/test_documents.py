@@ -8,12 +8,19 @@ import subprocess
 
 import pytest
 import typer
+import yaml
 
 from perennial.cli import app
+from perennial.spec import parse_spec
 from tests.documents import DOCUMENTS, PROJECT, Block, blocks
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks(document)]
 COMMANDS = [block for block in BLOCKS if block.info == "sh"]
+DECLARED = [block for block in BLOCKS if block.info == "yaml"]
+LEAST = {"name": "a", "task": "regression", "source": {"uri": "a.csv"}, "target": "y"}
+DEFAULTS = "These are the defaults"
+NO_DEFAULTS = {"costs", "harm"}
+"""Keys in such a block that show what may be declared."""
 _LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#\s]*)(?:#(?P<section>[^)\s]+))?\)")
 
 
@@ -72,3 +79,18 @@ def test_links_within_the_project_lead_somewhere(document: str):
             headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
             assert found["section"] in anchors, f"{document}: {found['section']}"
+
+
+@pytest.mark.parametrize("block", DECLARED, ids=str)
+def test_what_is_declared_may_be_declared(block: Block):
+    parse_spec({**LEAST, **yaml.safe_load(block.text)}, origin=str(block))
+
+
+@pytest.mark.parametrize("document", ["docs/healing.md", "docs/rollout.md"])
+def test_what_is_said_to_be_a_default_is_one(document: str):
+    (block,) = (b for b in DECLARED if b.document == document)
+    assert text(document).split(block.text)[1].lstrip("`\n").startswith(DEFAULTS)
+    ((section, declared),) = yaml.safe_load(block.text).items()
+    kept = {key: value for key, value in declared.items() if key not in NO_DEFAULTS}
+    said = parse_spec({**LEAST, section: kept}, origin=str(block))
+    assert said == parse_spec(LEAST, origin="")
