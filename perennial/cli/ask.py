@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perennial.cli.common import Directory, Json, Pipeline, app
+from perennial.cli.common import Directory, Json, Pipeline, app, print_json
 from perennial.errors import PerennialError, RequestError, StackError
 from perennial.settings import DEFAULT_DIR, Settings
 
@@ -49,7 +49,7 @@ def predict(
     if identifier is not None:
         body = {**body, "ids": [identifier]}
     answer = _post(pipeline, "predict", body, token, directory)
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    print_json(answer)
 
 
 @app.command()
@@ -64,7 +64,10 @@ def feedback(
     """Tell the running server what was true of an earlier request."""
     labels = [{"id": identifier, "label": _scalar(label)}]
     answer = _post(pipeline, "feedback", {"labels": labels}, token, directory)
-    typer.echo(json.dumps(answer, indent=2) if as_json else f"{identifier}: {label} is noted.")
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"{identifier}: {label} is noted.")
 
 
 def _text(given: str) -> str:
@@ -80,9 +83,15 @@ def _text(given: str) -> str:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
         raise RequestError(f"--json: that is no JSON: {error}") from None
+    except RecursionError:
+        raise RequestError("--json: that is nested too deep") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no value; null stands for what is missing")
 
 
 def _body(given: Any) -> dict[str, Any]:
@@ -96,8 +105,8 @@ def _body(given: Any) -> dict[str, Any]:
 def _scalar(text: str) -> Any:
     """A number where it is one; a class's name is a text, whatever JSON makes of it."""
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, int | float) else text
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -186,6 +187,21 @@ def find_declared(store: Store, pipeline: str, directory: Path) -> Declaration:
     if home is None:
         return known
     return Declaration(spec=load_spec(home), folder=str(home), demo=known.demo)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; what is no number there (NaN, infinity) becomes null."""
+    import json
+
+    typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def plain_console(*, stderr: bool = False, width: int | None = None) -> Console:

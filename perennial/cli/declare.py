@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, app, plain_console
+from perennial.cli.common import Directory, Json, app, plain_console, print_json
 from perennial.settings import DEFAULT_DIR
 
 if TYPE_CHECKING:
@@ -64,10 +64,8 @@ def init(
     )
     offer_pipelines(directory, made=made.file.parent)
     if as_json:
-        import json
-
         seen = {"file": str(made.file), "read": made.how, **made.look.model_dump(mode="json")}
-        typer.echo(json.dumps(seen, indent=2, ensure_ascii=False))
+        print_json(seen)
         return
     _show(made.look, made.how, made.file)
     typer.echo(f"Next: perennial demo {name if folder is None else folder}")

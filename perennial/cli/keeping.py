@@ -17,6 +17,7 @@ from perennial.cli.common import (
     open_store,
     person,
     plain_console,
+    print_json,
 )
 from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
@@ -139,8 +140,6 @@ def gc(
     What is live, pinned, among the newest champions or younger than a day stays; **retention** in
     pipeline.yaml says how long the rest does. The flow **gc** does the same every night.
     """
-    import json
-
     from perennial.registry import known_pipelines
 
     store = open_store(directory, pipeline)
@@ -163,7 +162,7 @@ def gc(
             }
             for plan in plans
         ]
-        typer.echo(json.dumps(told, indent=2))
+        print_json(told)
     for plan in [] if as_json else plans:
         verb = "would go" if dry_run else "removed"
         typer.echo(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, app, open_store
+from perennial.cli.common import Directory, Json, app, open_store, print_json
 from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR, local_folders
 
@@ -35,8 +35,6 @@ def pipelines(
     A pipeline is looked for by name in the folders of PERENNIAL_PIPELINES (joined by ':'), else in
     **data** of the current folder and then of Perennial's own; then in the store.
     """
-    import json
-
     from perennial.report.overview import read_overviews
     from perennial.store.lease import utc_now
 
@@ -48,7 +46,7 @@ def pipelines(
         away = error
         found = read_overviews(None, folders, now)
     if as_json:
-        typer.echo(json.dumps([one.model_dump(mode="json") for one in found], indent=2))
+        print_json([one.model_dump(mode="json") for one in found])
     else:
         for one in found:
             typer.echo(describe(one, now, Path.cwd()))

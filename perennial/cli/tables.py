@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -10,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.common import Directory, Json, Pipeline, app, open_store, progress_bar
+from perennial.cli.common import (
+    Directory,
+    Json,
+    Pipeline,
+    app,
+    open_store,
+    print_json,
+    progress_bar,
+)
 from perennial.cli.places import is_stored, local_files, upload
 from perennial.errors import SourceError, SpecError
 from perennial.settings import DEFAULT_DIR
@@ -74,7 +81,7 @@ def score(
         _deliver(scores, to, directory)
     if as_json:
         told = {"pipeline": pipeline, "version": manifest.version, "rows": rows, "output": to}
-        typer.echo(json.dumps(told, indent=2))
+        print_json(told)
     else:
         typer.echo(f"{to} is written: {rows:,} rows by version {manifest.version}.")
 
@@ -136,7 +143,7 @@ def put(
     upload(file, address, directory)
     size = file.stat().st_size
     if as_json:
-        typer.echo(json.dumps({"address": str(address), "bytes": size}))
+        print_json({"address": str(address), "bytes": size})
     else:
         typer.echo(f"{address} is written: {size:,} bytes.")
 

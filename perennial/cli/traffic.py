@@ -14,6 +14,7 @@ from perennial.cli.common import (
     app,
     find_declared,
     open_store,
+    print_json,
     progress_bar,
 )
 from perennial.errors import StackError
@@ -67,7 +68,6 @@ def send(
     each under an id of its own; a truth that the table lacks is not sent.
     """
     import dataclasses
-    import json
 
     from perennial.datasets.source import read_source
     from perennial.demo.client import Client
@@ -97,7 +97,7 @@ def send(
     finally:
         client.close()
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(tally)))
+        print_json(dataclasses.asdict(tally))
         return
     typer.echo(
         f"{tally.answered} rows answered, {tally.failed} refused, {tally.labels} truths sent."

@@ -17,6 +17,7 @@ from perennial.cli.common import (
     app,
     open_store,
     plain_console,
+    print_json,
 )
 from perennial.errors import PerennialError
 from perennial.settings import DEFAULT_DIR
@@ -43,8 +44,6 @@ def versions(
     A score stands with the rows that it was measured on. How a version did against the champion of
     its time, on the same rows, is told beside it: at its gate, and on live traffic.
     """
-    import json
-
     from rich.table import Table
 
     from perennial.registry import (
@@ -61,7 +60,7 @@ def versions(
     state = read_state(store, pipeline).state
     if as_json:
         everything = [*found, *turned_away]
-        typer.echo(json.dumps([m.model_dump(mode="json") for m in everything], indent=2))
+        print_json([m.model_dump(mode="json") for m in everything])
         return
     if not found and not turned_away:
         raise PerennialError(
@@ -135,8 +134,6 @@ def show(
 
     A candidate that the gate refused has one too, as long as it is kept.
     """
-    import json
-
     from perennial.evaluation.decision import GateDecision
     from perennial.registry import find_version, read_file
     from perennial.registry.manifest import CARD_FILE, GATE_FILE, PAGE_FILE
@@ -149,7 +146,7 @@ def show(
     if as_json:
         decision = GateDecision.model_validate_json(read_file(store, manifest, GATE_FILE))
         told = {**manifest.model_dump(mode="json"), "gate": decision.model_dump(mode="json")}
-        typer.echo(json.dumps(told, indent=2))
+        print_json(told)
         return
     if html is not None:
         html.write_bytes(read_file(store, manifest, PAGE_FILE))
@@ -180,8 +177,6 @@ def compare(
     Both answer the newest labelled rows in the store that neither has learned from. The scores
     below that are those of their gates, each on the rows that were new then.
     """
-    import json
-
     from perennial.contest import hold_contest
     from perennial.registry import find_version
     from perennial.registry.comparison import compare_versions
@@ -194,7 +189,7 @@ def compare(
     if as_json:
         lines = [line._asdict() for line in differences]
         told = {"contest": contest.model_dump(mode="json"), "lines": lines}
-        typer.echo(json.dumps(told, indent=2))
+        print_json(told)
         return
     typer.echo(_contest_text(contest) + "\n")
     header = ("", one.version, other.version)
@@ -238,8 +233,6 @@ def history(
     The last line says so where retrains or the monitor keep failing. With **--at**: which version
     answered at that moment, with what share, and the change that had made it so.
     """
-    import json
-
     from perennial.registry import read_history, standing_at
 
     store = open_store(directory, pipeline)
@@ -251,7 +244,7 @@ def history(
         typer.echo(entry.model_dump_json(indent=2) if as_json else _standing_text(entry))
         return
     if as_json:
-        typer.echo(json.dumps([e.model_dump(mode="json") for e in entries], indent=2))
+        print_json([e.model_dump(mode="json") for e in entries])
         return
     typer.echo(history_text(entries))
     for alarm in _alarms(store, pipeline, entries):

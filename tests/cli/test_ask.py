@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from perennial.cli.common import print_json
 from perennial.errors import PerennialError, RequestError, StackError
 from tests.serving.serving_models import put_state, put_version, sum_model
 from tests.serving.serving_process import running_server
@@ -45,6 +46,8 @@ def test_the_server_answers_rows_and_refuses_in_its_own_words(server, here, run)
     ("given", "message"),
     [
         ("{", "--json: that is no JSON: .* line 1 column 2"),
+        ('{"x": NaN}', "--json: that is no JSON: NaN is no value; null stands for"),
+        ("[" * 5000, "--json: that is"),
         ("3", "--json: write a row as an object, or a list of rows"),
         ("@nowhere.json", "--json: nowhere.json cannot be read"),
     ],
@@ -61,3 +64,12 @@ def test_a_server_that_is_not_there_is_named(run, monkeypatch):
     monkeypatch.setenv("PERENNIAL_SERVER_URL", "http://127.0.0.1:9")
     with pytest.raises(StackError, match=r"the server at http://127.0.0.1:9 cannot be reached"):
         run("predict", "p", "--json", "{}")
+
+
+def test_what_is_no_number_in_json_is_null_where_a_program_reads(capsys):
+    print_json({"loss": float("nan"), "rows": [1.5, float("inf"), "ä"], "n": 3})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "loss": None,
+        "rows": [1.5, None, "ä"],
+        "n": 3,
+    }
